@@ -1,0 +1,117 @@
+"""What an extractor is: the whole contract between a feature and the rest of affectlake."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from affectlake.data.errors import NotApplicable
+
+Reads = Literal["audio", "face", "image", "text"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One float32 output column of an extractor.
+
+    Attributes
+    ----------
+    name : str
+        Without the extractor's name; ``[a-z0-9_]+`` (xgboost refuses ``[``, ``]`` and ``<``).
+    unit : str
+        Physical unit (``Hz``, ``dB``, ``s``, ``semitone re 27.5 Hz``), or ``1`` for a pure number.
+    low, high : float
+        Closed range of possible values; infinite where there is no bound.
+    description : str
+        One sentence that a practitioner understands.
+    source : str
+        Paper, formula or library that defines the quantity.
+    """
+
+    name: str
+    unit: str = "1"
+    low: float = float("-inf")
+    high: float = float("inf")
+    description: str = ""
+    source: str = ""
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Turns a batch of decoded samples into rows of float32.
+
+    One object per file ``features/<modality>/<name>.py``, bound to the module's name ``extractor``. Importing the
+    file must import no heavy library: those are imported inside `extract`, so that listing extractors stays cheap.
+
+    Attributes
+    ----------
+    name : str
+        ``modality.name``, equal to the file's place below ``features/``.
+    version : str
+        Raised whenever the same bytes and parameters give other values.
+    reads : "audio" | "face" | "image" | "text"
+        What `extract` is given: see `affectlake.features.inputs`.
+    parameters : mapping
+        JSON-able values that change the result.
+    columns : sequence of Column
+        In the order of the values that `extract` returns.
+    requires : sequence of str
+        Import names that must be present; where one is missing the extractor is listed as unavailable.
+    install : str
+        The command that makes it available.
+    cost : float
+        Milliseconds per sample (a 3 s clip, one face, one sentence) on one core, as measured by `benchmarks/`.
+    licence : str
+        SPDX id of the strictest part (code or weights).
+    summary : str
+        One line for listings.
+    """
+
+    name: str
+    version: str
+    reads: Reads
+    parameters: Mapping[str, Any]
+    columns: Sequence[Column]
+    requires: Sequence[str]
+    install: str
+    cost: float
+    licence: str
+    summary: str
+
+    def weights(self) -> Sequence[Path]:
+        """Files whose bytes change the result; raises FileNotFoundError (naming the remedy) where one is absent."""
+        ...
+
+    def extract(self, batch: Sequence[Any]) -> list[np.ndarray | NotApplicable]:
+        """One entry per input: float32 ``[shape=(len(columns),)]``, or a NotApplicable that says why."""
+        ...
+
+
+def modality(name: str) -> str:
+    """``audio`` for ``audio.prosody``."""
+    return name.split(".", 1)[0]
+
+
+def fingerprint(extractor: Extractor, decoding: str) -> str:
+    """Hex identity of everything but the sample that a value depends on.
+
+    sha256 over name, version, parameters, column names, the weights' own sha256 and the version of the decoding.
+    """
+    identity = {
+        "name": extractor.name,
+        "version": extractor.version,
+        "parameters": dict(extractor.parameters),
+        "columns": [c.name for c in extractor.columns],
+        "weights": [file_sha256(p) for p in extractor.weights()],
+        "decoding": decoding,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path | str) -> str:
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
