@@ -20,7 +20,8 @@ class Request:
     start, end : float or None
         Segment in seconds.
     text, context, language : str, tuple of str, str
-        The utterance, those before it in the same dialogue (oldest first), and its ISO 639-1 code (empty if unknown).
+        The utterance, those before it in the same dialogue (oldest first; only for extractors that read "dialogue"), and
+        its ISO 639-1 code (empty if unknown).
     """
 
     content: str
@@ -55,10 +56,16 @@ def _text(request: Request) -> Request:
     return request
 
 
-READERS: dict[Reads, Callable[[Request], Any]] = {"audio": _audio, "face": _face, "image": _image, "text": _text}
+READERS: dict[Reads, Callable[[Request], Any]] = {
+    "audio": _audio,
+    "face": _face,
+    "image": _image,
+    "text": _text,
+    "dialogue": _text,
+}
 
 # Raised whenever the same file decodes to other numbers; part of every fingerprint that depends on it.
-DECODING: dict[Reads, str] = {"audio": "1", "face": "1", "image": "1", "text": "1"}
+DECODING: dict[Reads, str] = {"audio": "1", "face": "1", "image": "1", "text": "1", "dialogue": "1"}
 
 # Manifest columns that a reader can take its URI from, first present wins.
 SOURCES: dict[Reads, tuple[str, ...]] = {
@@ -66,4 +73,5 @@ SOURCES: dict[Reads, tuple[str, ...]] = {
     "face": ("video", "image"),
     "image": ("image",),
     "text": ("text",),
+    "dialogue": ("text",),
 }

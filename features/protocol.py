@@ -11,7 +11,7 @@ import numpy as np
 
 from affectlake.data.errors import NotApplicable
 
-Reads = Literal["audio", "face", "image", "text"]
+Reads = Literal["audio", "face", "image", "text", "dialogue"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ class Extractor(Protocol):
         ``modality.name``, equal to the file's place below ``features/``.
     version : str
         Raised whenever the same bytes and parameters give other values.
-    reads : "audio" | "face" | "image" | "text"
-        What `extract` is given: see `affectlake.features.inputs`.
+    reads : "audio" | "face" | "image" | "text" | "dialogue"
+        What `extract` is given: see `affectlake.features.inputs`. "text" is the utterance alone (equal utterances are
+        computed once); "dialogue" is the utterance with those before it.
     parameters : mapping
         JSON-able values that change the result.
     columns : sequence of Column
