@@ -1,0 +1,128 @@
+"""Runs extractors over a chunk of samples. Everything here happens inside a worker process."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from affectlake.data.errors import AffectlakeError, NotApplicable
+from affectlake.features import registry
+from affectlake.features.inputs import READERS, Request
+from affectlake.features.protocol import Extractor, Reads
+
+# Text gains from large batches; media are decoded a few at a time so that long recordings do not pile up in memory.
+BATCH: dict[Reads, int] = {"audio": 1, "face": 4, "image": 8, "text": 256, "dialogue": 256}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Samples that one worker takes in one go; all of them need all of ``extractors``."""
+
+    reads: Reads
+    extractors: tuple[str, ...]
+    requests: tuple[Request, ...]
+
+
+Result = np.ndarray | NotApplicable | str
+"""Values, or why it does not apply, or why it failed."""
+
+
+def compute(chunk: Chunk) -> dict[str, pa.Table]:
+    """Results by extractor, one row per request.
+
+    Never raises for a bad sample: its row says ``failed`` or ``not_applicable`` with the reason.
+    Tables have the columns content, outcome, reason and the extractor's own (float32, null unless ok).
+    """
+    chosen = [registry.get(name) for name in chunk.extractors]
+    results: dict[str, list[Result]] = {name: [] for name in chunk.extractors}
+    size = BATCH[chunk.reads]
+    for first in range(0, len(chunk.requests), size):
+        requests = chunk.requests[first : first + size]
+        inputs = [_attempt(lambda r=r: READERS[chunk.reads](r)) for r in requests]
+        good = [i for i in inputs if not isinstance(i, NotApplicable | _Failed)]
+        for extractor in chosen:
+            answers = iter(_extract(extractor, good))
+            for entry in inputs:
+                match entry:
+                    case _Failed():
+                        results[extractor.name].append(entry.reason)
+                    case NotApplicable():
+                        results[extractor.name].append(entry)
+                    case _:
+                        results[extractor.name].append(next(answers))
+    contents = [r.content for r in chunk.requests]
+    return {e.name: table(e, contents, results[e.name]) for e in chosen}
+
+
+@dataclass(frozen=True)
+class _Failed:
+    reason: str
+
+
+def _attempt(action: Callable[[], Any]) -> Any:
+    """What ``action`` gives, or a NotApplicable, or a _Failed: one bad file must not cost its neighbours."""
+    try:
+        return action()
+    except NotApplicable as outcome:
+        return outcome
+    except AffectlakeError as error:
+        return _Failed(one_line(error))
+    except Exception as error:  # a decoder may raise anything
+        return _Failed(one_line(f"{type(error).__name__}: {error}"))
+
+
+def _extract(extractor: Extractor, inputs: Sequence[Any]) -> list[Result]:
+    if not inputs:
+        return []
+    whole = _attempt(lambda: extractor.extract(inputs))
+    if isinstance(whole, list):
+        return [_checked(extractor, answer) for answer in whole]
+    if len(inputs) == 1:
+        return [whole.reason if isinstance(whole, _Failed) else whole]
+    # Somebody in the batch broke it: alone, the culprit answers for itself and the others are kept.
+    return [answer for one in inputs for answer in _extract(extractor, [one])]
+
+
+def _checked(extractor: Extractor, answer: Any) -> Result:
+    if isinstance(answer, NotApplicable):
+        return answer
+    if np.shape(answer) != (len(extractor.columns),):
+        return f"{extractor.name} returned shape {np.shape(answer)}, expected ({len(extractor.columns)},)"
+    values = np.asarray(answer, dtype=np.float32)
+    if np.isinf(values).any():
+        column = extractor.columns[int(np.flatnonzero(np.isinf(values))[0])].name
+        return f"{extractor.name} returned an infinite value in {column}"
+    return values
+
+
+def one_line(error: object) -> str:
+    """Message on a single line of at most 300 characters, as stored in ``failures``."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Result]) -> pa.Table:
+    """The store's form of results: see `compute`."""
+    ok = np.array([isinstance(r, np.ndarray) for r in results], dtype=bool)
+    values = np.full((len(results), len(extractor.columns)), np.nan, dtype=np.float32)
+    for i in np.flatnonzero(ok):
+        values[i] = results[i]
+    outcome = [
+        "ok" if isinstance(r, np.ndarray) else "not_applicable" if isinstance(r, NotApplicable) else "failed"
+        for r in results
+    ]
+    reason = [None if isinstance(r, np.ndarray) else one_line(r) for r in results]
+    columns: dict[str, pa.Array] = {
+        "content": pa.array(contents, pa.string()),
+        "outcome": pa.array(outcome, pa.string()),
+        "reason": pa.array(reason, pa.string()),
+    }
+    for j, column in enumerate(extractor.columns):
+        columns[column.name] = pa.array(values[:, j], mask=~ok)
+    return pa.table(columns)
+
+
+def failed(extractor: Extractor, requests: Sequence[Request], reason: str) -> pa.Table:
+    """Rows for requests that never came back from a worker."""
+    return table(extractor, [r.content for r in requests], [reason] * len(requests))

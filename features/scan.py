@@ -1,0 +1,179 @@
+"""What is on disk now, and what each sample's content is: the first half of deciding what to compute."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pandas as pd
+
+from affectlake.features.inputs import SOURCES
+from affectlake.features.protocol import Reads, file_sha256
+
+CONTEXT_TURNS = 8
+"""Previous utterances of a dialogue that extractors may see."""
+
+ABSENT = "absent"
+"""Stands for the sha256 of a file that is not there, so that its arrival counts as a change."""
+
+_STATS = ["uri", "size", "mtime_ns", "sha256"]
+
+
+def local_path(uri: str) -> str:
+    """Path of a local URI; other schemes are returned as they are and will not be found on disk."""
+    return unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
+
+
+def media_uris(samples: pd.DataFrame) -> list[str]:
+    """Distinct non-empty media URIs of a samples frame, in order of appearance."""
+    columns = [samples[c].dropna() for c in ("audio", "image", "video")]
+    return pd.unique(pd.concat(columns)).tolist() if columns else []
+
+
+def scan(
+    uris: Iterable[str],
+    cached: pd.DataFrame,
+    verify: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Size, modification time and sha256 of every file.
+
+    Parameters
+    ----------
+    uris : iterable of str
+        Local files, or folders (whose identity is that of the files inside, in name order).
+    cached : DataFrame [columns=(uri, size, mtime_ns, sha256)]
+        Result of the scan before. A file whose size and time are unchanged is not read again.
+    verify : bool
+        Read every file regardless.
+    progress : callable(done, total), optional
+        Called while files are read.
+
+    Returns
+    -------
+    DataFrame [columns=(uri, size, mtime_ns, sha256)]
+        One row per URI, in order; a file that is not there has size -1 and the sha256 `ABSENT`.
+    """
+    uris = list(uris)
+    sizes, times = _stat_all(uris)
+    now = pd.DataFrame({"uri": pd.Series(uris, dtype="str"), "size": sizes, "mtime_ns": times})
+    if verify or cached.empty:
+        known = np.full(len(now), None, dtype=object)
+    else:
+        before = cached.set_index("uri").reindex(now["uri"])
+        same = (before["size"].to_numpy() == sizes) & (before["mtime_ns"].to_numpy() == times)
+        known = np.where(same, before["sha256"].to_numpy(dtype=object), None)
+    known[sizes < 0] = ABSENT
+    todo = np.flatnonzero([k is None for k in known])
+    # Reading is bound by the disk and hashlib releases the GIL, so a few threads are enough.
+    with ThreadPoolExecutor(4) as pool:
+        for done, (i, digest) in enumerate(zip(todo, pool.map(_hash, (uris[i] for i in todo)), strict=True), 1):
+            known[i] = digest
+            if progress:
+                progress(done, len(todo))
+    now["sha256"] = pd.Series(known, dtype="str", index=now.index)
+    return now[_STATS]
+
+
+def _stat_all(uris: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    sizes, times = np.full(len(uris), -1, dtype=np.int64), np.zeros(len(uris), dtype=np.int64)
+    for i, uri in enumerate(uris):
+        try:
+            found = os.stat(local_path(uri))
+        except (OSError, ValueError):
+            continue
+        if os.path.isdir(local_path(uri)):
+            inside = [f.stat() for f in os.scandir(local_path(uri)) if f.is_file()]
+            sizes[i], times[i] = sum(f.st_size for f in inside), max((f.st_mtime_ns for f in inside), default=0)
+        else:
+            sizes[i], times[i] = found.st_size, found.st_mtime_ns
+    return sizes, times
+
+
+def _hash(uri: str) -> str:
+    path = Path(local_path(uri))
+    try:
+        if path.is_dir():
+            names = sorted(f.name for f in path.iterdir() if f.is_file())
+            return _sha256("\n".join(f"{n} {file_sha256(path / n)}" for n in names))
+        return file_sha256(path)
+    except OSError:
+        return ABSENT
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.DataFrame:
+    """What extractors that read ``reads`` would be given: one row per sample that has it.
+
+    Returns
+    -------
+    DataFrame [columns=(sample_id, content, uri, start, end, text, context, language)]
+        ``content`` is a sha256 over exactly what will be read, so that a file's name and place do not matter.
+    """
+    if reads in ("text", "dialogue"):
+        return _text_requests(samples, with_context=reads == "dialogue")
+    uri = pd.Series(pd.NA, index=samples.index, dtype="str")
+    for column in SOURCES[reads]:
+        uri = uri.fillna(samples[column])
+    rows = samples[uri.notna()]
+    uri = uri[uri.notna()]
+    digest = uri.map(stats.set_index("uri")["sha256"])
+    segmented = rows["start"].notna() | rows["end"].notna()
+    content = digest.where(digest != ABSENT, "absent " + uri)
+    # An image has no time, and the whole file is its own identity: no hash of a hash for the common case.
+    if reads != "image" and segmented.any():
+        parts = zip(content[segmented], rows["start"][segmented], rows["end"][segmented], strict=True)
+        content = content.astype(object)
+        content[segmented] = [_sha256(f"{c} {s} {e}") for c, s, e in parts]
+    return pd.DataFrame(
+        {
+            "sample_id": rows["sample_id"],
+            "content": content.astype("str"),
+            "uri": uri,
+            "start": rows["start"],
+            "end": rows["end"],
+            "text": "",
+            "context": None,
+            "language": rows["language"].fillna(""),
+        }
+    ).reset_index(drop=True)
+
+
+def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
+    rows = samples[samples["text"].notna()]
+    context = _contexts(rows) if with_context else [()] * len(rows)
+    language = rows["language"].fillna("")
+    content = [
+        _sha256("\x00".join((lang, text, *before)))
+        for lang, text, before in zip(language, rows["text"], context, strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "sample_id": rows["sample_id"].to_numpy(),
+            "content": pd.Series(content, dtype="str"),
+            "uri": "",
+            "start": np.nan,
+            "end": np.nan,
+            "text": rows["text"].to_numpy(),
+            "context": pd.Series(context, dtype=object),
+            "language": language.to_numpy(),
+        }
+    )
+
+
+def _contexts(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The last `CONTEXT_TURNS` utterances before each row in its dialogue, oldest first."""
+    context: list[tuple[str, ...]] = [()] * len(rows)
+    order = rows.assign(_position=np.arange(len(rows))).dropna(subset=["dialogue", "turn"])
+    # Dialogues are numbered anew in each split of some corpora (MELD), so the split is part of their name.
+    for _, turns in order.sort_values("turn", kind="stable").groupby(["split", "dialogue"], dropna=False):
+        texts = turns["text"].tolist()
+        for i, position in enumerate(turns["_position"]):
+            context[position] = tuple(texts[max(0, i - CONTEXT_TURNS) : i])
+    return context
