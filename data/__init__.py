@@ -1,2 +1,2 @@
 if __name__ != "affectlake.data":
-    raise ImportError("import affectlake.data, not the bare folder name: install the project first (pip install -e .)")
+    raise ImportError("import affectlake.data: the bare folder name is not the package (install it: pip install -e .)")

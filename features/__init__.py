@@ -1,2 +1,4 @@
 if __name__ != "affectlake.features":
-    raise ImportError("import affectlake.features, not the bare folder name: install the project first (pip install -e .)")
+    raise ImportError(
+        "import affectlake.features, not the bare folder name: install the project first (pip install -e .)"
+    )

@@ -1,2 +1,2 @@
 if __name__ != "affectlake.flows":
-    raise ImportError("import affectlake.flows, not the bare folder name: install the project first (pip install -e .)")
+    raise ImportError("import affectlake.flows: the bare folder name is not the package (install it: pip install -e .)")

@@ -1,2 +1,2 @@
 if __name__ != "affectlake.models":
-    raise ImportError("import affectlake.models, not the bare folder name: install the project first (pip install -e .)")
+    raise ImportError("import affectlake.models: the bare folder name is not the package (install it: pip install -e .)")
