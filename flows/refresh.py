@@ -1,0 +1,264 @@
+"""Brings every table of a dataset up to date and publishes them as one snapshot. Plain functions: no prefect here."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.features import registry
+from affectlake.features.compute import Chunk
+from affectlake.features.protocol import Extractor
+from affectlake.flows.progress import Progress, silent
+from affectlake.flows.version import code_version
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class RefreshOptions:
+    """What to refresh and how.
+
+    Attributes
+    ----------
+    dataset : str
+        A dataset of `affectlake.data.datasets`, or any name when a manifest is given.
+    root, manifest : str or None
+        Folder of the dataset's official layout, or a manifest file: exactly one of them.
+    store : str
+        Path or object-store URI.
+    only : tuple of str
+        Globs over extractor names.
+    workers : int > 0
+        Worker processes.
+    timeout : float > 0
+        Seconds that one sample may take.
+    verify : bool
+        Read every file again instead of trusting its size and time.
+    retry_failed : bool
+        Compute remembered failures again.
+    gate : "warn" | "fail"
+        Whether a problem that the quality gate finds keeps the snapshot from being published.
+    author : str
+        Recorded in the snapshot.
+    """
+
+    dataset: str
+    root: str | None = None
+    manifest: str | None = None
+    store: str = "lake"
+    only: tuple[str, ...] = ("*",)
+    workers: int = 1
+    timeout: float = 60.0
+    verify: bool = False
+    retry_failed: bool = False
+    gate: Literal["warn", "fail"] = "warn"
+    author: str = "refresh"
+
+
+@dataclass(frozen=True)
+class RefreshResult:
+    """What a refresh did; `to_json` is the shape of ``refresh --json``.
+
+    ``extractors`` maps each extractor to its counts: new, recomputed, unchanged, removed, failed, not_applicable.
+    """
+
+    dataset: str
+    snapshot: str
+    published: bool
+    samples: int
+    extractors: dict[str, dict[str, int]]
+    skipped: dict[str, str]
+    problems: list[str]
+    seconds: float
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        """Sample × extractor pairs in quarantine."""
+        return sum(c.get("failed", 0) for c in self.extractors.values())
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+
+Run = Callable[[list[list[Chunk]], RefreshOptions], Iterable[dict[str, "pa.Table"]]]
+"""Computes shards somewhere and yields each chunk's results as they come."""
+
+
+def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress = silent) -> RefreshResult:
+    """Refresh one dataset.
+
+    Parameters
+    ----------
+    options : RefreshOptions
+    run : callable, optional
+        Where shards are computed; default: worker processes of this machine.
+    progress : Progress, optional
+
+    Raises
+    ------
+    UsageError
+        Unknown dataset or extractor, or a manifest that cannot be understood.
+    AffectlakeError
+        Every media file is gone (a missing mount): nothing is changed.
+    """
+    from affectlake.data.store import Store
+
+    clock = _Stages()
+    samples = load_samples(options)
+    with clock("lock"):
+        store = Store(options.store, create=True)
+        writer = store.writer(options.dataset)
+    with writer as w:
+        with clock("scan"):
+            stats = _scan(samples, w.stats(), options, progress)
+        with clock("plan"):
+            chosen, skipped = choose(options.only)
+            work = _plan(samples, stats, chosen, w.known, options)
+        with clock("compute"):
+            for tables in progress.track(
+                (run or run_here)(work.shards, options), "computing", sum(len(c.requests) for c in work.chunks), _size
+            ):
+                for name, results in tables.items():
+                    w.keep(name, work.fingerprints[name], results)
+        with clock("publish"):
+            snapshot = w.publish(
+                samples=samples,
+                features={e.name: _wanted(e, work) for e in chosen if len(work.wanted[e.name])},
+                stats=stats,
+                author=options.author,
+                code_version=code_version(),
+                gate=options.gate,
+            )
+    return RefreshResult(
+        dataset=options.dataset,
+        snapshot=snapshot.id,
+        published=snapshot.published,
+        samples=len(samples),
+        extractors=snapshot.counts,
+        skipped=skipped,
+        problems=list(snapshot.problems),
+        seconds=round(clock.total, 3),
+        stages=clock.seconds,
+    )
+
+
+def dry_run(options: RefreshOptions) -> dict[str, int]:
+    """Sample × extractor pairs that a refresh would compute, by extractor; writes nothing."""
+    from affectlake.data.store import Store
+
+    samples = load_samples(options)
+    with Store(options.store, create=True).writer(options.dataset) as w:
+        stats = _scan(samples, w.stats(), options, silent)
+        chosen, _ = choose(options.only)
+        return _plan(samples, stats, chosen, w.known, options).to_compute
+
+
+def load_samples(options: RefreshOptions) -> "pd.DataFrame":
+    """The samples frame that the options name."""
+    if (options.root is None) == (options.manifest is None):
+        raise UsageError("name the data: either --root FOLDER or --manifest FILE")
+    if options.manifest is not None:
+        from affectlake.data.manifest import read_manifest
+
+        return read_manifest(options.manifest, options.dataset)
+    from affectlake.data import datasets
+
+    return datasets.get(options.dataset).load(options.root)
+
+
+def choose(only: Iterable[str]) -> tuple[list[Extractor], dict[str, str]]:
+    """Available extractors that match, and why the others that match cannot run.
+
+    Raises
+    ------
+    UsageError
+        An extractor that was asked for by its full name is not available.
+    """
+    only = tuple(only)
+    chosen, skipped = [], {}
+    for extractor in registry.select(only):
+        reason = registry.unavailable(extractor)
+        if reason is None:
+            chosen.append(extractor)
+        elif extractor.name in only:
+            raise UsageError(f"extractor {extractor.name!r} is not available here: it {reason}")
+        else:
+            skipped[extractor.name] = reason
+    return chosen, skipped
+
+
+def run_here(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
+    """Compute in worker processes of this machine, without prefect."""
+    if not shards:
+        return
+    from affectlake.features.workers import Workers
+
+    chunks = [c for shard in shards for c in shard]
+    names = sorted({n for c in chunks for n in c.extractors})
+    with Workers(min(options.workers, len(chunks)), options.timeout, names) as workers:
+        for _, tables in workers.run(chunks):
+            yield tables
+
+
+def _size(tables: dict[str, "pa.Table"]) -> int:
+    return next(iter(tables.values())).num_rows
+
+
+def _scan(samples, cached, options: RefreshOptions, progress: Progress) -> "pd.DataFrame":
+    from affectlake.features import scan
+
+    uris = scan.media_uris(samples)
+    stats = scan.scan(uris, cached, options.verify, progress.bar("reading files"))
+    if len(uris) > 1 and (stats["sha256"] == scan.ABSENT).all():
+        raise AffectlakeError(
+            f"none of the {len(uris)} files of {options.dataset!r} can be read, the first being {uris[0]}: "
+            "is a mount missing? nothing was changed"
+        )
+    return stats
+
+
+def _plan(samples, stats, chosen, known, options: RefreshOptions):
+    from affectlake.features.plan import plan
+
+    return plan(samples, stats, chosen, known, options.retry_failed)
+
+
+def _wanted(extractor: Extractor, work):
+    from affectlake.data.store import Wanted
+
+    return Wanted(
+        fingerprint=work.fingerprints[extractor.name],
+        columns=[asdict(c) for c in extractor.columns],
+        version=extractor.version,
+        parameters=dict(extractor.parameters),
+        rows=work.wanted[extractor.name],
+    )
+
+
+class _Stages:
+    """Wall-clock seconds by stage."""
+
+    def __init__(self):
+        self.start, self.seconds = time.perf_counter(), {}
+
+    def __call__(self, name: str) -> "_Stage":
+        return _Stage(self, name)
+
+    @property
+    def total(self) -> float:
+        return time.perf_counter() - self.start
+
+
+class _Stage:
+    def __init__(self, stages: _Stages, name: str):
+        self.stages, self.name = stages, name
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *exception) -> None:
+        self.stages.seconds[self.name] = round(time.perf_counter() - self.start, 3)
