@@ -1,0 +1,120 @@
+"""From a contour (one value per frame) to the few numbers that describe it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from affectlake.features.protocol import Column
+
+MEANINGS = {
+    "mean": "mean",
+    "std": "standard deviation",
+    "p10": "10th percentile",
+    "p50": "median",
+    "p90": "90th percentile",
+    "slope": "slope over time of the least-squares line",
+    "dstd": "standard deviation of the change (Δ)",
+    "ddstd": "standard deviation of the change of the change (ΔΔ)",
+}
+PERCENTILES = {"p10": 10, "p50": 50, "p90": 90}
+SPREADS = {"std", "dstd", "ddstd"}
+
+
+@dataclass(frozen=True)
+class Contour:
+    """Frame-wise quantities and the functionals taken of them.
+
+    Attributes
+    ----------
+    names : sequence of str
+        One per column of the contour's array.
+    unit, low, high, description, source : as in `Column`
+        ``description`` may hold ``{}`` for the quantity's number in ``names``.
+    statistics : sequence of str
+        Keys of `MEANINGS`.
+    """
+
+    names: Sequence[str]
+    unit: str
+    low: float
+    high: float
+    description: str
+    source: str
+    statistics: Sequence[str]
+
+    def columns(self) -> list[Column]:
+        return [self._column(i, name, s) for s in self.statistics for i, name in enumerate(self.names)]
+
+    def _column(self, i: int, name: str, statistic: str) -> Column:
+        low, high = self.low, self.high
+        if statistic in SPREADS:
+            low, high = 0.0, float("inf")
+        elif statistic == "slope":
+            low, high = float("-inf"), float("inf")
+        unit = self.unit if statistic != "slope" else f"{self.unit}/s"
+        description = f"{self.description.format(i)}: {MEANINGS[statistic]} over the frames with sound"
+        return Column(f"{name}_{statistic}", unit, low, high, description, self.source)
+
+
+def functionals(x: np.ndarray, statistics: Sequence[str], keep: np.ndarray, step: float) -> np.ndarray:
+    """Statistics of each column of ``x`` over the frames that ``keep`` marks.
+
+    Parameters
+    ----------
+    x : np.ndarray [shape=(frames, d)]
+    statistics : sequence of str
+        Keys of `MEANINGS`.
+    keep : np.ndarray [shape=(frames,)], bool, at least one True
+    step : float
+        Seconds between frames.
+
+    Returns
+    -------
+    np.ndarray [shape=(len(statistics) * d,)], float32
+        Statistic by statistic. A slope of a single frame is 0.
+    """
+    kept = x[keep]
+    ordered = np.sort(kept, axis=0) if PERCENTILES.keys() & set(statistics) else kept
+    first = delta(x) if {"dstd", "ddstd"} & set(statistics) else x
+    out = []
+    for statistic in statistics:
+        match statistic:
+            case "mean":
+                out.append(kept.mean(axis=0, dtype=np.float64))
+            case "std":
+                out.append(kept.std(axis=0, dtype=np.float64))
+            case "slope":
+                out.append(slope(np.flatnonzero(keep) * step, kept))
+            case "dstd":
+                out.append(first[keep].std(axis=0, dtype=np.float64))
+            case "ddstd":
+                out.append(delta(first)[keep].std(axis=0, dtype=np.float64))
+            case _:
+                out.append(percentile(ordered, PERCENTILES[statistic]))
+    return np.concatenate(out).astype(np.float32)
+
+
+def percentile(ordered: np.ndarray, q: float) -> np.ndarray:
+    """Linearly interpolated percentile of values that are already in order along the first axis."""
+    position = (len(ordered) - 1) * q / 100
+    below = int(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+def slope(t: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Least-squares slope of each column of ``x`` against ``t``; 0 where ``t`` has a single value."""
+    t = t - t.mean()
+    spread = float(t @ t)
+    return t @ x / spread if spread > 0 else np.zeros(x.shape[1])
+
+
+def delta(x: np.ndarray, width: int = 9) -> np.ndarray:
+    """Least-squares slope over ``width`` frames, edges repeated; as librosa.feature.delta(mode="nearest")."""
+    half = width // 2
+    padded = np.pad(x, ((half, half), (0, 0)), mode="edge")
+    out = np.zeros_like(x)
+    for k in range(1, half + 1):
+        out += k * (padded[half + k : half + k + len(x)] - padded[half - k : half - k + len(x)])
+    return out / (2 * sum(k * k for k in range(1, half + 1)))
