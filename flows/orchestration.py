@@ -14,7 +14,7 @@ from prefect.futures import as_completed  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from affectlake.features.compute import Chunk  # noqa: E402
-from affectlake.flows.progress import Progress, silent, to_stderr  # noqa: E402
+from affectlake.flows.progress import silent, to_stderr  # noqa: E402
 from affectlake.flows.refresh import RefreshOptions, RefreshResult, refresh  # noqa: E402
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def run_as_tasks(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator
 
 
 @flow(name="refresh", validate_parameters=False, persist_result=False)
-def refresh_flow(options: RefreshOptions, progress: Progress | None = None) -> RefreshResult:
+def refresh_flow(options: RefreshOptions, show_progress: bool = False) -> RefreshResult:
     """Refresh one dataset, with a table of counts as an artifact."""
-    result = refresh(options, run_as_tasks, progress or silent)
+    result = refresh(options, run_as_tasks, to_stderr() if show_progress else silent)
     create_table_artifact(
         table=[{"extractor": name, **counts} for name, counts in result.extractors.items()],
         key=f"refresh-{_key(options.dataset)}",
@@ -59,10 +59,10 @@ def refresh_flow(options: RefreshOptions, progress: Progress | None = None) -> R
     return result
 
 
-def run_refresh(options: RefreshOptions, progress: Progress | None = None) -> RefreshResult:
+def run_refresh(options: RefreshOptions) -> RefreshResult:
     """Run `refresh_flow` with as many task threads as workers, so that every worker always has a shard."""
     runner = ThreadPoolTaskRunner(max_workers=options.workers + 1)
-    return refresh_flow.with_options(task_runner=runner)(options, progress or to_stderr())
+    return refresh_flow.with_options(task_runner=runner)(options, show_progress=True)
 
 
 def _key(name: str) -> str:

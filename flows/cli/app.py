@@ -1,0 +1,78 @@
+"""The application: its commands by name, and how errors leave it."""
+
+import os
+import sys
+
+from cyclopts import App, CycloptsError
+
+from affectlake.data.errors import AffectlakeError, UsageError
+
+app = App(
+    name="affectlake",
+    help="Feature store and speaker-independent baselines for multimodal emotion recognition.",
+    version=lambda: _version(),
+)
+# Named by import path: only the module of the command that is called gets imported, which keeps `--help` quick.
+_COMMANDS = {
+    "demo": ("demo:demo", "Generate a synthetic corpus and run everything on it, up to the report."),
+    "refresh": ("refresh:refresh", "Bring a dataset's features up to date, computing only what is new or changed."),
+    "put": ("refresh:put", "Bring in features that were computed elsewhere."),
+    "bench": ("bench:bench", "Train the fusion baselines on speaker-independent folds and print the leaderboard."),
+    "report": ("bench:report", "Write the HTML report of a benchmark that was run before."),
+    "predict": ("bench:predict", "Label new media with a saved model."),
+    "nightly": ("nightly:nightly", "Refresh and benchmark on a schedule."),
+    "status": ("read:status", "Datasets, tables, rows, coverage and the newest snapshot."),
+    "failures": ("read:failures", "Samples in quarantine, each with its reason."),
+    "load": ("read:load", "Features of a dataset as CSV, Parquet or JSON."),
+    "sql": ("read:sql", "Query the newest snapshot with DuckDB."),
+    "export": ("read:export", "Write a dataset as plain Parquet files."),
+    "erase": ("refresh:erase", "Remove a person from every table and every old version."),
+    "datasets": ("inspect:datasets", "Every dataset that has a loader."),
+    "extractors": ("inspect:extractors", "Every feature extractor, and whether it can run here."),
+    "show": ("inspect:show", "All about one extractor or one dataset."),
+    "download": ("inspect:download", "Fetch a dataset whose terms allow it."),
+    "doctor": ("inspect:doctor", "What is installed, what is missing, and what would mend it."),
+}
+for _name, (_where, _help) in _COMMANDS.items():
+    app.command(f"affectlake.flows.cli.{_where}", name=_name, help=_help)
+
+DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 failed, 2 usage, 3 finished with quarantined samples."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; the last line on stderr says what went wrong, if anything."""
+    try:
+        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or DONE
+    except CycloptsError as error:
+        return _complain(" ".join(str(error).split()) + " (see --help)", USAGE)
+    except UsageError as error:
+        return _complain(error, USAGE)
+    except AffectlakeError as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was computed so far is kept", 130)
+    except BrokenPipeError:
+        # `affectlake load … | head` closes our stdout; python would complain again when it flushes it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if os.environ.get("AFFECTLAKE_DEBUG"):
+            raise
+        message = " ".join(str(error).split())
+        return _complain(f"{type(error).__name__}: {message} (AFFECTLAKE_DEBUG=1 shows where)", FAILED)
+
+
+def _complain(message: object, code: int) -> int:
+    print(f"affectlake: {message}", file=sys.stderr)
+    return code
+
+
+def _version() -> str:
+    from affectlake.flows.version import code_version
+
+    return code_version()

@@ -1,0 +1,203 @@
+"""Commands about models: bench, report, predict."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from affectlake.flows.cli.output import as_json, as_table, note
+from affectlake.flows.cli.read import Json, Patterns
+from affectlake.flows.cli.refresh import StoreOption
+
+Protocol = Literal["auto", "official", "loso", "grouped", "kfold", "random"]
+
+
+def bench(
+    dataset: str,
+    /,
+    *,
+    label: str,
+    store: StoreOption = "lake",
+    features: Patterns = (),
+    protocol: Protocol = "auto",
+    folds: int = 5,
+    repeats: int = 1,
+    models: Patterns = (),
+    fusions: Patterns = (),
+    subsets: Literal["all", "full"] = "all",
+    seed: int = 0,
+    as_of: str | None = None,
+    workers: int | None = None,
+    save: Path | None = None,
+    out: Path | None = None,
+    prefect: bool = True,
+    json: Json = False,
+) -> int:
+    """Train every fusion baseline on speaker-independent folds and rank them, each score with its interval.
+
+    Parameters
+    ----------
+    dataset
+        Name of a dataset in the store.
+    label
+        Label column to predict.
+    store
+        Folder or object-store URI.
+    features
+        Globs over extractors; default: all that the store holds.
+    protocol
+        auto is the official split where the dataset has one, else folds grouped by speaker. random leaks speakers,
+        is refused unless named here, and is marked in the result.
+    folds
+        Number of folds.
+    repeats
+        Times that the folds are drawn anew.
+    models
+        Base models; default: logistic regression, RBF-SVM, random forest, xgboost.
+    fusions
+        Fusion methods; default: all.
+    subsets
+        Fuse every subset of modalities, or the full set only.
+    seed
+        Seed of folds, models and intervals.
+    as_of
+        Snapshot id, time or tag.
+    workers
+        Worker processes; default: one per core.
+    save
+        Fit the best row on all samples and save the model here.
+    out
+        Write the HTML report here.
+    prefect
+        Run as a Prefect flow; --no-prefect runs the same functions without it.
+    json
+        The result as JSON on stdout.
+    """
+    from affectlake.flows import benchmark as plain
+    from affectlake.flows.machine import cores
+
+    options = plain.BenchOptions(
+        dataset=dataset,
+        label=label,
+        store=store,
+        features=features,
+        protocol=protocol,
+        folds=folds,
+        repeats=repeats,
+        models=models,
+        fusions=fusions,
+        subsets=subsets,
+        seed=seed,
+        as_of=as_of,
+        workers=workers or cores(),
+    )
+    if prefect:
+        from affectlake.flows.orchestration import run_benchmark
+
+        result = run_benchmark(options)
+    else:
+        from affectlake.flows.progress import to_stderr
+
+        result = plain.benchmark(options, progress=to_stderr())
+    if json:
+        as_json(result.to_json())
+    else:
+        leaderboard(result.to_json())
+    if out is not None:
+        from affectlake.flows.report import write_html
+
+        note(f"report: {write_html(result, out)}")
+    if save is not None:
+        note(f"model: {plain.save_best(options, result, save)}")
+    return 0
+
+
+def leaderboard(result: dict) -> None:
+    """Print a benchmark's rows, best first, then what the leakage audit found."""
+    title = (
+        f"{'SYNTHETIC ' if result.get('synthetic') else ''}{result['dataset']}: {result['label']}, "
+        f"{result['n_samples']} samples, {result['n_speakers']} speakers, {result['protocol']}, "
+        f"snapshot {result['snapshot']}"
+    )
+    shown = [m for m in ("uar", "accuracy", "f1_macro", "f1_weighted", "ccc", "mae", "pearson") if m in result["rows"][0]]
+    as_table(
+        [
+            {"fusion": r["fusion"], "modalities": "+".join(r["modalities"]), "model": r["model"] or ""}
+            | {m: _interval(r[m]) for m in shown}
+            | {"s": round(r["seconds"], 1)}
+            for r in result["rows"]
+        ],
+        title=title,
+    )
+    for finding in result["leakage"].get("findings", []):
+        note(f"leakage: {finding}")
+
+
+def _interval(score: dict) -> str:
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def report(dataset: str, /, *, store: StoreOption = "lake", out: Path = Path("report.html")) -> int:
+    """Write the HTML report of the newest benchmark of a dataset.
+
+    Parameters
+    ----------
+    dataset
+        Name of a dataset that was benchmarked.
+    store
+        Folder or object-store URI.
+    out
+        File to write.
+    """
+    from affectlake.flows.benchmark import newest_result
+    from affectlake.flows.report import write_html
+
+    note(f"report: {write_html(newest_result(store, dataset), out)}")
+    return 0
+
+
+def predict(
+    model: Path,
+    files: tuple[str, ...] = (),
+    /,
+    *,
+    manifest: str | None = None,
+    text: str | None = None,
+    workers: int | None = None,
+    json: Json = False,
+) -> int:
+    """Label new media with a saved model: the label, its probabilities, and what each modality said.
+
+    Exit code 3: some files could not be read; they are listed on stderr.
+
+    Parameters
+    ----------
+    model
+        Model saved by `affectlake bench --save`.
+    files
+        Audio, video or image files, each a sample of its own.
+    manifest
+        CSV or Parquet of samples, for samples of several files.
+    text
+        What is said in the file, when there is one file.
+    workers
+        Worker processes; default: one per core.
+    json
+        JSON on stdout.
+    """
+    from affectlake.flows.machine import cores
+    from affectlake.flows.predict import predict as run
+
+    result = run(model, files, manifest, text, workers or cores())
+    rows = [
+        {"sample_id": r["sample_id"], "label": r["label"], "p": max(r["probabilities"].values(), default=None)}
+        | {m: said["label"] for m, said in r["modalities"].items()}
+        for r in result.rows
+    ]
+    if json:
+        as_json(result.rows)
+    else:
+        as_table(rows)
+    for failure in result.failures:
+        note(f"{failure['sample_id']}: {failure['extractor']}: {failure['reason']}")
+    return 3 if result.failures else 0

@@ -1,0 +1,179 @@
+"""Commands that read a store: status, failures, load, sql, export."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from affectlake.flows.cli.output import as_json, as_table, note
+from affectlake.flows.cli.refresh import StoreOption
+
+Json = Annotated[bool, Parameter(negative=())]
+Patterns = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)]
+
+
+def status(*, store: StoreOption = "lake", json: Json = False) -> int:
+    """Datasets, tables, rows, coverage and the newest snapshot.
+
+    Parameters
+    ----------
+    store
+        Folder or object-store URI.
+    json
+        JSON on stdout.
+    """
+    from affectlake.data.store import Store
+
+    found = Store(store).status()
+    if json:
+        as_json(found)
+        return 0
+    for dataset in found["datasets"]:
+        title = f"{dataset['dataset']}: {dataset['samples']} samples, snapshot {dataset['snapshot']} of {dataset['time']}"
+        as_table(dataset["tables"], title=title)
+    if not found["datasets"]:
+        note(f"{store} holds no dataset yet: affectlake refresh …")
+    return 0
+
+
+def failures(
+    dataset: str,
+    /,
+    *,
+    store: StoreOption = "lake",
+    not_applicable: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
+) -> int:
+    """Samples in quarantine, each with its reason.
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset.
+    store
+        Folder or object-store URI.
+    not_applicable
+        List also where an extractor had nothing to say (no face, silence, empty text).
+    json
+        JSON on stdout.
+    """
+    from affectlake.data.store import Store
+
+    rows = Store(store).failures(dataset, not_applicable=not_applicable).to_dict("records")
+    if json:
+        as_json(rows)
+    else:
+        keys = ("sample_id", "extractor", "outcome", "reason")
+        as_table([{k: row[k] for k in keys} for row in rows], empty="no failures")
+    return 0
+
+
+def load(
+    dataset: str,
+    features: tuple[str, ...] = (),
+    /,
+    *,
+    label: str | None = None,
+    split: str | None = None,
+    as_of: str | None = None,
+    missing: Literal["keep", "drop", "error"] = "keep",
+    out: Path | None = None,
+    store: StoreOption = "lake",
+    json: Json = False,
+) -> int:
+    """Features of a dataset as a table: to a file, or as CSV on stdout.
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset.
+    features
+        Globs over extractors or columns, such as audio.prosody or 'text.*'; default: all.
+    label
+        Label column to put first.
+    split
+        Only this split.
+    as_of
+        Snapshot id, time or tag.
+    missing
+        What to do with samples that lack a feature.
+    out
+        .csv or .parquet file to write instead of stdout.
+    store
+        Folder or object-store URI.
+    json
+        A JSON list of records on stdout.
+    """
+    import sys
+
+    from affectlake.data.errors import UsageError
+    from affectlake.data.store import Store
+
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise UsageError(f"cannot write {out.name!r}: expected a name that ends in .csv or .parquet")
+    frame = Store(store).load(
+        dataset, list(features) or None, label=label, split=split, as_of=as_of, missing=missing
+    )
+    if out is None and json:
+        as_json(frame.reset_index().to_dict("records"))
+    elif out is None:
+        frame.to_csv(sys.stdout)
+    elif out.suffix == ".csv":
+        frame.to_csv(out)
+    else:
+        frame.to_parquet(out)
+    note(f"{len(frame)} samples × {frame.shape[1]} columns")
+    return 0
+
+
+def sql(query: str, /, *, store: StoreOption = "lake", json: Json = False) -> int:
+    """Query the newest snapshot with DuckDB: one view per table, such as "ravdess.audio.prosody", and per dataset.
+
+    Parameters
+    ----------
+    query
+        A SELECT statement.
+    store
+        Folder or object-store URI.
+    json
+        A JSON list of records on stdout.
+    """
+    from affectlake.data.store import Store
+
+    rows = Store(store).sql(query).to_dict("records")
+    if json:
+        as_json(rows)
+    else:
+        as_table(rows, empty="no rows")
+    return 0
+
+
+def export(
+    dataset: str,
+    out: Path,
+    features: tuple[str, ...] = (),
+    /,
+    *,
+    as_of: str | None = None,
+    store: StoreOption = "lake",
+) -> int:
+    """Write a dataset as plain Parquet files that need no library of ours.
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset.
+    out
+        Folder to write to.
+    features
+        Globs over extractors or columns; default: all.
+    as_of
+        Snapshot id, time or tag.
+    store
+        Folder or object-store URI.
+    """
+    from affectlake.data.store import Store
+
+    Store(store).export(out, dataset, list(features) or None, as_of=as_of)
+    note(f"written to {out}")
+    return 0

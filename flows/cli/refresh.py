@@ -1,0 +1,201 @@
+"""Commands that change a store: refresh, put, erase."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from affectlake.flows.cli.output import as_json, as_table, note
+
+StoreOption = Annotated[str, Parameter(env_var="AFFECTLAKE_STORE")]
+
+
+def refresh(
+    dataset: str,
+    /,
+    *,
+    root: str | None = None,
+    manifest: str | None = None,
+    store: StoreOption = "lake",
+    only: Annotated[tuple[str, ...], Parameter(negative=())] = ("*",),
+    workers: int | None = None,
+    timeout: float = 60.0,
+    verify: bool = False,
+    retry_failed: bool = False,
+    gate: Literal["warn", "fail"] = "warn",
+    prefect: bool = True,
+    dry_run: bool = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Bring a dataset's features up to date and publish them as one snapshot.
+
+    Only what is new or changed is computed. Exit code 3: finished, with samples in quarantine.
+
+    Parameters
+    ----------
+    dataset
+        Name of a known dataset (see `affectlake datasets`), or any name together with --manifest.
+    root
+        Folder that holds the dataset in its official layout.
+    manifest
+        CSV or Parquet file of samples.
+    store
+        Folder or object-store URI.
+    only
+        Globs over extractor names, such as 'audio.*'.
+    workers
+        Worker processes; default: one per core.
+    timeout
+        Seconds that one sample may take before it is given up.
+    verify
+        Read every file again instead of trusting its size and time.
+    retry_failed
+        Compute remembered failures again.
+    gate
+        What a problem found by the quality gate does: warn, or keep the snapshot unpublished.
+    prefect
+        Run as a Prefect flow; --no-prefect runs the same functions without it.
+    dry_run
+        Say what would be computed, and stop.
+    json
+        Counts as JSON on stdout.
+    """
+    from affectlake.flows import refresh as plain
+    from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
+    from affectlake.flows.machine import cores
+
+    options = plain.RefreshOptions(
+        dataset=dataset,
+        root=root and str(Path(root).absolute()),
+        manifest=manifest,
+        store=store,
+        only=only,
+        workers=workers or cores(),
+        timeout=timeout,
+        verify=verify,
+        retry_failed=retry_failed,
+        gate=gate,
+    )
+    if dry_run:
+        counts = plain.dry_run(options)
+        if json:
+            as_json(counts)
+        else:
+            as_table([{"extractor": n, "to compute": c} for n, c in counts.items()])
+        return DONE
+    if prefect:
+        from affectlake.flows.orchestration import run_refresh
+
+        result = run_refresh(options)
+    else:
+        from affectlake.flows.progress import to_stderr
+
+        result = plain.refresh(options, progress=to_stderr())
+    if json:
+        as_json(result.to_json())
+    else:
+        as_table([{"extractor": n, **c} for n, c in result.extractors.items()], title=_title(result))
+    for name, reason in result.skipped.items():
+        note(f"skipped {name}: it {reason}")
+    for problem in result.problems:
+        note(f"gate: {problem}")
+    if not result.published:
+        note(f"snapshot {result.snapshot} was not published; look at it with as_of={result.snapshot!r}")
+        return FAILED
+    if result.failed:
+        note(f"{result.failed} in quarantine: affectlake failures {dataset} --store {store}")
+        return QUARANTINED
+    return DONE
+
+
+def _title(result) -> str:
+    return f"{result.dataset}: {result.samples} samples, snapshot {result.snapshot}, {result.seconds:.1f} s"
+
+
+def put(
+    dataset: str,
+    extractor: str,
+    file: Path,
+    /,
+    *,
+    columns: Annotated[tuple[str, ...], Parameter(negative=())] = ("*",),
+    store: StoreOption = "lake",
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Bring in features that were computed elsewhere.
+
+    Parameters
+    ----------
+    dataset
+        Dataset that the samples belong to.
+    extractor
+        modality.name under which the features will be found, such as face.au.
+    file
+        CSV or Parquet with a sample_id column and numeric columns.
+    columns
+        Globs over the file's columns that are features, such as 'au_*'.
+    store
+        Folder or object-store URI.
+    json
+        Counts as JSON on stdout.
+    """
+    from fnmatch import filter as matching
+
+    from affectlake.data.errors import UnknownName, UsageError
+    from affectlake.data.manifest import read_table
+    from affectlake.data.store import Store
+
+    modality, dot, name = extractor.partition(".")
+    if not dot:
+        raise UsageError(f"{extractor!r} is not an extractor name: expected modality.name, such as face.au")
+    frame = read_table(file)
+    if "sample_id" not in frame:
+        raise UsageError(f"{file} has no column sample_id; it has {', '.join(frame.columns[:10])}")
+    frame = frame.set_index("sample_id")
+    for pattern in columns:
+        if not matching(frame.columns, pattern):
+            raise UnknownName("column", pattern, frame.columns)
+    frame = frame[[c for c in frame if any(matching([c], pattern) for pattern in columns)]]
+    snapshot = Store(store, create=True).put(dataset, modality, name, frame)
+    if json:
+        as_json({"dataset": dataset, "snapshot": snapshot.id, "extractors": snapshot.counts})
+    else:
+        as_table([{"extractor": n, **c} for n, c in snapshot.counts.items() if n == extractor])
+    return 0
+
+
+def erase(
+    dataset: str,
+    /,
+    *,
+    speaker: str | None = None,
+    ids: Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)] = (),
+    store: StoreOption = "lake",
+    yes: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Remove a person or samples from every table, every old version and every cached file.
+
+    Prints a receipt as JSON.
+
+    Parameters
+    ----------
+    dataset
+        Dataset to erase from.
+    speaker
+        Everything of this speaker.
+    ids
+        Exactly these samples.
+    store
+        Folder or object-store URI.
+    yes
+        Required: an erasure cannot be undone.
+    """
+    from affectlake.data.errors import UsageError
+    from affectlake.data.store import Store
+
+    if (speaker is None) == (not ids):
+        raise UsageError("say whom to erase: either --speaker NAME or --ids ID …")
+    if not yes:
+        raise UsageError("an erasure cannot be undone; add --yes to go on")
+    as_json(Store(store).erase(dataset, speaker=speaker, ids=list(ids) or None))
+    return 0
