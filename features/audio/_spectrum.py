@@ -15,12 +15,17 @@ N_FFT = 1024
 WINDOW = 640  # 40 ms: three periods of an 80 Hz voice, and half of N_FFT keeps autocorrelations below 384 lags linear
 HOP = 160  # 10 ms
 BINS = N_FFT // 2 + 1
+BANDS = 40
+CEPSTRA = 20
 AMIN = 1e-10  # power below this counts as this, as in librosa
 TOP_DB = 80.0  # levels more than this below the clip's loudest are raised to there, as in librosa
 ACTIVE_DB = 40.0  # a frame this far below the loud ones is a pause
 SILENT = 1e-4  # half the range of samples below which a clip is silent: three steps of 16 bit
 
-SETTINGS = {"n_fft": N_FFT, "window": WINDOW, "hop": HOP, "active_db": ACTIVE_DB, "silent": SILENT}
+SETTINGS = {
+    "n_fft": N_FFT, "window": WINDOW, "hop": HOP, "bands": BANDS, "cepstra": CEPSTRA,
+    "active_db": ACTIVE_DB, "silent": SILENT,
+}  # fmt: skip
 """What values of every extractor on this spectrum depend on."""
 
 _CHUNK = 2048  # frames transformed at a time: the padded and complex copies of a long recording stay small
@@ -105,7 +110,7 @@ def _level(clip: AudioClip) -> np.ndarray:
 
 
 def active(clip: AudioClip) -> np.ndarray:
-    """Frames within 40 dB of the clip's loud ones (95th percentile): speech rather than pause, bool [shape=(frames,)]."""
+    """Frames within 40 dB of the clip's loud ones (95th percentile): sound, not pause; bool [shape=(frames,)]."""
     return clip.once(_active)
 
 
@@ -118,6 +123,24 @@ def decibels(x: np.ndarray) -> np.ndarray:
     """``10 log10`` with the floors `AMIN` and `TOP_DB` below the largest value, as librosa's power_to_db."""
     out = 10 * np.log10(np.maximum(x, AMIN))
     return np.maximum(out, out.max() - TOP_DB)
+
+
+def mel(clip: AudioClip) -> np.ndarray:
+    """Mel spectrogram in dB re 1 [shape=(frames, 40)]; as power_to_db(librosa.feature.melspectrogram)."""
+    return clip.once(_mel)
+
+
+def _mel(clip: AudioClip) -> np.ndarray:
+    return decibels(power(clip) @ mel_bank(BANDS))
+
+
+def mfcc(clip: AudioClip) -> np.ndarray:
+    """Mel-frequency cepstra [shape=(frames, 20)]; as librosa.feature.mfcc."""
+    return clip.once(_mfcc)
+
+
+def _mfcc(clip: AudioClip) -> np.ndarray:
+    return mel(clip) @ dct_basis(BANDS, CEPSTRA)
 
 
 @cache
@@ -141,7 +164,7 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 @cache
 def chroma_bank() -> np.ndarray:
-    """Pitch-class filters, Gaussian in pitch and centred at 440 Hz's octave [shape=(513, 12)]; as librosa.filters.chroma."""
+    """Pitch-class filters, Gaussian in pitch, about 440 Hz's octave [shape=(513, 12)]; as librosa.filters.chroma."""
     pitch = 12 * np.log2(np.arange(1, N_FFT) * (RATE / N_FFT) / (440 / 16))
     pitch = np.concatenate([[pitch[0] - 18], pitch])  # the bin of 0 Hz stands an octave and a half below the first
     width = np.concatenate([np.maximum(np.diff(pitch), 1), [1]])
@@ -159,3 +182,28 @@ def dct_basis(bands: int, coefficients: int) -> np.ndarray:
     basis = np.cos(angle) * np.sqrt(2 / bands)
     basis[:, 0] /= np.sqrt(2)
     return basis.astype(np.float32)
+
+
+def flux(clip: AudioClip) -> np.ndarray:
+    """Euclidean distance between neighbouring frames' shares of magnitude [shape=(frames,)], in [0, √2]."""
+    return clip.once(_flux)
+
+
+def _flux(clip: AudioClip) -> np.ndarray:
+    change = np.diff(shares(clip), axis=0, prepend=shares(clip)[:1])
+    return np.sqrt(np.einsum("ij,ij->i", change, change))
+
+
+def shares(clip: AudioClip) -> np.ndarray:
+    """Each bin's share of its frame's magnitude [shape=(frames, 513)]."""
+    return clip.once(_shares)
+
+
+def _shares(clip: AudioClip) -> np.ndarray:
+    spectrum = magnitude(clip)
+    return normalised(spectrum, spectrum.sum(axis=1))
+
+
+def normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
+    """Rows over their norm; rows whose norm is next to nothing are left, as in librosa.util.normalize."""
+    return x / np.where(norm < np.finfo(np.float32).tiny, 1, norm)[:, None]

@@ -11,8 +11,6 @@ from affectlake.features.audio import _spectrum as sp
 from affectlake.features.audio._functionals import Contour, functionals
 from affectlake.features.protocol import Column
 
-BANDS = 40
-CEPSTRA = 20
 ROLLOFF = 0.85
 CONTRAST_LOW = 200.0  # Hz, upper edge of the lowest of seven octave bands
 CONTRAST_QUANTILE = 0.02
@@ -22,35 +20,21 @@ SHAPE = ("mean", "std", "p10", "p50", "p90", "slope", "dstd")
 INF = float("inf")
 
 
-def mel(clip: AudioClip) -> np.ndarray:
-    """Mel spectrogram in dB re 1 [shape=(frames, 40)]; as power_to_db(librosa.feature.melspectrogram)."""
-    return clip.once(_mel)
-
-
-def _mel(clip: AudioClip) -> np.ndarray:
-    return sp.decibels(sp.power(clip) @ sp.mel_bank(BANDS))
-
-
-def mfcc(clip: AudioClip) -> np.ndarray:
-    """Mel-frequency cepstra [shape=(frames, 20)]; as librosa.feature.mfcc."""
-    return mel(clip) @ sp.dct_basis(BANDS, CEPSTRA)
-
-
 def relative_mel(clip: AudioClip) -> np.ndarray:
     """Mel bands in dB above the mean of all bands in frames with sound [shape=(frames, 40)]: free of loudness."""
-    bands = mel(clip)
+    bands = sp.mel(clip)
     return bands - bands[sp.active(clip)].mean()
 
 
 def chroma(clip: AudioClip) -> np.ndarray:
-    """Energy per pitch class over the frame's largest, in [0, 1] [shape=(frames, 12)]; as librosa.feature.chroma_stft."""
+    """Energy per pitch class over the frame's largest [shape=(frames, 12)]; as librosa.feature.chroma_stft."""
     raw = sp.power(clip) @ sp.chroma_bank()
-    return _normalised(raw, raw.max(axis=1))
+    return sp.normalised(raw, raw.max(axis=1))
 
 
 def tonnetz(pitch_classes: np.ndarray) -> np.ndarray:
     """Tonal centroids [shape=(frames, 6)]; as librosa.feature.tonnetz of the same chroma."""
-    return _normalised(pitch_classes, pitch_classes.sum(axis=1)) @ _tonnetz_basis()
+    return sp.normalised(pitch_classes, pitch_classes.sum(axis=1)) @ _tonnetz_basis()
 
 
 def _tonnetz_basis() -> np.ndarray:
@@ -58,11 +42,6 @@ def _tonnetz_basis() -> np.ndarray:
     angle = np.outer(np.arange(12), scale)
     angle[:, ::2] -= 0.5  # even ones are sines
     return (np.cos(np.pi * angle) * [1, 1, 1, 1, 0.5, 0.5]).astype(np.float32)
-
-
-def _normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Rows over their norm; rows whose norm is next to nothing are left, as in librosa.util.normalize."""
-    return x / np.where(norm < np.finfo(np.float32).tiny, 1, norm)[:, None]
 
 
 def contrast(clip: AudioClip) -> np.ndarray:
@@ -93,18 +72,12 @@ def _octaves() -> list[tuple[slice, int]]:
 
 def centroid(clip: AudioClip) -> np.ndarray:
     """Hz of the magnitude spectrum's centre [shape=(frames,)]; as librosa.feature.spectral_centroid."""
-    return clip.once(_shares) @ sp.frequencies()
-
-
-def _shares(clip: AudioClip) -> np.ndarray:
-    """Each bin's share of the frame's magnitude."""
-    spectrum = sp.magnitude(clip)
-    return _normalised(spectrum, spectrum.sum(axis=1))
+    return sp.shares(clip) @ sp.frequencies()
 
 
 def bandwidth(clip: AudioClip, centre: np.ndarray) -> np.ndarray:
     """Hz of spread about the centroid [shape=(frames,)]; as librosa.feature.spectral_bandwidth."""
-    shares, hz = clip.once(_shares), sp.frequencies().astype(np.float64)
+    shares, hz = sp.shares(clip), sp.frequencies().astype(np.float64)
     return np.sqrt(np.maximum(shares @ hz**2 - 2 * centre * (shares @ hz) + centre**2 * shares.sum(axis=1), 0))
 
 
@@ -118,12 +91,6 @@ def flatness(clip: AudioClip) -> np.ndarray:
     """dB of geometric over arithmetic mean power [shape=(frames,)], <= 0; librosa.feature.spectral_flatness in dB."""
     floored = np.maximum(sp.power(clip), sp.AMIN)
     return 10 / np.log(10) * (np.log(floored).mean(axis=1) - np.log(floored.mean(axis=1)))
-
-
-def flux(clip: AudioClip) -> np.ndarray:
-    """Euclidean distance between neighbouring frames' shares of magnitude [shape=(frames,)], in [0, √2]."""
-    change = np.diff(clip.once(_shares), axis=0, prepend=clip.once(_shares)[:1])
-    return np.sqrt(np.einsum("ij,ij->i", change, change))
 
 
 def zero_crossings(clip: AudioClip) -> np.ndarray:
@@ -142,11 +109,11 @@ CONTOURS: tuple[Contour, ...] = (
     Contour(["level"], "dB re full scale", -120, 20, "Level of the frame", "20 log10 of the RMS", SHAPE),
     Contour(["mfcc_00"], "dB", -INF, INF, "Cepstral coefficient 0 (loudness)", LIBROSA + "mfcc", SHAPE),
     Contour(
-        _names("mfcc", CEPSTRA - 1, 1), "dB", -INF, INF, "Cepstral coefficient 1 + {}", LIBROSA + "mfcc",
+        _names("mfcc", sp.CEPSTRA - 1, 1), "dB", -INF, INF, "Cepstral coefficient 1 + {}", LIBROSA + "mfcc",
         ("mean", "std", "p10", "p90", "slope", "dstd", "ddstd"),
     ),
     Contour(
-        _names("mel", BANDS), "dB", -INF, INF, "Mel band {} of 40 relative to the clip's mean over bands",
+        _names("mel", sp.BANDS), "dB", -INF, INF, "Mel band {} of 40 relative to the clip's mean over bands",
         LIBROSA + "melspectrogram", ("mean", "std", "p90"),
     ),
     Contour(_names("chroma", 12), "1", 0, 1, "Pitch class {} (0 is C)", LIBROSA + "chroma_stft", ("mean", "std")),
@@ -166,9 +133,9 @@ CONTOURS: tuple[Contour, ...] = (
 
 def contours(clip: AudioClip) -> list[np.ndarray]:
     """The arrays that `CONTOURS` describes, each [shape=(frames, d)]."""
-    cepstra, pitch_classes, centre = mfcc(clip), chroma(clip), centroid(clip)
+    cepstra, pitch_classes, centre = sp.mfcc(clip), chroma(clip), centroid(clip)
     single = (
-        centre, bandwidth(clip, centre), rolloff(clip), flatness(clip), flux(clip), zero_crossings(clip),
+        centre, bandwidth(clip, centre), rolloff(clip), flatness(clip), sp.flux(clip), zero_crossings(clip),
     )  # fmt: skip
     return [
         sp.level(clip)[:, None],
@@ -189,7 +156,7 @@ class Spectral:
     version = "1"
     reads = "audio"
     parameters: Mapping[str, object] = {
-        **sp.SETTINGS, "bands": BANDS, "cepstra": CEPSTRA, "rolloff": ROLLOFF, "contrast_low": CONTRAST_LOW,
+        **sp.SETTINGS, "rolloff": ROLLOFF, "contrast_low": CONTRAST_LOW,
     }  # fmt: skip
     columns: Sequence[Column] = tuple(column for contour in CONTOURS for column in contour.columns())
     requires = ("scipy", "soundfile", "soxr")
