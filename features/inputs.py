@@ -20,8 +20,8 @@ class Request:
     start, end : float or None
         Segment in seconds.
     text, context, language : str, tuple of str, str
-        The utterance, those before it in the same dialogue (oldest first; only for extractors that read "dialogue"), and
-        its ISO 639-1 code (empty if unknown).
+        The utterance, those before it in the same dialogue (oldest first; only for extractors that read "dialogue"),
+        and its ISO 639-1 code (empty if unknown).
     """
 
     content: str

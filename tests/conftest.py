@@ -13,3 +13,14 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real test data at {root} (set AFFECTLAKE_TEST_DATA)")
     return root
+
+
+@pytest.fixture
+def evil(monkeypatch) -> str:
+    """Name of an extractor that a plug-in brings along and that misbehaves on request; see tests/plugin."""
+    from affectlake.features import registry
+
+    monkeypatch.syspath_prepend(Path(__file__).parent / "plugin")
+    registry.extractors.cache_clear()
+    yield "text.evil"
+    registry.extractors.cache_clear()

@@ -1,9 +1,7 @@
 """Commands about models: bench, report, predict."""
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from affectlake.flows.cli.output import as_json, as_table, note
 from affectlake.flows.cli.read import Json, Patterns
@@ -119,7 +117,9 @@ def leaderboard(result: dict) -> None:
         f"{result['n_samples']} samples, {result['n_speakers']} speakers, {result['protocol']}, "
         f"snapshot {result['snapshot']}"
     )
-    shown = [m for m in ("uar", "accuracy", "f1_macro", "f1_weighted", "ccc", "mae", "pearson") if m in result["rows"][0]]
+    shown = [
+        m for m in ("uar", "accuracy", "f1_macro", "f1_weighted", "ccc", "mae", "pearson") if m in result["rows"][0]
+    ]
     as_table(
         [
             {"fusion": r["fusion"], "modalities": "+".join(r["modalities"]), "model": r["model"] or ""}

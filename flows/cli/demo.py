@@ -5,7 +5,9 @@ from pathlib import Path
 from affectlake.flows.cli.output import as_table, note
 
 
-def demo(*, to: Path = Path("demo"), seed: int = 0, samples: int = 240, speakers: int = 12, prefect: bool = True) -> int:
+def demo(
+    *, to: Path = Path("demo"), seed: int = 0, samples: int = 240, speakers: int = 12, prefect: bool = True
+) -> int:
     """Generate a synthetic corpus and run everything on it, up to the report.
 
     Parameters
@@ -30,7 +32,10 @@ def demo(*, to: Path = Path("demo"), seed: int = 0, samples: int = 240, speakers
     store = str(to / "lake")
     refresh.refresh("demo", manifest=str(manifest), store=store, prefect=prefect)
     as_table(
-        [{k: f[k] for k in ("sample_id", "extractor", "reason")} for f in Store(store).failures("demo").to_dict("records")],
+        [
+            {k: f[k] for k in ("sample_id", "extractor", "reason")}
+            for f in Store(store).failures("demo").to_dict("records")
+        ],
         title="quarantine (one file of the corpus is broken on purpose)",
     )
     return bench.bench(

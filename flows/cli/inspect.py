@@ -1,7 +1,6 @@
 """Commands about what affectlake knows: datasets, extractors, show, download, doctor."""
 
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -151,6 +150,4 @@ def doctor(*, json: Json = False) -> int:
         as_json(rows)
     else:
         as_table(rows)
-    if sys.version_info < (3, 11):
-        note("Python 3.11 or newer is needed")
     return 0

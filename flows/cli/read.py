@@ -29,7 +29,9 @@ def status(*, store: StoreOption = "lake", json: Json = False) -> int:
         as_json(found)
         return 0
     for dataset in found["datasets"]:
-        title = f"{dataset['dataset']}: {dataset['samples']} samples, snapshot {dataset['snapshot']} of {dataset['time']}"
+        title = (
+            f"{dataset['dataset']}: {dataset['samples']} samples, snapshot {dataset['snapshot']} of {dataset['time']}"
+        )
         as_table(dataset["tables"], title=title)
     if not found["datasets"]:
         note(f"{store} holds no dataset yet: affectlake refresh …")
@@ -111,9 +113,7 @@ def load(
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise UsageError(f"cannot write {out.name!r}: expected a name that ends in .csv or .parquet")
-    frame = Store(store).load(
-        dataset, list(features) or None, label=label, split=split, as_of=as_of, missing=missing
-    )
+    frame = Store(store).load(dataset, list(features) or None, label=label, split=split, as_of=as_of, missing=missing)
     if out is None and json:
         as_json(frame.reset_index().to_dict("records"))
     elif out is None:

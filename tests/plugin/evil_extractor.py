@@ -1,0 +1,47 @@
+"""An extractor as a third party would ship it, which does whatever its text says."""
+
+import ctypes
+import time
+
+import numpy as np
+
+from affectlake.data.errors import NotApplicable
+from affectlake.features.protocol import Column
+
+
+class Evil:
+    name = "text.evil"
+    version = "1"
+    reads = "text"
+    parameters = {}
+    columns = (Column("length", "characters", 0), Column("one", "1", 1, 1))
+    requires = ()
+    install = "already there"
+    cost = 0.01
+    licence = "Apache-2.0"
+    summary = "Faults on request."
+
+    def weights(self):
+        return ()
+
+    def extract(self, batch):
+        return [self._answer(request.text) for request in batch]
+
+    def _answer(self, text):
+        match text:
+            case "crash":
+                ctypes.string_at(0)
+            case "hang":
+                time.sleep(1000)
+            case "raise":
+                raise RuntimeError("on\nrequest")
+            case "shape":
+                return np.zeros(3, np.float32)
+            case "infinite":
+                return np.array([np.inf, 1], np.float32)
+            case "nothing":
+                return NotApplicable("nothing to say")
+        return np.array([len(text), 1], np.float32)
+
+
+extractor = Evil()

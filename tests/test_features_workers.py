@@ -1,0 +1,48 @@
+"""Bad samples cost themselves only, whatever they do to the worker."""
+
+import pyarrow as pa
+import pytest
+
+from affectlake.features.compute import Chunk, compute
+from affectlake.features.inputs import Request
+from affectlake.features.workers import Workers
+
+
+def chunk(name: str, *texts: str) -> Chunk:
+    return Chunk("text", (name,), tuple(Request(content=f"sha of {t}", text=t) for t in texts))
+
+
+def outcomes(table: pa.Table) -> dict[str, tuple[str, str | None]]:
+    return {r["content"].removeprefix("sha of "): (r["outcome"], r["reason"]) for r in table.to_pylist()}
+
+
+def test_good_samples_keep_their_values_among_bad_ones(evil):
+    table = compute(chunk(evil, "four", "raise", "shape", "infinite", "nothing", "sevenly"))[evil]
+    found = outcomes(table)
+    assert found["four"] == ("ok", None) and found["sevenly"] == ("ok", None)
+    assert found["nothing"] == ("not_applicable", "nothing to say")
+    assert found["raise"] == ("failed", "RuntimeError: on request")
+    assert found["shape"] == ("failed", "text.evil returned shape (3,), expected (2,)")
+    assert found["infinite"] == ("failed", "text.evil returned an infinite value in length")
+    assert table["length"].to_pylist() == [4, None, None, None, None, 7]
+    assert table.schema.field("length").type == pa.float32()
+
+
+@pytest.mark.parametrize("fault, reason", [("crash", "worker process died"), ("hang", "longer than 2 s")])
+def test_a_worker_that_dies_or_hangs_costs_only_the_culprit(evil, fault, reason):
+    chunks = [chunk(evil, "one", fault, "three"), chunk(evil, "four", "five")]
+    found = {}
+    with Workers(2, timeout=2, extractors=[evil]) as workers:
+        for _, tables in workers.run(chunks):
+            found |= outcomes(tables[evil])
+    assert found.pop(fault)[0] == "failed"
+    assert found == {t: ("ok", None) for t in ("one", "three", "four", "five")}
+
+
+def test_the_reason_names_what_happened(evil):
+    with Workers(1, timeout=2, extractors=[evil]) as workers:
+        found = {}
+        for _, tables in workers.run([chunk(evil, "crash"), chunk(evil, "hang")]):
+            found |= outcomes(tables[evil])
+    assert "worker process died" in found["crash"][1]
+    assert found["hang"][1] == "took longer than 2 s"
