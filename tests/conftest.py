@@ -24,3 +24,36 @@ def evil(monkeypatch) -> str:
     registry.extractors.cache_clear()
     yield "text.evil"
     registry.extractors.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """Manifest of a small generated corpus; never changed by a test."""
+    from affectlake.data.demo import make_demo
+
+    return make_demo(tmp_path_factory.mktemp("corpus"), seed=1, samples=48, speakers=4)
+
+
+@pytest.fixture(scope="session")
+def inputs(corpus) -> dict[str, list]:
+    """Decoded inputs for every kind of extractor, from the generated corpus."""
+    import pandas as pd
+
+    from affectlake.data.errors import AffectlakeError
+    from affectlake.data.manifest import read_manifest
+    from affectlake.features.inputs import READERS, Request
+    from affectlake.features.scan import media_uris, requests, scan
+
+    samples = read_manifest(corpus, "demo")
+    stats = scan(media_uris(samples), pd.DataFrame())
+    found: dict[str, list] = {}
+    for reads, reader in READERS.items():
+        found[reads] = []
+        for row in requests(samples, stats, reads).head(6).itertuples():
+            context = ("I see.", "Oh no!") if reads == "dialogue" else ()
+            try:
+                found[reads].append(reader(Request(row.content, row.uri, text=row.text, context=context)))
+            except AffectlakeError:
+                continue  # the corpus holds broken files on purpose
+        assert found[reads], f"no input for {reads}"
+    return found
