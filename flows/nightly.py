@@ -94,7 +94,8 @@ def load_config(path: Path | str) -> Config:
 
 
 def _explain(path: Path, text: str, error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt key is both unknown and, under its right name, missing: the first says more.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     keys = [str(k) for k in first["loc"] if isinstance(k, str)]
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
