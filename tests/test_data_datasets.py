@@ -1,0 +1,157 @@
+"""A contract for every loader, run over the registry: each new file is tested by its entry in LAYOUTS."""
+
+import pytest
+
+from affectlake.data import datasets
+from affectlake.data.datasets._dataset import COMMON4, COMMON7
+from affectlake.data.errors import BadManifest, UnknownName
+from affectlake.data.samples import CORE, samples_frame
+
+NAMES = list(datasets.datasets())
+
+
+def put(root, *names, content=b""):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def ravdess(root):
+    put(
+        root,
+        "Audio_Speech_Actors_01-24/Actor_01/03-01-05-01-02-01-01.wav",
+        "Audio_Speech_Actors_01-24/Actor_02/03-01-01-01-01-02-02.wav",
+        "Audio_Song_Actors_01-24/Actor_02/03-02-01-01-01-02-02.wav",
+        "Video_Speech_Actor_01/Actor_01/01-01-05-01-02-01-01.mp4",
+        "Video_Speech_Actor_01/Actor_01/02-01-05-01-02-01-01.mp4",
+        "__MACOSX/Actor_01/03-01-04-01-02-01-01.wav",
+        "Actor_01/._03-01-03-01-02-01-01.wav",
+    )
+
+
+# Writes a tiny tree of the official layout.
+LAYOUTS = {"ravdess": ravdess}
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def loaded(name, tmp_path):
+    LAYOUTS[name](tmp_path)
+    return datasets.get(name).load(tmp_path)
+
+
+def test_names_are_file_names(name):
+    assert datasets.get(name).name == name
+
+
+def test_unknown_name():
+    with pytest.raises(UnknownName, match="did you mean 'ravdess'"):
+        datasets.get("ravdes")
+
+
+def test_every_statement_is_made(name):
+    dataset = datasets.get(name)
+    for attribute in ("title", "licence", "citation", "access", "layout"):
+        assert getattr(dataset, attribute).strip()
+    assert dataset.url.startswith("https://")
+    assert dataset.labels
+
+
+def test_common_classes(name):
+    dataset = datasets.get(name)
+    assert set(dataset.common.values()) <= set(COMMON7)
+    assert set(dataset.common) <= set(dataset.labels.get("emotion", ()))
+    for column, classes in dataset.label_maps.items():
+        assert set(classes.values()) <= set({"emotion4": COMMON4, "emotion7": COMMON7}[column])
+
+
+def test_downloads_are_checked(name):
+    for download in datasets.get(name).downloads:
+        assert download.url.startswith("https://")
+        kind, digest = download.hash.split(":")
+        assert len(digest) == {"md5": 32, "sha256": 64}[kind]
+        assert download.size > 0
+
+
+def test_a_tiny_official_tree_loads(name, loaded):
+    assert list(loaded.columns[: len(CORE)]) == list(CORE)
+    assert loaded["dataset"].eq(name).all()
+    assert len(loaded) >= 2
+    uris = loaded[["audio", "image", "video"]].stack().dropna()
+    assert uris.str.startswith("/").all()
+    assert samples_frame(loaded, name).equals(loaded)
+
+
+def test_labels_are_the_stated_ones(name, loaded):
+    dataset = datasets.get(name)
+    for column, classes in dataset.labels.items():
+        assert column in loaded, column
+        if classes:
+            assert set(loaded[column].dropna()) <= set(classes)
+    for column in dataset.label_maps:
+        assert loaded[column].notna().any()
+
+
+def test_splits_are_the_stated_ones(name, loaded):
+    official = datasets.get(name).official_split
+    assert loaded["split"].notna().all() if official else loaded["split"].isna().all()
+    assert set(loaded["split"].dropna()) <= {"train", "dev", "test"}
+
+
+def test_loading_twice_gives_the_same(name, loaded, tmp_path):
+    assert datasets.get(name).load(tmp_path).equals(loaded)
+
+
+def test_a_wrong_folder_says_what_was_sought_and_found(name, tmp_path):
+    put(tmp_path, "holiday/beach.xyz", "notes.md", "more.md")
+    with pytest.raises(BadManifest) as error:
+        datasets.get(name).load(tmp_path)
+    assert str(error.value).startswith(f"{name}: ")
+    assert "looked" in str(error.value)
+    assert "1 folder (holiday), 2 files (.md 2)" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_no_folder(name, tmp_path):
+    with pytest.raises(BadManifest, match="no folder"):
+        datasets.get(name).load(tmp_path / "gone")
+
+
+def test_a_partial_corpus_is_reported(name, loaded, tmp_path, caplog):
+    if datasets.get(name).expected:
+        datasets.get(name).load(tmp_path)
+        assert f"{name} is partial: {len(loaded)} of {datasets.get(name).expected}" in caplog.text
+
+
+def test_ravdess_recordings_of_one_performance_are_one_sample(tmp_path):
+    ravdess(tmp_path)
+    got = datasets.get("ravdess").load(tmp_path).set_index("sample_id")
+    assert list(got.index) == ["01-01-01-01-01-02-02", "01-01-05-01-02-01-01"]
+    angry = got.loc["01-01-05-01-02-01-01"]
+    assert angry["audio"].endswith("03-01-05-01-02-01-01.wav")
+    assert angry["video"].endswith("/01-01-05-01-02-01-01.mp4")
+    assert (angry["emotion"], angry["speaker"], angry["gender"]) == ("angry", "ravdess_01", "male")
+    assert angry["text"] == "Dogs are sitting by the door."
+    assert got["emotion"].tolist() == ["neutral", "angry"]
+
+
+def test_ravdess_as_shared(shared_data):
+    from affectlake.data.manifest import read_manifest
+
+    got = datasets.get("ravdess").load(shared_data / "ravdess_audio")
+    manifest = read_manifest(shared_data / "ravdess_audio" / "manifest.csv", "ravdess")
+    manifest = manifest.sort_values("sample_id", ignore_index=True)
+    assert len(got) == 1440
+    for column in ("sample_id", "audio", "speaker", "gender", "emotion", "intensity", "statement", "text"):
+        assert got[column].equals(manifest[column]), column
+
+
+def test_ravdess_films_and_folders_of_frames(shared_data):
+    got = datasets.get("ravdess").load(shared_data / "ravdess_actor01_video")
+    assert len(got) == 52
+    assert got["video"].str.endswith(".mp4").sum() == 4
