@@ -1,5 +1,7 @@
 """A contract for every loader, run over the registry: each new file is tested by its entry in LAYOUTS."""
 
+import os
+
 import pytest
 
 from affectlake.data import datasets
@@ -30,8 +32,24 @@ def ravdess(root):
     )
 
 
+def meld(root):
+    header = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
+    row = '{i},"{text}",{speaker},{emotion},neutral,0,{i},8,21,"00:16:16,059","00:16:21,731"\n'
+    tables = {
+        "train": row.format(i=0, text="It\x92s NA, né", speaker="Joey", emotion="joy").encode(),
+        "dev": row.format(i=0, text="It’s", speaker="Ross", emotion="anger").encode("cp1252"),
+        "test": (
+            row.format(i=0, text="null", speaker="Joey", emotion="neutral")
+            + row.format(i=1, text="No!", speaker="The Interviewer", emotion="sadness")
+        ).encode("utf-8-sig"),
+    }
+    for split, rows in tables.items():
+        put(root, f"MELD.Raw/{split}_sent_emo.csv", content=header.encode() + rows)
+    put(root, "MELD.Raw/train_splits/dia0_utt0.mp4", "MELD.Raw/output_repeated_splits_test/dia0_utt1.mp4")
+
+
 # Writes a tiny tree of the official layout.
-LAYOUTS = {"ravdess": ravdess}
+LAYOUTS = {"meld": meld, "ravdess": ravdess}
 
 
 @pytest.fixture(params=NAMES)
@@ -83,7 +101,7 @@ def test_a_tiny_official_tree_loads(name, loaded):
     assert loaded["dataset"].eq(name).all()
     assert len(loaded) >= 2
     uris = loaded[["audio", "image", "video"]].stack().dropna()
-    assert uris.str.startswith("/").all()
+    assert uris.map(os.path.isabs).all() and uris.map(os.path.exists).all()
     assert samples_frame(loaded, name).equals(loaded)
 
 
@@ -155,3 +173,27 @@ def test_ravdess_films_and_folders_of_frames(shared_data):
     got = datasets.get("ravdess").load(shared_data / "ravdess_actor01_video")
     assert len(got) == 52
     assert got["video"].str.endswith(".mp4").sum() == 4
+
+
+def test_meld_text_and_clips(tmp_path):
+    meld(tmp_path)
+    got = datasets.get("meld").load(tmp_path).set_index("sample_id")
+    assert list(got.index) == ["train_dia0_utt0", "dev_dia0_utt0", "test_dia0_utt0", "test_dia0_utt1"]
+    assert got["text"].tolist() == ["It’s NA, né", "It’s", "null", "No!"]
+    assert got["video"].notna().tolist() == [True, False, False, True]
+    assert got["dialogue"].tolist() == ["train_0", "dev_0", "test_0", "test_0"]
+    assert got["emotion7"].tolist() == ["happiness", "anger", "neutral", "sadness"]
+
+
+def test_meld_without_a_column_names_it(tmp_path):
+    put(tmp_path, "train_sent_emo.csv", content="Utterance,Speaker\nHi,Joey\n")
+    with pytest.raises(BadManifest, match="train_sent_emo.csv: looked for column.s. 'Emotion'.*found 'Utterance'"):
+        datasets.get("meld").load(tmp_path)
+
+
+def test_meld_as_shared(shared_data):
+    got = datasets.get("meld").load(shared_data / "meld_text")
+    assert got["split"].value_counts().to_dict() == {"train": 9989, "test": 2610, "dev": 1109}
+    assert set(got["emotion"]) == set(datasets.get("meld").labels["emotion"])
+    assert got.groupby("dialogue")["turn"].apply(lambda t: t.is_monotonic_increasing).all()
+    assert not got["text"].str.contains(r"[\x80-\x9f]").any()

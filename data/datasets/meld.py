@@ -1,0 +1,78 @@
+"""MELD: utterances of the series Friends in their dialogues, seven emotions, official split."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from affectlake.data.datasets._dataset import Dataset
+from affectlake.data.datasets._files import VIDEO, named
+from affectlake.data.datasets._tables import required
+from affectlake.data.manifest import read_table
+
+SPLITS = ("train", "dev", "test")
+EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+SENTIMENTS = ("negative", "neutral", "positive")
+
+_TABLE = re.compile(r"(train|dev|test)_sent_emo")
+_CLIP = re.compile(r"dia(\d+)_utt(\d+)")
+_CLIP_FOLDER = {"train_splits": "train", "dev_splits_complete": "dev", "output_repeated_splits_test": "test"}
+_COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode")
+
+# Some releases hold Windows-1252 punctuation as the control characters of the same number (it\x92s).
+_CONTROLS = {i: bytes([i]).decode("cp1252") for i in range(0x80, 0xA0) if i not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
+
+
+def read(root: Path) -> pd.DataFrame:
+    """Rows of the three tables; clips where their folders are present, as MELD's own archive names them."""
+    tables: dict[str, str] = {}
+    for path, match in named(root, _TABLE, (".csv",)):
+        tables.setdefault(match[1], path)
+    clips = {
+        (_CLIP_FOLDER[Path(path).parent.name], match[1], match[2]): path
+        for path, match in named(root, _CLIP, VIDEO)
+        if Path(path).parent.name in _CLIP_FOLDER
+    }
+    return pd.concat([_split(s, tables[s], clips) for s in SPLITS if s in tables] or [pd.DataFrame()])
+
+
+def _split(split: str, path: str, clips: dict[tuple[str, str, str], str]) -> pd.DataFrame:
+    table = required(read_table(path), _COLUMNS, path)
+    dialogue, turn = table["Dialogue_ID"], table["Utterance_ID"]
+    return pd.DataFrame(
+        {
+            "sample_id": split + "_dia" + dialogue + "_utt" + turn,
+            "speaker": table["Speaker"].map(_mended).str.strip(),
+            "split": split,
+            "language": "en",
+            "text": table["Utterance"].map(_mended),
+            "video": [clips.get((split, d, t)) for d, t in zip(dialogue, turn, strict=True)],
+            "dialogue": split + "_" + dialogue,
+            "turn": turn,
+            "emotion": table["Emotion"].str.strip().str.lower(),
+            "sentiment": table["Sentiment"].str.strip().str.lower(),
+            "season": pd.to_numeric(table["Season"]),
+            "episode": pd.to_numeric(table["Episode"]),
+        }
+    )
+
+
+def _mended(text: str) -> str:
+    return text.translate(_CONTROLS)
+
+
+dataset = Dataset(
+    name="meld",
+    title="Multimodal EmotionLines Dataset",
+    licence="GPL-3.0-only",
+    citation="Poria et al. (2019), Proc. ACL, 527-536, doi:10.18653/v1/P19-1050",
+    url="https://affective-meld.github.io/",
+    access="Tables at https://github.com/declare-lab/MELD (data/MELD), clips in MELD.Raw.tar.gz linked from there.",
+    layout="train_sent_emo.csv, dev_sent_emo.csv, test_sent_emo.csv, and clips where present: "
+    "train_splits, dev_splits_complete, output_repeated_splits_test with dia0_utt0.mp4",
+    read=read,
+    labels={"emotion": EMOTIONS, "sentiment": SENTIMENTS},
+    common={e: e for e in EMOTIONS if e != "joy"} | {"joy": "happiness"},
+    expected=9989 + 1109 + 2610,
+    official_split=True,
+)
