@@ -1,11 +1,13 @@
 """A pool of worker processes that outlives crashing and hanging decoders, and names the culprit."""
 
+import atexit
 import importlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Lock
 
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
@@ -76,7 +78,7 @@ class Workers:
         self._pool.join()
 
     def run(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, dict[str, pa.Table]]]:
-        """Results chunk by chunk in order of completion; a chunk whose worker died comes back sample by sample."""
+        """Results chunk by chunk in order of completion; a chunk whose worker died comes back in pieces."""
         waiting: dict[Future, Chunk] = {self._submit(c): c for c in chunks}
         while waiting:
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -85,11 +87,10 @@ class Workers:
                 reason = self._reason(future)
                 if reason is None:
                     yield chunk, future.result()
-                elif len(chunk.requests) == 1:
+                elif len(chunk.requests) == len(chunk.extractors) == 1:
                     yield chunk, {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
                 else:
-                    singles = (Chunk(chunk.reads, chunk.extractors, (r,)) for r in chunk.requests)
-                    waiting |= {self._submit(c): c for c in singles}
+                    waiting |= {self._submit(c): c for c in _split(chunk)}
 
     def _submit(self, chunk: Chunk) -> Future:
         return self._pool.schedule(compute, args=[chunk], timeout=self.timeout * min(len(chunk.requests), 10))
@@ -105,3 +106,36 @@ class Workers:
                 return f"the worker process died while it worked on this sample (exit code {error.exitcode})"
             case _:
                 return one_line(f"{type(error).__name__}: {error}")
+
+
+def _split(chunk: Chunk) -> Iterator[Chunk]:
+    """Sample by sample to find the one that kills, then extractor by extractor: the others may get on with it."""
+    if len(chunk.requests) > 1:
+        yield from (Chunk(chunk.reads, chunk.extractors, (r,)) for r in chunk.requests)
+    else:
+        yield from (Chunk(chunk.reads, (name,), chunk.requests) for name in chunk.extractors)
+
+
+_shared: dict[tuple, Workers] = {}
+_sharing = Lock()
+
+
+def shared(count: int, timeout: float, extractors: tuple[str, ...]) -> Workers:
+    """This process's pool for these settings, started at the first call and kept warm until `close_shared` or exit.
+
+    Several threads of one process, or tasks that follow each other on a remote worker, use the same processes.
+    """
+    key = (count, timeout, extractors)
+    with _sharing:
+        if key not in _shared:
+            _shared[key] = Workers(count, timeout, extractors).__enter__()
+        return _shared[key]
+
+
+@atexit.register
+def close_shared() -> None:
+    """Stop the pools of this process."""
+    with _sharing:
+        for workers in _shared.values():
+            workers.__exit__(None, None, None)
+        _shared.clear()

@@ -13,9 +13,9 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.flows import EntrypointType  # noqa: E402
 from prefect.futures import as_completed  # noqa: E402
 from prefect.schedules import Cron  # noqa: E402
-from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 
-from affectlake.data.errors import AffectlakeError  # noqa: E402
+from affectlake.data.errors import AffectlakeError, UsageError  # noqa: E402
 from affectlake.features.compute import Chunk  # noqa: E402
 from affectlake.flows import nightly as night  # noqa: E402
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark  # noqa: E402
@@ -25,26 +25,66 @@ from affectlake.flows.refresh import RefreshOptions, RefreshResult, refresh  # n
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from affectlake.features.workers import Workers
-
 
 @task(name="compute shard", cache_policy=NO_CACHE, persist_result=False)
-def compute_shard(shard: list[Chunk], workers: "Workers") -> list[dict[str, "pa.Table"]]:
-    """One shard: a thread that waits for the worker processes, which do the work."""
-    return [tables for _, tables in workers.run(shard)]
+def compute_shard(
+    shard: list[Chunk], workers: int, timeout: float, extractors: tuple[str, ...]
+) -> list[dict[str, "pa.Table"]]:
+    """One shard: a thread that waits for worker processes, which do the work and may die of it."""
+    from affectlake.features.workers import shared
+
+    return [tables for _, tables in shared(workers, timeout, extractors).run(shard)]
 
 
 def run_as_tasks(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
     """Compute shards as tasks of the current flow run, results in order of completion."""
     if not shards:
         return
-    from affectlake.features.workers import Workers
+    from affectlake.features.workers import close_shared
 
-    names = sorted({n for shard in shards for c in shard for n in c.extractors})
-    with Workers(options.workers, options.timeout, names) as workers:
-        futures = [compute_shard.submit(shard, workers) for shard in shards]
+    names = tuple(sorted({n for shard in shards for c in shard for n in c.extractors}))
+    # On a cluster every task brings one worker process of its own; here all tasks share one pool.
+    count = options.workers if options.engine == "local" else 1
+    futures = [compute_shard.submit(shard, count, options.timeout, names) for shard in shards]
+    try:
         for future in as_completed(futures):
             yield from future.result()
+    finally:
+        close_shared()
+
+
+def task_runner(options: RefreshOptions) -> TaskRunner:
+    """Where tasks run: threads here, or a Dask or Ray cluster (at ``options.address``, else one of our own).
+
+    Raises
+    ------
+    UsageError
+        The engine's package is not installed.
+    """
+    try:
+        match options.engine:
+            case "dask":
+                return _dask(options)
+            case "ray":
+                from prefect_ray import RayTaskRunner
+
+                return RayTaskRunner(address=options.address)
+            case _:
+                # One thread more than workers, so that every worker always finds a shard waiting.
+                return ThreadPoolTaskRunner(max_workers=options.workers + 1)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the engine {options.engine!r} needs pip install 'affectlake[{options.engine}]'") from error
+
+
+def _dask(options: RefreshOptions) -> TaskRunner:
+    import dask
+    from prefect_dask import DaskTaskRunner
+
+    if options.address:
+        return DaskTaskRunner(address=options.address)
+    # A daemonic process may not have children, and each task needs one that is allowed to die.
+    dask.config.set({"distributed.worker.daemon": False})
+    return DaskTaskRunner(cluster_kwargs={"n_workers": options.workers, "threads_per_worker": 1})
 
 
 @flow(name="refresh", validate_parameters=False, persist_result=False)
@@ -65,9 +105,8 @@ def refresh_flow(options: RefreshOptions, show_progress: bool = False) -> Refres
 
 
 def run_refresh(options: RefreshOptions) -> RefreshResult:
-    """Run `refresh_flow` with as many task threads as workers, so that every worker always has a shard."""
-    runner = ThreadPoolTaskRunner(max_workers=options.workers + 1)
-    return refresh_flow.with_options(task_runner=runner)(options, show_progress=True)
+    """Run `refresh_flow` on the engine that the options name, with progress on stderr."""
+    return refresh_flow.with_options(task_runner=task_runner(options))(options, show_progress=True)
 
 
 @flow(name="benchmark", validate_parameters=False, persist_result=False)

@@ -41,6 +41,10 @@ class RefreshOptions:
         Compute remembered failures again.
     gate : "warn" | "fail"
         Whether a problem that the quality gate finds keeps the snapshot from being published.
+    engine : "local" | "dask" | "ray"
+        Where a flow's tasks run.
+    address : str or None
+        Of a running Dask scheduler or Ray cluster.
     author : str
         Recorded in the snapshot.
     """
@@ -55,6 +59,8 @@ class RefreshOptions:
     verify: bool = False
     retry_failed: bool = False
     gate: Literal["warn", "fail"] = "warn"
+    engine: Literal["local", "dask", "ray"] = "local"
+    address: str | None = None
     author: str = "refresh"
 
 

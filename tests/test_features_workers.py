@@ -46,3 +46,26 @@ def test_the_reason_names_what_happened(evil):
             found |= outcomes(tables[evil])
     assert "worker process died" in found["crash"][1]
     assert found["hang"][1] == "took longer than 2 s"
+
+
+def test_an_extractor_that_dies_does_not_take_the_others_along(evil):
+    both = Chunk("text", (evil, "text.style"), chunk(evil, "crash", "fine").requests)
+    found = {evil: {}, "text.style": {}}
+    with Workers(1, timeout=20, extractors=both.extractors) as workers:
+        for _, tables in workers.run([both]):
+            for name, table in tables.items():
+                found[name] |= outcomes(table)
+    assert found[evil]["crash"][0] == "failed"
+    assert found[evil]["fine"] == found["text.style"]["crash"] == found["text.style"]["fine"] == ("ok", None)
+
+
+def test_a_pool_is_shared_until_it_is_closed(evil):
+    from affectlake.features.workers import close_shared, shared
+
+    first = shared(1, 5.0, (evil,))
+    assert shared(1, 5.0, (evil,)) is first
+    [(_, tables)] = first.run([chunk(evil, "four")])
+    assert outcomes(tables[evil]) == {"four": ("ok", None)}
+    close_shared()
+    assert shared(1, 5.0, (evil,)) is not first
+    close_shared()

@@ -23,6 +23,8 @@ def refresh(
     verify: bool = False,
     retry_failed: bool = False,
     gate: Literal["warn", "fail"] = "warn",
+    engine: Literal["local", "dask", "ray"] = "local",
+    address: str | None = None,
     prefect: bool = True,
     dry_run: bool = False,
     json: Annotated[bool, Parameter(negative=())] = False,
@@ -53,6 +55,10 @@ def refresh(
         Compute remembered failures again.
     gate
         What a problem found by the quality gate does: warn, or keep the snapshot unpublished.
+    engine
+        Where tasks run: this machine, or a Dask or Ray cluster.
+    address
+        Of a running Dask scheduler or Ray cluster; without it one is started here.
     prefect
         Run as a Prefect flow; --no-prefect runs the same functions without it.
     dry_run
@@ -75,6 +81,8 @@ def refresh(
         verify=verify,
         retry_failed=retry_failed,
         gate=gate,
+        engine=engine,
+        address=address,
     )
     if dry_run:
         counts = plain.dry_run(options)
