@@ -17,6 +17,7 @@ EXCLAMATION, MOST_EXCLAMATIONS = 0.292, 4
 BEFORE_BUT, AFTER_BUT = 0.5, 1.5
 SATURATION = 15.0
 
+_DRAWN_OUT = re.compile(r"([^\W\d_])\1{2,}")
 _LETTERS = re.compile(r"[^\W\d_]")
 
 
@@ -28,6 +29,14 @@ def _categories(word: str) -> frozenset[str]:
 @lru_cache(65536)
 def _valence(word: str) -> float:
     return words().valence(word)
+
+
+@lru_cache(65536)
+def _plain(word: str) -> str:
+    if not _DRAWN_OUT.search(word):
+        return word
+    spellings = (word, _DRAWN_OUT.sub(r"\1\1", word), _DRAWN_OUT.sub(r"\1", word))
+    return next((s for s in spellings if _categories(s) or _valence(s)), word)
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,8 @@ class Reading:
 
     @cached_property
     def lower(self) -> list[str]:
-        return [t.lower() for t in self.tokens]
+        """Tokens in lower case, drawn-out ones (sooo) as the lists spell them."""
+        return [_plain(t.lower()) for t in self.tokens]
 
     @cached_property
     def words(self) -> list[str]:
