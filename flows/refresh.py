@@ -133,7 +133,7 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
         with clock("publish"):
             snapshot = w.publish(
                 samples=samples,
-                features={e.name: _wanted(e, work) for e in chosen if len(work.wanted[e.name])},
+                features={e.name: _wanted(e, work) for e in chosen},
                 stats=stats,
                 author=options.author,
                 code_version=code_version(),

@@ -80,9 +80,7 @@ def test_content_is_bytes_and_segment_not_name_or_place(files, tmp_path):
 
 
 def test_equal_texts_are_one_content_and_dialogue_sees_only_what_came_before():
-    frame = samples(
-        text=["hello", "hello", "bye", "other"], dialogue=["d", "d", "d", "e"], turn=[0.0, 2.0, 1.0, 0.0]
-    )
+    frame = samples(text=["hello", "hello", "bye", "other"], dialogue=["d", "d", "d", "e"], turn=[0.0, 2.0, 1.0, 0.0])
     text = requests(frame, pd.DataFrame(), "text")
     assert text["content"].nunique() == 3
     dialogue = requests(frame, pd.DataFrame(), "dialogue")

@@ -1,0 +1,35 @@
+"""Plain Parquet files of a snapshot, for whoever has no library of ours."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from affectlake.data.errors import UsageError
+from affectlake.data.store._frames import read
+from affectlake.data.store._place import Place
+from affectlake.data.store._snapshots import Snapshot
+
+MARK = "affectlake-export.json"
+"""Says where an export came from; an erasure finds exports of its store by it."""
+
+EXPORTS = "exports"
+
+
+def export(place: Place, snapshot: Snapshot, columns: dict[str, list[str]], out: Path) -> Path:
+    """Write samples, the chosen feature tables and their documentation below ``out``; returns it."""
+    out = out.absolute()
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
+        raise UsageError(f"cannot export to {out}: it exists and is no earlier export")
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("*.parquet"):
+        old.unlink()
+    about = {"store": place.root, "dataset": snapshot.dataset, "snapshot": snapshot.id, "features": columns}
+    (out / MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    samples = read(place, snapshot.tables["samples"]).sort_by("_position")
+    pq.write_table(samples.drop_columns(["_position", "_shard"]), out / "samples.parquet")
+    for name, names in columns.items():
+        table = read(place, snapshot.features[name], ["sample_id", *names])
+        pq.write_table(table, out / f"{name}.parquet", use_dictionary=["sample_id"])
+    pq.write_table(read(place, snapshot.tables["columns"]), out / "columns.parquet")
+    return out

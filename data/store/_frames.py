@@ -1,0 +1,64 @@
+"""Between pandas and what Delta can hold, without a detour."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from affectlake.data.store._place import Place
+
+SHARD = 2048
+"""Samples per shard: the unit that a change rewrites."""
+
+
+def to_arrow(frame: pd.DataFrame) -> pa.Table:
+    """A frame in types that Delta knows; columns without any value are strings."""
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    fields = [pa.field(f.name, _plain(f.type)) for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC" if kind.tz else None)
+    if pa.types.is_unsigned_integer(kind):
+        return pa.int64()
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    return kind
+
+
+def read(place: Place, entry: dict | None, columns: list[str] | None = None, filter=None) -> pa.Table | None:
+    """A table at the version that a snapshot names; None where the snapshot has none."""
+    if entry is None:
+        return None
+    table = place.open(entry["path"], entry["version"])
+    if table is None:
+        raise FileNotFoundError(entry["path"])
+    return table.to_pyarrow_dataset().to_table(columns=columns, filter=filter)
+
+
+def assign_shards(ids: pd.Series, before: pd.Series | None) -> np.ndarray:
+    """Shard of each sample: the one that it was in, new samples fill the last ones up.
+
+    Most nights only add samples, so that all but the last shards stay as they are. When removals have left the shards
+    half empty, all are dealt out anew.
+
+    Parameters
+    ----------
+    ids : Series of str
+    before : Series [index=sample_id, dtype=int]
+    """
+    fresh = np.arange(len(ids)) // SHARD
+    if before is None:
+        return fresh.astype(np.int32)
+    shards = before.reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan)
+    new = np.isnan(shards)
+    kept = shards[~new].astype(np.int64)
+    last = int(kept.max(initial=0))
+    fill = int((kept == last).sum())
+    shards[new] = last + (fill + np.arange(new.sum())) // SHARD
+    if len(np.unique(shards)) > 2 * (len(ids) // SHARD + 1):
+        return fresh.astype(np.int32)
+    return shards.astype(np.int32)

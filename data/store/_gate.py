@@ -1,0 +1,94 @@
+"""The quality gate: compares a snapshot that is about to be published with its documentation and with the last one."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+COVERAGE_DROP = 0.05
+"""Share of samples that may lose their features from one snapshot to the next."""
+
+SHIFT = 0.5
+"""Change of a column's mean that counts as drift, in standard deviations of the last snapshot (Cohen's d)."""
+
+SPREAD = 2.0
+"""Factor by which a column's standard deviation may grow or shrink."""
+
+ENOUGH = 30
+"""Values below which distributions are not compared."""
+
+_SHOWN = 3
+
+
+def check(
+    columns: pd.DataFrame,
+    before: pd.DataFrame | None,
+    features: dict[str, dict[str, Any]],
+    features_before: dict[str, dict[str, Any]],
+) -> list[str]:
+    """Problems of a snapshot, each as one line; empty where there is none.
+
+    Parameters
+    ----------
+    columns, before : DataFrame
+        Catalogue of the new and the last snapshot, see `affectlake.data.store._columns.describe`.
+    features, features_before : dict of extractor to dict
+        Entries of the feature tables with ``rows``, ``wanted`` and ``fingerprint``.
+    """
+    problems = []
+    for extractor, entry in features.items():
+        mine = columns[columns["extractor"] == extractor]
+        old = features_before.get(extractor)
+        problems += _values(extractor, mine)
+        problems += _coverage(extractor, entry, old)
+        # Another version or other parameters are meant to give other values: only like is compared with like.
+        if old is not None and before is not None and old["fingerprint"] == entry["fingerprint"]:
+            problems += _drift(extractor, mine, before[before["extractor"] == extractor])
+    return problems
+
+
+def _values(extractor: str, columns: pd.DataFrame) -> list[str]:
+    slack = 1e-4 * np.maximum(1.0, np.fmax(columns["low"].abs(), columns["high"].abs()).replace(np.inf, 1.0))
+    outside = (columns["min"] < columns["low"] - slack) | (columns["max"] > columns["high"] + slack)
+    infinite = np.isinf(columns["min"]) | np.isinf(columns["max"])
+    empty = (columns["n"] == 0) & (columns["missing"] >= ENOUGH)
+    return [
+        *_report(extractor, columns[outside & ~infinite], "out of their documented range"),
+        *_report(extractor, columns[infinite], "with infinite values"),
+        *_report(extractor, columns[empty], "without any value"),
+    ]
+
+
+def _coverage(extractor: str, entry: dict[str, Any], old: dict[str, Any] | None) -> list[str]:
+    share = entry["rows"] / entry["wanted"] if entry["wanted"] else 1.0
+    if share < 0.5:
+        return [f"{extractor}: only {entry['rows']} of {entry['wanted']} samples have features ({share:.0%})"]
+    if old is None or not old["wanted"]:
+        return []
+    before = old["rows"] / old["wanted"]
+    if before - share > COVERAGE_DROP:
+        return [f"{extractor}: coverage fell from {before:.1%} to {share:.1%}"]
+    return []
+
+
+def _drift(extractor: str, columns: pd.DataFrame, before: pd.DataFrame) -> list[str]:
+    both = columns.merge(before, on="column", suffixes=("", "_before"))
+    both = both[(both["n"] >= ENOUGH) & (both["n_before"] >= ENOUGH) & (both["std_before"] > 0)]
+    constant = both["min"] == both["max"]  # a column that always was is no news: two sentences have one length
+    moved = (both["mean"] - both["mean_before"]).abs() > SHIFT * both["std_before"]
+    ratio = both["std"] / both["std_before"]
+    spread = (ratio > SPREAD) | (ratio < 1 / SPREAD)
+    return [
+        *_report(extractor, both[moved], f"whose mean moved by more than {SHIFT:g} standard deviations"),
+        *_report(extractor, both[constant], "that became constant"),
+        *_report(
+            extractor, both[spread & ~moved & ~constant], f"whose spread changed by more than a factor of {SPREAD:g}"
+        ),
+    ]
+
+
+def _report(extractor: str, columns: pd.DataFrame, what: str) -> list[str]:
+    if columns.empty:
+        return []
+    shown = ", ".join(columns["column"][:_SHOWN]) + (", …" if len(columns) > _SHOWN else "")
+    return [f"{extractor}: {len(columns)} column(s) {what}: {shown}"]

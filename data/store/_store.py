@@ -1,0 +1,542 @@
+"""The store as analysts meet it."""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.data.store import _load
+from affectlake.data.store._frames import read, to_arrow
+from affectlake.data.store._place import Place
+from affectlake.data.store._snapshots import TAGS, Log, Snapshot
+from affectlake.data.store._writer import Wanted, Writer
+
+_DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_EXTRACTOR = re.compile(r"[a-z0-9_]+")
+_HIDDEN = ("_position", "_shard")
+_FAILURE = ("sample_id", "extractor", "outcome", "reason", "uri", "first_seen")
+
+AsOf = str | datetime | pd.Timestamp | Snapshot | None
+
+
+class Store:
+    """A feature store: samples, features and outcomes of any number of datasets, in snapshots.
+
+    Parameters
+    ----------
+    uri : str or Path
+        A local folder, or ``s3://``, ``gs://``, ``az://`` (credentials by the usual environment variables).
+    create : bool
+        Make the folder where it is absent.
+
+    Raises
+    ------
+    AffectlakeError
+        There is no store, and ``create`` is False.
+
+    Notes
+    -----
+    Wherever ``as_of`` is taken, it is a snapshot id (``s000012``), a tag or a time (ISO 8601; UTC unless it says
+    otherwise), and means what was readable then; None is now. Every call reads one whole snapshot.
+    """
+
+    def __init__(self, uri: str | Path, create: bool = False):
+        self._place = Place(uri)
+        if create:
+            self._place.create()
+        elif self._place.local and not os.path.isdir(self._place.root):
+            raise AffectlakeError(f"no store at {uri}: `affectlake refresh … --store {uri}` makes one")
+
+    @property
+    def uri(self) -> str:
+        return self._place.root
+
+    def __repr__(self) -> str:
+        state = self._log().state()
+        return f"Store({self.uri!r}: {', '.join(f'{d} ({s.samples} samples)' for d, s in state.items()) or 'empty'})"
+
+    def _repr_html_(self) -> str:
+        return self.catalog()._repr_html_()
+
+    # Snapshots
+
+    def snapshot(self, dataset: str, as_of: AsOf = None) -> Snapshot:
+        """The snapshot of a dataset that readers see."""
+        state = self._log().state(as_of)
+        if dataset not in state:
+            raise UnknownName("dataset", dataset, state)
+        return state[dataset]
+
+    def snapshots(self, dataset: str | None = None) -> pd.DataFrame:
+        """Every snapshot, oldest first: who made it, when, from which code, and how many rows it changed.
+
+        Returns
+        -------
+        DataFrame [columns=(snapshot, time, dataset, author, code_version, published, samples, new, recomputed,
+        unchanged, removed, failed, not_applicable, problems, tags)]
+        """
+        log = self._log()
+        tags: dict[str, list[str]] = {}
+        for tag, name in log.tags().items():
+            tags.setdefault(name, []).append(tag)
+        kinds = ("new", "recomputed", "unchanged", "removed", "failed", "not_applicable")
+        rows = [
+            {
+                "snapshot": s.id,
+                "time": s.time,
+                **{k: getattr(s, k) for k in ("dataset", "author", "code_version", "published", "samples")},
+                **{k: sum(c[k] for c in s.counts.values()) for k in kinds},
+                "problems": len(s.problems),
+                "tags": ", ".join(tags.get(s.id, ())),
+            }
+            for s in log.rows
+            if dataset in (None, s.dataset)
+        ]
+        if dataset is not None and not rows:
+            raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
+        return pd.DataFrame(rows)
+
+    def tag(self, name: str, as_of: AsOf = None) -> str:
+        """Give the newest snapshot (or that of ``as_of``) a name that ``as_of=`` accepts; returns its id.
+
+        Raises
+        ------
+        UsageError
+            The name could be mistaken for a snapshot id or a time.
+        """
+        log = self._log()
+        if re.fullmatch(r"s\d+", name) or re.match(r"\d{4}", name) or not name.strip():
+            raise UsageError(f"{name!r} cannot be a tag: it reads like a snapshot id or a time")
+        state = log.state(as_of)
+        if not state:
+            raise UsageError("there is no snapshot to tag yet")
+        found = log.resolve(as_of)[1] or max(state.values(), key=lambda s: s.number)
+        self._place.append(TAGS, to_arrow(pd.DataFrame([{"tag": name, "snapshot": found.id, "time": _now()}])))
+        return found.id
+
+    def _log(self) -> Log:
+        return Log(self._place)
+
+    # Reading
+
+    def samples(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
+        """Samples of a dataset in their order; see `affectlake.data.samples.samples_frame`."""
+        return self._samples(self.snapshot(dataset, as_of)).drop(columns=[*_HIDDEN])
+
+    def _samples(self, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:
+        table = self._reading(lambda: read(self._place, snapshot.tables["samples"], columns))
+        frame = table.to_pandas()
+        if not frame["_position"].is_monotonic_increasing:
+            frame = frame.sort_values("_position", ignore_index=True)
+        return frame
+
+    def load(
+        self,
+        dataset: str,
+        features: Sequence[str] | str | None = None,
+        *,
+        label: str | Sequence[str] | None = None,
+        split: str | None = None,
+        speaker: str | Sequence[str] | None = None,
+        as_of: AsOf = None,
+        missing: Literal["keep", "drop", "error"] = "keep",
+        ids: Sequence[str] | None = None,
+        to: Literal["pandas", "arrow", "polars"] = "pandas",
+    ) -> Any:
+        """Features of a dataset, joined on ``sample_id``.
+
+        Parameters
+        ----------
+        dataset : str
+        features : sequence of str or str, optional
+            Extractors, columns, or globs over either (``"text.*"``, ``"audio.prosody.f0_*"``); None: all.
+        label : str or sequence of str, optional
+            Label columns to put first.
+        split, speaker : str, optional
+            Only these samples.
+        as_of : optional
+            See `Store`.
+        missing : "keep" | "drop" | "error"
+            Samples that lack a feature table: NaN, left out, or an error.
+        ids : sequence of str, optional
+            Exactly these rows in this order, duplicates kept. Unknown ids: an error, or empty rows with "keep".
+        to : "pandas" | "arrow" | "polars"
+
+        Returns
+        -------
+        DataFrame [index=sample_id, columns=(labels, speaker, features as float32)]
+            With Arrow and Polars, which have no index, ``sample_id`` is the first column.
+
+        Raises
+        ------
+        UnknownName
+            Dataset, feature, label, split, speaker or id that is not there; names the nearest match.
+        AffectlakeError
+            ``missing="error"``, and a sample lacks a feature.
+        """
+        _one_of("missing", missing, ("keep", "drop", "error"))
+        _one_of("to", to, ("pandas", "arrow", "polars"))
+        snapshot = self.snapshot(dataset, as_of)
+        columns = self._reading(lambda: _load.chosen(self._place, snapshot, features))
+        labels = [label] if isinstance(label, str) else list(label or ())
+        names = self._reading(lambda: _names(self._place, snapshot))
+        for name in labels:
+            if name not in names:
+                raise UnknownName("label", name, names)
+        shown = list(dict.fromkeys([*labels, "speaker"]))
+        frame = self._samples(snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *_HIDDEN])))
+        frame = _only(frame, "split", split)
+        frame = _only(frame, "speaker", speaker)
+        frame = _exactly(frame, ids, missing) if ids is not None else frame
+        known = frame["_shard"].notna().to_numpy()
+        rows = frame if known.all() else frame[known]
+        # Repeated ids are read once and repeated afterwards.
+        distinct = rows.drop_duplicates("sample_id") if ids is not None else rows
+        values, present = self._reading(
+            lambda: _load.block(
+                self._place,
+                snapshot,
+                columns,
+                pa.array(distinct["sample_id"], pa.string()).cast(pa.string()),
+                distinct["_shard"].to_numpy(dtype=np.int32),
+            )
+        )
+        if ids is not None:
+            at = pd.Index(distinct["sample_id"]).get_indexer(frame["sample_id"])
+            values = np.where(at >= 0, values[:, at], np.float32(np.nan))
+            present = (at >= 0) & present[:, at]
+        if missing == "error" and not present.all():
+            first = int(np.flatnonzero(~present.all(axis=1))[0])
+            lacking = frame.loc[~present[first], "sample_id"]
+            raise AffectlakeError(_load.missing_error(list(columns)[first], pd.Index(lacking)))
+        if missing == "drop" and not present.all():
+            whole = present.all(axis=0)
+            values, frame = values[:, whole], frame[whole]
+        header = [f"{name}.{c}" for name, cs in columns.items() for c in cs]
+        return _handed_over(frame, shown, header, values, to)
+
+    def failures(
+        self,
+        dataset: str,
+        extractor: str | None = None,
+        *,
+        not_applicable: bool = False,
+        as_of: AsOf = None,
+    ) -> pd.DataFrame:
+        """Samples in quarantine, each with its reason.
+
+        Returns
+        -------
+        DataFrame [columns=(sample_id, extractor, outcome, reason, uri, first_seen)]
+            ``not_applicable`` outcomes (no face, silence, empty text) only on request.
+        """
+        snapshot = self.snapshot(dataset, as_of)
+        frame = self._reading(lambda: read(self._place, snapshot.tables["outcomes"])).to_pandas()
+        if not not_applicable:
+            frame = frame[frame["outcome"] == "failed"]
+        if extractor is not None:
+            if extractor not in snapshot.features:
+                raise UnknownName("extractor", extractor, snapshot.features)
+            frame = frame[frame["extractor"] == extractor]
+        return frame[list(_FAILURE)].sort_values(["sample_id", "extractor"], ignore_index=True)
+
+    def status(self, as_of: AsOf = None) -> dict[str, Any]:
+        """Datasets, tables, rows and coverage of the newest snapshot, as JSON-able values."""
+        datasets = []
+        for name, snapshot in self._log().state(as_of).items():
+            tables = [
+                {
+                    "extractor": extractor,
+                    "columns": entry["columns"],
+                    "rows": entry["rows"],
+                    "failed": entry["failed"],
+                    "not_applicable": entry["not_applicable"],
+                    "coverage": round(entry["rows"] / snapshot.samples, 4),
+                    "version": entry["extractor_version"],
+                    "fingerprint": entry["fingerprint"],
+                }
+                for extractor, entry in snapshot.features.items()
+            ]
+            datasets.append(
+                {
+                    "dataset": name,
+                    "samples": snapshot.samples,
+                    "snapshot": snapshot.id,
+                    "time": snapshot.time.isoformat(timespec="seconds"),
+                    "author": snapshot.author,
+                    "code_version": snapshot.code_version,
+                    "problems": snapshot.problems,
+                    "tables": tables,
+                }
+            )
+        return {"store": self.uri, "datasets": datasets}
+
+    def catalog(self, as_of: AsOf = None) -> pd.DataFrame:
+        """Every feature table: dataset, extractor, version, rows, coverage, failures, snapshot."""
+        rows = [
+            {"dataset": d["dataset"], "snapshot": d["snapshot"], **table}
+            for d in self.status(as_of)["datasets"]
+            for table in d["tables"]
+        ]
+        return pd.DataFrame(rows)
+
+    def columns(self, extractor: str, dataset: str | None = None, as_of: AsOf = None) -> pd.DataFrame:
+        """What each column of an extractor means and how its values are distributed.
+
+        Returns
+        -------
+        DataFrame [columns=(dataset, column, unit, low, high, description, source, n, missing, coverage, min, mean,
+        max, std, drift)]
+            ``low``, ``high``: documented range; ``drift``: change of the mean against the snapshot before, in its
+            standard deviations (NaN where there is none to compare with).
+        """
+        log = self._log()
+        state = log.state(as_of)
+        if dataset is not None and dataset not in state:
+            raise UnknownName("dataset", dataset, state)
+        parts = []
+        for name, snapshot in state.items():
+            if dataset not in (None, name) or extractor not in snapshot.features:
+                continue
+            mine = self._columns(snapshot, extractor)
+            mine.insert(0, "dataset", name)
+            mine["coverage"] = mine["n"] / max(snapshot.samples, 1)
+            before = log.head(name, snapshot.number - 1)
+            mine["drift"] = _drift(mine, self._columns(before, extractor)) if before else np.nan
+            parts.append(mine.drop(columns="extractor"))
+        if not parts:
+            raise UnknownName("extractor", extractor, {e for s in state.values() for e in s.features})
+        return pd.concat(parts, ignore_index=True)
+
+    def _columns(self, snapshot: Snapshot, extractor: str) -> pd.DataFrame:
+        frame = self._reading(lambda: read(self._place, snapshot.tables["columns"])).to_pandas()
+        return frame[frame["extractor"] == extractor].reset_index(drop=True)
+
+    def _reading(self, action):
+        """Run a read; files that went meanwhile (an erasure, a clean-up) end in one clear sentence."""
+        try:
+            return action()
+        except OSError as error:
+            raise AffectlakeError(
+                f"a file of this snapshot is gone: something was erased from {self.uri} meanwhile, or the folder is "
+                f"damaged; ask again ({' '.join(str(error).split())[:120]})"
+            ) from error
+
+    def sql(self, query: str, as_of: AsOf = None) -> pd.DataFrame:
+        """Query with DuckDB; see `affectlake.data.store._sql` for the views.
+
+        Raises
+        ------
+        UsageError
+            The query is wrong, in DuckDB's words.
+        """
+        from affectlake.data.store import _sql
+
+        return self._reading(lambda: _sql.query(self._place, self._log().state(as_of), query))
+
+    def export(
+        self, out: str | Path, dataset: str, features: Sequence[str] | str | None = None, *, as_of: AsOf = None
+    ) -> Path:
+        """Write a snapshot as plain Parquet: ``samples.parquet``, one file per extractor, and ``columns.parquet``.
+
+        Raises
+        ------
+        UsageError
+            ``out`` holds files that are not from an earlier export.
+        """
+        from affectlake.data.store import _export
+
+        snapshot = self.snapshot(dataset, as_of)
+        columns = self._reading(lambda: _load.chosen(self._place, snapshot, features))
+        return self._reading(lambda: _export.export(self._place, snapshot, columns, Path(out)))
+
+    # Writing
+
+    def writer(self, dataset: str) -> Writer:
+        """Begin a snapshot of a dataset; a context manager that waits for others who write the same dataset."""
+        if not _DATASET.fullmatch(dataset):
+            raise UsageError(f"{dataset!r} cannot name a dataset: letters, digits, '-' and '_', please")
+        return Writer(self._place, dataset)
+
+    def put(
+        self,
+        dataset: str,
+        modality: str,
+        name: str,
+        frame: pd.DataFrame,
+        *,
+        samples: pd.DataFrame | None = None,
+        columns: Sequence[dict[str, Any]] | None = None,
+        author: str = "put",
+    ) -> Snapshot:
+        """Bring in features that were computed elsewhere; replaces what was put under this name before.
+
+        Parameters
+        ----------
+        dataset : str
+        modality, name : str
+            The features will be found as ``modality.name``.
+        frame : DataFrame [index=sample_id] or one with a column sample_id
+            Numeric columns; rows without any value count as absent.
+        samples : DataFrame, optional
+            Where the store does not know the dataset yet: its samples (see `affectlake.data.samples.samples_frame`).
+            Without it, the dataset is made of the frame's ids alone.
+        columns : sequence of dict, optional
+            name, unit, low, high, description, source of each column.
+        author : str
+
+        Raises
+        ------
+        UsageError
+            Ids that are not among the dataset's samples or not unique, or columns that are not numbers.
+        """
+        for part in (modality, name):
+            if not _EXTRACTOR.fullmatch(part):
+                raise UsageError(f"{part!r} cannot be part of a feature's name: lower-case letters, digits and '_'")
+        frame = _numbers(frame, f"{modality}.{name}")
+        with self.writer(dataset) as writer:
+            head = self._log().head(dataset)
+            if head is None:
+                known = _bare(dataset, frame) if samples is None else samples
+            else:
+                known = self.samples(dataset)
+            strangers = frame.index[~frame.index.isin(known["sample_id"])]
+            if len(strangers):
+                error = UnknownName("sample", strangers[0], known["sample_id"])
+                raise UsageError(f"{len(strangers)} of {len(frame)} ids are no samples of {dataset}: {error}")
+            content = [hashlib.sha256(row.tobytes()).hexdigest() for row in frame.to_numpy()]
+            documented = list(columns or ({"name": c} for c in frame.columns))
+            identity = "\n".join(["put", f"{modality}.{name}", *frame.columns])
+            fingerprint = hashlib.sha256(identity.encode()).hexdigest()
+            keys = pd.DataFrame({"sample_id": frame.index.to_numpy(), "content": content, "uri": "put"})
+            table = pa.table(
+                {
+                    "content": pa.array(content, pa.string()),
+                    "outcome": pa.array(["ok"] * len(frame), pa.string()),
+                    "reason": pa.nulls(len(frame), pa.string()),
+                    **{c: pa.array(frame[c].to_numpy(), from_pandas=False) for c in frame.columns},
+                }
+            )
+            writer.keep(f"{modality}.{name}", fingerprint, table)
+            wanted = Wanted(fingerprint, documented, "put", {}, keys)
+            return writer.publish(known, {f"{modality}.{name}": wanted}, None, author)
+
+    # Records
+
+    def record(self, name: str, rows: pd.DataFrame) -> None:
+        """Append rows to a table of results, such as ``benchmarks``."""
+        self._place.append(f"records/{name}", to_arrow(rows))
+
+    def records(self, name: str) -> pd.DataFrame:
+        """All rows of a table of results; empty where nothing was recorded."""
+        table = self._place.open(f"records/{name}")
+        return table.to_pandas() if table else pd.DataFrame()
+
+
+def _now() -> pd.Timestamp:
+    return pd.Timestamp(datetime.now(UTC))
+
+
+def _one_of(what: str, value: object, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise UnknownName(what, value, valid)
+
+
+def _names(place: Place, snapshot: Snapshot) -> list[str]:
+    entry = snapshot.tables["samples"]
+    fields = place.open(entry["path"], entry["version"]).schema().fields
+    return [f.name for f in fields if f.name not in _HIDDEN]
+
+
+def _only(frame: pd.DataFrame, column: str, value: str | Sequence[str] | None) -> pd.DataFrame:
+    if value is None:
+        return frame
+    values = [value] if isinstance(value, str) else list(value)
+    for v in values:
+        if not (frame[column] == v).any():
+            raise UnknownName(column, v, frame[column].dropna().unique())
+    return frame[frame[column].isin(values)].reset_index(drop=True)
+
+
+def _exactly(frame: pd.DataFrame, ids: Sequence[str], missing: str) -> pd.DataFrame:
+    ids = [str(i) for i in ids]
+    at = pd.Index(frame["sample_id"]).get_indexer(ids)
+    unknown = [i for i, a in zip(ids, at, strict=True) if a < 0]
+    if unknown and missing != "keep":
+        raise UnknownName("sample", unknown[0], frame["sample_id"])
+    found = frame.take(np.maximum(at, 0)) if len(frame) else frame.reindex(range(len(ids)))
+    found = found.reset_index(drop=True)
+    found = found.mask(pd.Series(at < 0)) if unknown else found
+    return found.assign(sample_id=pd.Series(ids, dtype="str"))
+
+
+def _handed_over(frame: pd.DataFrame, shown: list[str], header: list[str], values: np.ndarray, to: str) -> Any:
+    if to == "pandas":
+        index = pd.Index(frame["sample_id"].astype("str"), name="sample_id")
+        left = frame[shown].set_axis(index)
+        right = pd.DataFrame(values.T, index=index, columns=header, copy=False)
+        return pd.concat([left, right], axis=1)
+    left = to_arrow(frame[["sample_id", *shown]])
+    arrays = [*left.columns, *(pa.array(row, from_pandas=False) for row in values)]
+    table = pa.Table.from_arrays(arrays, names=[*left.schema.names, *header])
+    if to == "arrow":
+        return table
+    import polars
+
+    return polars.from_arrow(table)
+
+
+def _drift(now: pd.DataFrame, before: pd.DataFrame) -> np.ndarray:
+    old = before.set_index("column").reindex(now["column"])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drift = (now["mean"].to_numpy() - old["mean"].to_numpy()) / old["std"].to_numpy()
+    return np.where(np.isfinite(drift), drift, np.nan)
+
+
+def _numbers(frame: pd.DataFrame, extractor: str) -> pd.DataFrame:
+    if "sample_id" in frame:
+        frame = frame.set_index("sample_id")
+    frame = frame.set_axis(frame.index.astype("str"), axis=0)
+    repeated = frame.index[frame.index.duplicated()]
+    if len(repeated):
+        raise UsageError(f"{extractor}: sample_id {repeated[0]!r} occurs more than once")
+    if frame.shape[1] == 0:
+        raise UsageError(f"{extractor}: no columns of features")
+    frame.columns = [str(c) for c in frame.columns]
+    for name in frame.columns:
+        if re.search(r"[\[\]<\s,;{}()=\"]", name) or name in _load.KEYS:
+            raise UsageError(f"{extractor}: {name!r} cannot name a column (no spaces, quotes, brackets or ,;=<)")
+    lowered = pd.Series(frame.columns).str.lower()
+    if lowered.duplicated().any():
+        raise UsageError(f"{extractor}: column {frame.columns[lowered.duplicated()][0]!r} is there twice")
+    out = {}
+    for name in frame.columns:
+        try:
+            out[name] = pd.to_numeric(frame[name].replace("", np.nan)).to_numpy(dtype=np.float32, na_value=np.nan)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{extractor}: column {name!r} is not numeric: {error}") from None
+        if np.isinf(out[name]).any():
+            raise UsageError(f"{extractor}: column {name!r} holds infinite values")
+    return pd.DataFrame(out, index=frame.index).dropna(how="all")
+
+
+def _bare(dataset: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Samples of which nothing is known but their ids."""
+    from affectlake.data.samples import CORE
+
+    nothing = pd.DataFrame({c: pd.Series(np.nan, index=range(len(frame)), dtype="str") for c in CORE})
+    return nothing.assign(
+        sample_id=frame.index.to_numpy(),
+        dataset=dataset,
+        start=np.nan,
+        end=np.nan,
+        turn=pd.Series(pd.NA, index=nothing.index, dtype="Int64"),
+    )
