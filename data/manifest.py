@@ -50,8 +50,21 @@ def read_manifest(path: str | Path, dataset: str) -> pd.DataFrame:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise BadManifest(f"manifest {path}: unknown kind {suffix!r}, valid: {', '.join(SUFFIXES)}")
-    table = _read_parquet(path) if suffix in (".parquet", ".pq") else numbered(read_table(path), keep=_TEXT)
-    return samples_frame(known_names(table), dataset, base=path.absolute().parent)
+    return samples_frame(known_names(read_any(path, _TEXT)), dataset, base=path.absolute().parent)
+
+
+def read_any(path: str | Path, keep: tuple[str, ...] = ("sample_id",)) -> pd.DataFrame:
+    """A Parquet file as it is, or a delimited text file in which columns of numbers became numbers, but for ``keep``.
+
+    Raises
+    ------
+    BadManifest
+        No table.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadManifest(f"no file {path}")
+    return _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else numbered(read_table(path), keep)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -150,13 +150,13 @@ def put(
     from fnmatch import filter as matching
 
     from affectlake.data.errors import UnknownName, UsageError
-    from affectlake.data.manifest import read_table
+    from affectlake.data.manifest import read_any
     from affectlake.data.store import Store
 
     modality, dot, name = extractor.partition(".")
     if not dot:
         raise UsageError(f"{extractor!r} is not an extractor name: expected modality.name, such as face.au")
-    frame = read_table(file)
+    frame = read_any(file)
     if "sample_id" not in frame:
         raise UsageError(f"{file} has no column sample_id; it has {', '.join(frame.columns[:10])}")
     frame = frame.set_index("sample_id")
