@@ -48,8 +48,28 @@ def meld(root):
     put(root, "MELD.Raw/train_splits/dia0_utt0.mp4", "MELD.Raw/output_repeated_splits_test/dia0_utt1.mp4")
 
 
+def crema_d(root):
+    put(
+        root,
+        "AudioWAV/1001_DFA_ANG_XX.wav",
+        "AudioWAV/1040_ITH_SAD_X.wav",
+        "AudioMP3/1001_DFA_ANG_XX.mp3",
+        "VideoFlash/1001_DFA_ANG_XX.flv",
+    )
+    put(root, "VideoDemographics.csv", content="ActorID,Age,Sex,Race,Ethnicity\n1001,51,Male,Caucasian,Not Hispanic\n")
+
+
+def emodb(root):
+    put(root, "wav/03a01Fa.wav", "wav/16b10Lb.wav", "lablaut/03a01Fa.lablaut")
+
+
 # Writes a tiny tree of the official layout.
-LAYOUTS = {"meld": meld, "ravdess": ravdess}
+LAYOUTS = {
+    "crema-d": crema_d,
+    "emodb": emodb,
+    "meld": meld,
+    "ravdess": ravdess,
+}
 
 
 @pytest.fixture(params=NAMES)
@@ -63,7 +83,7 @@ def loaded(name, tmp_path):
     return datasets.get(name).load(tmp_path)
 
 
-def test_names_are_file_names(name):
+def test_names_are_module_names(name):
     assert datasets.get(name).name == name
 
 
@@ -197,3 +217,26 @@ def test_meld_as_shared(shared_data):
     assert set(got["emotion"]) == set(datasets.get("meld").labels["emotion"])
     assert got.groupby("dialogue")["turn"].apply(lambda t: t.is_monotonic_increasing).all()
     assert not got["text"].str.contains(r"[\x80-\x9f]").any()
+
+
+def test_crema_d_sound_and_film_are_one_sample(tmp_path):
+    crema_d(tmp_path)
+    got = datasets.get("crema-d").load(tmp_path).set_index("sample_id")
+    assert list(got.index) == ["1001_DFA_ANG_XX", "1040_ITH_SAD_X"]
+    anger = got.loc["1001_DFA_ANG_XX"]
+    assert anger["audio"].endswith("AudioWAV/1001_DFA_ANG_XX.wav") and anger["video"].endswith(".flv")
+    assert (anger["emotion"], anger["intensity"], anger["gender"], anger["age"]) == ("anger", "unspecified", "male", 51)
+
+
+def test_crema_d_votes_without_media_are_not_the_corpus(shared_data):
+    with pytest.raises(BadManifest, match="looked in .* for AudioWAV .*found 1 folder"):
+        datasets.get("crema-d").load(shared_data / "cremad_votes")
+
+
+def test_emodb_codes(tmp_path):
+    emodb(tmp_path)
+    got = datasets.get("emodb").load(tmp_path)
+    assert got["emotion"].tolist() == ["happiness", "boredom"]
+    assert got["emotion7"].fillna("none").tolist() == ["happiness", "none"]
+    assert got["gender"].tolist() == ["male", "female"]
+    assert set(got["language"]) == {"de"}

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 @cache
 def datasets() -> dict[str, "Dataset"]:
-    """Every known corpus by name, in alphabetical order: one per public module of this folder."""
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    return {name: importlib.import_module(f"{__name__}.{name}").dataset for name in names}
+    """Every known corpus by name, in alphabetical order: one per public module of this folder.
+
+    A hyphen of the name is an underscore in the module's: ``crema-d`` is in ``crema_d.py``.
+    """
+    modules = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return {m.replace("_", "-"): importlib.import_module(f"{__name__}.{m}").dataset for m in modules}
 
 
 def get(name: str) -> "Dataset":

@@ -120,6 +120,10 @@ class Dataset:
             samples[column] = samples["emotion"].map(classes).astype("str")
         if len(samples) < self.expected:
             log.warning("%s is partial: %d of %d samples in %s", self.name, len(samples), self.expected, root)
+        elif self.expected and len(samples) > self.expected:
+            log.warning(
+                "%s has %d samples; %s holds %d: is it another corpus?", self.name, self.expected, root, len(samples)
+            )
         return samples_frame(samples, self.name, base=root)
 
     def __repr__(self) -> str:
