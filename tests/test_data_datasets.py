@@ -63,12 +63,52 @@ def emodb(root):
     put(root, "wav/03a01Fa.wav", "wav/16b10Lb.wav", "lablaut/03a01Fa.lablaut")
 
 
+def iemocap(root):
+    start = root / "IEMOCAP_full_release" / "Session1"
+    wav = "sentences/wav/Ses01F_impro01/Ses01F_impro01_{}.wav"
+    put(start, *(wav.format(turn) for turn in ("F000", "M000", "F001")))
+    rating = "[{} - {}]\tSes01F_impro01_{}\t{}\t[2.5000, 3.0000, 3.5000]\nC-E1:\tNeutral;\t()\n\n"
+    put(
+        start,
+        "dialog/EmoEvaluation/Ses01F_impro01.txt",
+        content="% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
+        + rating.format("6.2901", "8.2357", "F000", "neu")
+        + rating.format("11.9000", "13.0000", "F001", "xxx")
+        + rating.format("10.0100", "11.3925", "M000", "exc"),
+    )
+    put(start, "dialog/EmoEvaluation/Categorical/Ses01F_impro01_e2_cat.txt", content="Ses01F_impro01_F000 :Anger; ()\n")
+    put(
+        start,
+        "dialog/transcriptions/Ses01F_impro01.txt",
+        content="Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.\nSes01F_impro01_M000 [010.0100-011.3925]: Yeah.\n",
+    )
+
+
+def savee(root):
+    put(
+        root,
+        "AudioData/DC/a01.wav",
+        "AudioData/KL/su15.wav",
+        "AudioVisualClip/DC/a01.avi",
+        "ALL/JE_n03.wav",
+        "x/n01.wav",
+    )
+
+
+def tess(root):
+    put(root, "TESS/OAF_angry/OAF_back_angry.wav", "TESS/OA_bite_neutral.wav", "YAF_pleasant_surprised/YAF_back_ps.wav")
+    put(root, "TESS/TESS/OAF_angry/OAF_back_angry.wav")
+
+
 # Writes a tiny tree of the official layout.
 LAYOUTS = {
     "crema-d": crema_d,
     "emodb": emodb,
+    "iemocap": iemocap,
     "meld": meld,
     "ravdess": ravdess,
+    "savee": savee,
+    "tess": tess,
 }
 
 
@@ -240,3 +280,31 @@ def test_emodb_codes(tmp_path):
     assert got["emotion7"].fillna("none").tolist() == ["happiness", "none"]
     assert got["gender"].tolist() == ["male", "female"]
     assert set(got["language"]) == {"de"}
+
+
+def test_iemocap_turns_speakers_and_ratings(tmp_path):
+    iemocap(tmp_path)
+    got = datasets.get("iemocap").load(tmp_path)
+    assert got["sample_id"].str[-4:].tolist() == ["F000", "M000", "F001"]
+    assert got["turn"].tolist() == [0, 1, 2]
+    assert got["speaker"].tolist() == ["iemocap_01F", "iemocap_01M", "iemocap_01F"]
+    assert got["emotion7"].fillna("none").tolist() == ["neutral", "happiness", "none"]
+    assert got["text"].fillna("none").tolist() == ["Excuse me.", "Yeah.", "none"]
+    assert got.loc[0, ["valence", "arousal", "dominance"]].tolist() == [2.5, 3.0, 3.5]
+    assert got["audio"].notna().all() and got["video"].isna().all()
+
+
+def test_savee_speaker_is_the_folder_or_the_prefix(tmp_path):
+    savee(tmp_path)
+    got = datasets.get("savee").load(tmp_path)
+    assert got["sample_id"].tolist() == ["DC_a01", "JE_n03", "KL_su15"]
+    assert got["speaker"].tolist() == ["savee_DC", "savee_JE", "savee_KL"]
+    assert got["video"].notna().tolist() == [True, False, False]
+
+
+def test_tess_words_and_copies(tmp_path):
+    tess(tmp_path)
+    got = datasets.get("tess").load(tmp_path)
+    assert got["speaker"].tolist() == ["tess_OAF", "tess_OAF", "tess_YAF"]
+    assert got["text"].tolist() == ["Say the word back.", "Say the word bite.", "Say the word back."]
+    assert got["emotion7"].tolist() == ["anger", "neutral", "surprise"]

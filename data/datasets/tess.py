@@ -1,0 +1,67 @@
+"""TESS: two women, young and old, say 200 words in seven emotions."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from affectlake.data.datasets._dataset import Dataset
+from affectlake.data.datasets._files import AUDIO, named
+
+EMOTIONS = {
+    "angry": "angry",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happy",
+    "neutral": "neutral",
+    "ps": "pleasant surprise",
+    "sad": "sad",
+}
+AGES = {"OAF": 64, "YAF": 26}
+
+# One released file is named OA_bite_neutral.
+_NAME = re.compile(rf"(OAF?|YAF)_([a-z]+)_({'|'.join(EMOTIONS)})", re.IGNORECASE)
+
+
+def read(root: Path) -> pd.DataFrame:
+    """One row per recording; a second copy inside the archive, as some have it, is passed over."""
+    rows: dict[str, dict] = {}
+    for path, match in named(root, _NAME, AUDIO):
+        rows.setdefault(match[0], _about(match) | {"audio": path})
+    return pd.DataFrame([{"sample_id": i} | row for i, row in sorted(rows.items())])
+
+
+def _about(match: re.Match) -> dict:
+    speaker = "YAF" if match[1].upper() == "YAF" else "OAF"
+    word = match[2].lower()
+    return {
+        "speaker": f"tess_{speaker}",
+        "language": "en",
+        "text": f"Say the word {word}.",
+        "emotion": EMOTIONS[match[3].lower()],
+        "gender": "female",
+        "age": AGES[speaker],
+    }
+
+
+dataset = Dataset(
+    name="tess",
+    title="Toronto Emotional Speech Set",
+    licence="CC-BY-NC-ND-4.0",
+    citation="Pichora-Fuller & Dupuis (2020), Borealis, doi:10.5683/SP2/E8H2MF",
+    url="https://doi.org/10.5683/SP2/E8H2MF",
+    access="Free download from Borealis, the Canadian Dataverse: https://doi.org/10.5683/SP2/E8H2MF.",
+    layout="recordings named like OAF_back_angry.wav and YAF_back_ps.wav (14 folders, OAF_angry … YAF_sad)",
+    read=read,
+    labels={"emotion": tuple(EMOTIONS.values())},
+    common={
+        "angry": "anger",
+        "disgust": "disgust",
+        "fear": "fear",
+        "happy": "happiness",
+        "neutral": "neutral",
+        "pleasant surprise": "surprise",
+        "sad": "sadness",
+    },
+    expected=2800,
+)
