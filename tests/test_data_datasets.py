@@ -100,8 +100,35 @@ def tess(root):
     put(root, "TESS/TESS/OAF_angry/OAF_back_angry.wav")
 
 
+def cmu_mosi(root):
+    put(root, "MOSI/Raw/03bSnISJMiM/1.mp4", "MOSI/Raw/03bSnISJMiM/11.mp4", "MOSI/Raw/-3g5yACwYnA/1.mp4")
+    put(
+        root,
+        "MOSI/label.csv",
+        content="video_id,clip_id,text,label,annotation,mode\n"
+        "03bSnISJMiM,11,A LOT OF SAD PARTS,-2.4,Negative,train\n"
+        '03bSnISJMiM,1,"ANYHOW, IT WAS REALLY GOOD",2.4,Positive,train\n'
+        "-3g5yACwYnA,1,NA,0,Neutral,valid\n"
+        "_dI--eQ6qVU,7,THE CLIP IS GONE,1,Positive,test\n",
+    )
+
+
+def ch_sims(root):
+    put(root, "Raw/video_0001/0001.mp4", "Raw/video_0001/0002.mp4")
+    put(
+        root,
+        "label.csv",
+        content="\ufeffvideo_id,clip_id,text,label,label_T,label_A,label_V,annotation,mode\n"
+        "video_0001,1,我不想嫁给李茶,-0.8,-0.6,-0.4,-0.8,Negative,train\n"
+        "video_0001,0002,不得了啊,1.0,0.8,1.0,1.0,Positive,test\n",
+    )
+
+
 # Writes a tiny tree of the official layout.
 LAYOUTS = {
+    "ch-sims": ch_sims,
+    "cmu-mosei": cmu_mosi,
+    "cmu-mosi": cmu_mosi,
     "crema-d": crema_d,
     "emodb": emodb,
     "iemocap": iemocap,
@@ -308,3 +335,50 @@ def test_tess_words_and_copies(tmp_path):
     assert got["speaker"].tolist() == ["tess_OAF", "tess_OAF", "tess_YAF"]
     assert got["text"].tolist() == ["Say the word back.", "Say the word bite.", "Say the word back."]
     assert got["emotion7"].tolist() == ["anger", "neutral", "surprise"]
+
+
+def test_cmu_mosi_clips_splits_and_scores(tmp_path):
+    cmu_mosi(tmp_path)
+    got = datasets.get("cmu-mosi").load(tmp_path).set_index("sample_id")
+    assert list(got.index) == ["03bSnISJMiM_11", "03bSnISJMiM_1", "-3g5yACwYnA_1", "_dI--eQ6qVU_7"]
+    assert got["split"].tolist() == ["train", "train", "dev", "test"]
+    assert got["sentiment_score"].tolist() == [-2.4, 2.4, 0, 1]
+    assert got["text"].iloc[2] == "NA"
+    assert got["video"].iloc[0].endswith("03bSnISJMiM/11.mp4") and got["video"].isna().iloc[3]
+
+
+def test_ch_sims_is_chinese_and_has_labels_of_each_modality(tmp_path):
+    ch_sims(tmp_path)
+    got = datasets.get("ch-sims").load(tmp_path)
+    assert set(got["language"]) == {"zh"} and got["text"].iloc[0] == "我不想嫁给李茶"
+    assert got["video"].str[-8:].tolist() == ["0001.mp4", "0002.mp4"]
+    labels = ["sentiment_score", "sentiment_text", "sentiment_audio", "sentiment_video"]
+    assert got.loc[0, labels].tolist() == [-0.8, -0.6, -0.4, -0.8]
+
+
+def test_a_table_of_another_sentiment_corpus_names_what_is_missing(tmp_path):
+    cmu_mosi(tmp_path)
+    with pytest.raises(BadManifest, match="ch-sims: .*label.csv: looked for column.s. 'label_T'.*found 'video_id'"):
+        datasets.get("ch-sims").load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("v,1,hi,0,Neutral,holdout", "looked for mode among train, valid, test; found 'holdout'"),
+        ("v,1,hi,0,Mixed,train", "looked for annotation among negative, neutral, positive; found 'mixed'"),
+        ("v,1,hi,none,Neutral,train", "looked for numbers in label; found 'none'"),
+        ("v,one,hi,0,Neutral,train", "looked for numbers in clip_id; found 'one'"),
+    ],
+)
+def test_a_strange_cell_is_named(tmp_path, row, message):
+    put(tmp_path, "label.csv", content=f"video_id,clip_id,text,label,annotation,mode\n{row}\n")
+    with pytest.raises(BadManifest, match=message):
+        datasets.get("cmu-mosi").load(tmp_path)
+
+
+def test_more_samples_than_the_corpus_has_are_reported(tmp_path, caplog):
+    rows = "".join(f"v{i},1,hi,0,Neutral,train\n" for i in range(2200))
+    put(tmp_path, "label.csv", content=f"video_id,clip_id,text,label,annotation,mode\n{rows}")
+    datasets.get("cmu-mosi").load(tmp_path)
+    assert "cmu-mosi has 2199 samples" in caplog.text and "holds 2200" in caplog.text
