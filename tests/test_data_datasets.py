@@ -124,13 +124,27 @@ def ch_sims(root):
     )
 
 
+def fer2013(root):
+    put(root, "archive/train/angry/Training_3908.jpg", "archive/test/happy/PrivateTest_10131363.jpg")
+    put(root, "archive/test/happy/PublicTest_10131363.jpg", "archive/train/sad/im0.png", "archive/train/fear/im0.png")
+    put(root, "archive/train/bored/im0.png", "archive/other/sad/im0.png")
+
+
+def ckplus(root):
+    frames = "cohn-kanade-images/S005/001/S005_001_{:08}.png"
+    put(root, *(frames.format(i) for i in (1, 2, 11)), "cohn-kanade-images/S010/002/S010_002_00000001.png")
+    put(root, "Emotion/S005/001/S005_001_00000011_emotion.txt", content="   5.0000000e+00\n")
+
+
 # Writes a tiny tree of the official layout.
 LAYOUTS = {
     "ch-sims": ch_sims,
+    "ckplus": ckplus,
     "cmu-mosei": cmu_mosi,
     "cmu-mosi": cmu_mosi,
     "crema-d": crema_d,
     "emodb": emodb,
+    "fer2013": fer2013,
     "iemocap": iemocap,
     "meld": meld,
     "ravdess": ravdess,
@@ -382,3 +396,42 @@ def test_more_samples_than_the_corpus_has_are_reported(tmp_path, caplog):
     put(tmp_path, "label.csv", content=f"video_id,clip_id,text,label,annotation,mode\n{rows}")
     datasets.get("cmu-mosi").load(tmp_path)
     assert "cmu-mosi has 2199 samples" in caplog.text and "holds 2200" in caplog.text
+
+
+def test_fer2013_split_of_the_name_goes_before_the_folders(tmp_path):
+    fer2013(tmp_path)
+    got = datasets.get("fer2013").load(tmp_path).set_index("sample_id")
+    assert got["split"].to_dict() == {
+        "PrivateTest_10131363": "test",
+        "PublicTest_10131363": "dev",
+        "Training_3908": "train",
+        "train_fear_im0": "train",
+        "train_sad_im0": "train",
+    }
+    assert got.loc["train_sad_im0", "emotion7"] == "sadness"
+
+
+def test_fer2013_as_shared(shared_data):
+    import pandas as pd
+
+    got = datasets.get("fer2013").load(shared_data / "fer2013_publictest").set_index("sample_id")
+    manifest = pd.read_csv(shared_data / "fer2013_publictest" / "manifest.csv").set_index("sample_id")
+    assert len(got) == 3589 and set(got["split"]) == {"dev"}
+    assert got["emotion"].equals(manifest.loc[got.index, "emotion"])
+
+
+def test_ckplus_peak_frame_sequence_and_missing_emotion(tmp_path):
+    ckplus(tmp_path)
+    got = datasets.get("ckplus").load(tmp_path).set_index("sample_id")
+    assert got["emotion"].fillna("none").to_dict() == {"S005_001": "happy", "S010_002": "none"}
+    assert got.loc["S005_001", "image"].endswith("S005_001_00000011.png")
+    assert got.loc["S005_001", "video"].endswith("cohn-kanade-images/S005/001")
+    assert got["speaker"].tolist() == ["ckplus_S005", "ckplus_S010"]
+
+
+@pytest.mark.parametrize("number", ["8", "three", "", "nan", "-1"])
+def test_ckplus_emotion_that_is_none_is_named(tmp_path, number):
+    ckplus(tmp_path)
+    put(tmp_path, "Emotion/S010/002/S010_002_00000001_emotion.txt", content=number)
+    with pytest.raises(BadManifest, match="S010_002_00000001_emotion.txt: looked for a number from 0 to 7; found"):
+        datasets.get("ckplus").load(tmp_path)
