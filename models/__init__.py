@@ -1,2 +1,4 @@
+"""Fusion baselines and the protocol that makes their scores comparable."""
+
 if __name__ != "affectlake.models":
-    raise ImportError("import affectlake.models: the bare folder name is not the package (install it: pip install -e .)")
+    raise ImportError("import affectlake.models: not the bare folder name (install it: pip install -e .)")

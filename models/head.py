@@ -1,0 +1,206 @@
+"""The MLP fusion head in PyTorch.
+
+``projected``: per modality h_m = W_m x_m + b_m (128 units), h = relu(sum over the modalities that are there), then one
+linear layer; modality dropout hides whole modalities in training, so that a missing one is nothing new.
+``dense``: the simplest head, relu(Wx + b) with 128 units over everything side by side.
+Both end in a softmax, or in one sigmoid unit for two classes (one linear unit for numbers), and are trained with Adam
+(1e-3) on cross-entropy (squared error), stopped early on a held-out group of speakers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from affectlake.models.splits import Fold
+
+UNITS = 128
+RATE = 1e-3
+BATCH = 64
+EPOCHS = 200
+PATIENCE = 15
+DROPOUT = 0.5
+MODALITY_DROPOUT = 0.2
+DECAY = 1e-4
+KINDS = ("projected", "dense")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trained head: the mean of networks that each held out another inner fold.
+
+    Attributes
+    ----------
+    kind : "projected" | "dense"
+    widths : dict of modality to int
+        Columns of each modality, in order.
+    classes : int
+        1 for numbers.
+    states : list of dict
+        Weights of each network, as numpy arrays.
+    mean, std : float
+        Of the target, for numbers.
+    """
+
+    kind: str
+    widths: dict[str, int]
+    classes: int
+    states: list[dict[str, np.ndarray]]
+    mean: float = 0.0
+    std: float = 1.0
+
+    def predict(self, blocks: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
+        import torch
+
+        x, there = _tensors(self.widths, blocks, present)
+        total = 0.0
+        with torch.inference_mode():
+            for state in self.states:
+                net = _network(self.kind, self.widths, self.classes)
+                net.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
+                total = total + _answer(net.eval()(x, there), self.classes)
+        mean = (total / len(self.states)).double().numpy()
+        return mean * self.std + self.mean if self.classes == 1 else mean
+
+
+def fit(
+    blocks: Mapping[str, np.ndarray],
+    present: Mapping[str, np.ndarray],
+    y: np.ndarray,
+    inner: list[Fold],
+    classes: int,
+    balanced: bool,
+    seed: int,
+    kind: str = "projected",
+) -> Head:
+    """Train a head.
+
+    Parameters
+    ----------
+    blocks : mapping of modality to float array, shape=(n, columns)
+        Prepared, see `affectlake.models.early.Block`.
+    present : mapping of modality to bool array, shape=(n,)
+    y : array, shape=(n,)
+        Class indices, or numbers where ``classes`` is 1.
+    inner : list of Fold
+        Grouped folds; each is held out by one network.
+    """
+    widths = {m: b.shape[1] for m, b in blocks.items()}
+    mean, std = (float(y.mean()), float(y.std()) or 1.0) if classes == 1 else (0.0, 1.0)
+    target = (y - mean) / std if classes == 1 else y
+    weight = np.ones(len(y))
+    if classes > 1 and balanced:
+        from sklearn.utils.class_weight import compute_sample_weight
+
+        weight = compute_sample_weight("balanced", y)
+    x, there = _tensors(widths, blocks, present)
+    states = [
+        _train(kind, widths, classes, x, there, target, weight, fold, seed + 1000 * i) for i, fold in enumerate(inner)
+    ]
+    return Head(kind, widths, classes, states, mean, std)
+
+
+def _train(kind, widths, classes, x, there, y, weight, fold: Fold, seed: int) -> dict[str, np.ndarray]:
+    import torch
+
+    torch.manual_seed(seed)
+    order = torch.Generator().manual_seed(seed)
+    net = _network(kind, widths, classes)
+    optimiser = torch.optim.Adam(net.parameters(), lr=RATE, weight_decay=DECAY)
+    truth = torch.tensor(y, dtype=torch.float32 if classes <= 2 else torch.long)
+    weights = torch.tensor(weight, dtype=torch.float32)
+    train, held = torch.as_tensor(fold.train), torch.as_tensor(fold.test)
+    best, best_loss, waited = _copy(net), float("inf"), 0
+    for _ in range(EPOCHS):
+        net.train()
+        shuffled = train[torch.randperm(len(train), generator=order)]
+        for batch in shuffled.split(BATCH):
+            optimiser.zero_grad()
+            loss = _loss(net(x[batch], there[batch]), truth[batch], weights[batch], classes)
+            loss.backward()
+            optimiser.step()
+        net.eval()
+        with torch.inference_mode():
+            loss = float(_loss(net(x[held], there[held]), truth[held], weights[held], classes))
+        if loss < best_loss:
+            best, best_loss, waited = _copy(net), loss, 0
+        else:
+            waited += 1
+            if waited >= PATIENCE:
+                break
+    return best
+
+
+def _copy(net: Any) -> dict[str, np.ndarray]:
+    return {k: v.detach().numpy().copy() for k, v in net.state_dict().items()}
+
+
+def _loss(out: Any, truth: Any, weights: Any, classes: int) -> Any:
+    from torch.nn import functional as f
+
+    if classes == 1:
+        each = f.mse_loss(out[:, 0], truth, reduction="none")
+    elif classes == 2:
+        each = f.binary_cross_entropy_with_logits(out[:, 0], truth, reduction="none")
+    else:
+        each = f.cross_entropy(out, truth, reduction="none")
+    return (each * weights).mean()
+
+
+def _answer(out: Any, classes: int) -> Any:
+    import torch
+
+    if classes == 1:
+        return out
+    if classes == 2:
+        p = torch.sigmoid(out)
+        return torch.cat([1 - p, p], dim=1)
+    return torch.softmax(out, dim=1)
+
+
+def _tensors(widths: Mapping[str, int], blocks: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray]):
+    import torch
+
+    x = np.hstack([np.where(present[m][:, None], blocks[m], np.float32(0)) for m in widths]).astype(np.float32)
+    there = np.column_stack([present[m] for m in widths]).astype(np.float32)
+    return torch.from_numpy(x), torch.from_numpy(there)
+
+
+def _network(kind: str, widths: Mapping[str, int], classes: int) -> Any:
+    import torch
+    from torch import nn
+
+    outputs = classes if classes > 2 else 1
+
+    class Projected(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.project = nn.ModuleList(nn.Linear(w, UNITS) for w in widths.values())
+            self.drop_in, self.drop = nn.Dropout(0.2), nn.Dropout(DROPOUT)
+            self.out = nn.Linear(UNITS, outputs)
+
+        def forward(self, x, there):
+            if self.training and there.shape[1] > 1:
+                kept = there * (torch.rand_like(there) >= MODALITY_DROPOUT)
+                there = torch.where(kept.any(dim=1, keepdim=True), kept, there)
+            parts = torch.split(x, list(widths.values()), dim=1)
+            h = sum(
+                layer(self.drop_in(part)) * there[:, i : i + 1]
+                for i, (layer, part) in enumerate(zip(self.project, parts, strict=True))
+            )
+            # A mean over what is there keeps the scale that the next layer was trained on.
+            h = torch.relu(h / there.sum(dim=1, keepdim=True).clamp(min=1) ** 0.5)
+            return self.out(self.drop(h))
+
+    class Dense(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = nn.Linear(sum(widths.values()), UNITS)
+            self.out = nn.Linear(UNITS, outputs)
+
+        def forward(self, x, there):
+            return self.out(torch.relu(self.hidden(x)))
+
+    return Projected() if kind == "projected" else Dense()
