@@ -34,6 +34,8 @@ class BenchOptions:
     folds, repeats, seed : int
     models, fusions : tuple of str
     subsets : "all" | "full"
+    metric, calibrate : str
+    tune : bool
     as_of : str or None
     workers : int > 0
     """
@@ -48,6 +50,9 @@ class BenchOptions:
     models: tuple[str, ...] = ()
     fusions: tuple[str, ...] = ()
     subsets: str = "all"
+    metric: str = "uar"
+    tune: bool = False
+    calibrate: str = "temperature"
     seed: int = 0
     as_of: str | None = None
     workers: int = 1
@@ -65,6 +70,9 @@ class BenchOptions:
             folds=self.folds,
             repeats=self.repeats,
             subsets=self.subsets,
+            metric=self.metric,
+            tune=self.tune,
+            calibrate=self.calibrate,
             seed=self.seed,
             **chosen,
         )
@@ -74,6 +82,7 @@ class BenchOptions:
         """The command that runs this benchmark again."""
         words = ["affectlake bench", self.dataset, "--label", self.label, "--store", self.store]
         words += ["--protocol", self.protocol, "--folds", str(self.folds), "--seed", str(self.seed)]
+        words += ["--metric", self.metric, *(["--tune"] if self.tune else [])]
         for name in ("features", "models", "fusions"):
             if getattr(self, name):
                 words += [f"--{name}", *(f"'{v}'" for v in getattr(self, name))]
@@ -131,6 +140,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
         },
     )
     store.record("benchmarks", _record(done))
+    store.record("predictions", _predictions(done))
     return done
 
 
@@ -149,6 +159,12 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
         block = block[block.index.isin(samples.index)]
         if len(block):
             blocks[modality] = block
+    contents = store.contents(options.dataset, as_of)
+    for modality in blocks:
+        # Equal texts are no duplicates: people do say the same; the audit looks at texts by themselves.
+        if modality != "text":
+            mine = contents[[c for c in contents if c.startswith(f"{modality}.")]]
+            samples[f"content.{modality}"] = mine.bfill(axis=1).iloc[:, 0].reindex(samples.index)
     if not blocks:
         raise AffectlakeError(f"the store holds no features of {options.dataset!r} that match: affectlake refresh …")
     return samples, blocks
@@ -165,6 +181,20 @@ def _record(done: Benchmark):
     about = done.to_json()
     row = {k: about[k] for k in ("dataset", "label", "protocol", "snapshot", "created", "code_version")}
     return pd.DataFrame([row | {"document": json.dumps(_finite(about))}])
+
+
+def _predictions(done: Benchmark):
+    """Out-of-fold predictions of every row; probabilities in the order of the benchmark's ``classes``."""
+    frame = done.result.predictions
+    shares = [c for c in frame if c.startswith("p_")]
+    plain = frame.drop(columns=shares).assign(
+        truth=frame["truth"].astype("str"), predicted=frame["predicted"].astype("str")
+    )
+    if shares:
+        plain["probabilities"] = list(frame[shares].to_numpy())
+    return plain.assign(
+        **{k: done.about[k] for k in ("dataset", "snapshot", "created")}, label=done.result.about["label"]
+    )
 
 
 def _finite(value: Any) -> Any:

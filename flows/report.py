@@ -35,7 +35,7 @@ def html(document: dict) -> str:
         trim_blocks=True,
     )
     first = document["rows"][0]
-    metric = "uar" if "uar" in first else "ccc"
+    metric = document["metric"]
     others = [m for m in METRIC_NAMES if m in first and m != metric]
     dummies = [r[metric]["value"] for r in document["rows"] if r["fusion"] == "dummy"]
     return environment.get_template("report.html").render(
@@ -43,7 +43,7 @@ def html(document: dict) -> str:
         modalities=sorted({m for r in document["rows"] for m in r["modalities"]}),
         metric=metric,
         metric_name=METRIC_NAMES[metric],
-        speaker_metric_name=METRIC_NAMES["accuracy" if metric == "uar" else "mae"],
+        speaker_metric_name=METRIC_NAMES["mae" if document["task"] == "regression" else "accuracy"],
         metrics=others,
         names=METRIC_NAMES,
         chance=max(dummies, default=None),

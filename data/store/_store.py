@@ -248,6 +248,22 @@ class Store:
             frame = frame[frame["extractor"] == extractor]
         return frame[list(_FAILURE)].sort_values(["sample_id", "extractor"], ignore_index=True)
 
+    def contents(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
+        """Content hash behind each feature: samples with equal ones have equal bytes (or equal imported values).
+
+        Returns
+        -------
+        DataFrame [index=sample_id, columns=extractors]
+            NaN where a sample has no features of the extractor.
+        """
+        snapshot = self.snapshot(dataset, as_of)
+        ids = pd.Index(self._samples(snapshot, ["sample_id", "_position"])["sample_id"], name="sample_id")
+        found = {}
+        for name, entry in snapshot.features.items():
+            table = self._reading(lambda e=entry: read(self._place, e, ["sample_id", "content"]))
+            found[name] = table.to_pandas().set_index("sample_id")["content"].reindex(ids)
+        return pd.DataFrame(found, index=ids)
+
     def status(self, as_of: AsOf = None) -> dict[str, Any]:
         """Datasets, tables, rows and coverage of the newest snapshot, as JSON-able values."""
         datasets = []

@@ -1,7 +1,9 @@
 """Commands about models: bench, report, predict."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from affectlake.flows.cli.output import as_json, as_table, note
 from affectlake.flows.cli.read import Json, Patterns
@@ -23,11 +25,15 @@ def bench(
     models: Patterns = (),
     fusions: Patterns = (),
     subsets: Literal["all", "full"] = "all",
+    metric: Literal["uar", "accuracy", "f1_macro", "f1_weighted"] = "uar",
+    tune: Annotated[bool, Parameter(negative=())] = False,
+    calibrate: Literal["temperature", "sigmoid", "isotonic"] = "temperature",
     seed: int = 0,
     as_of: str | None = None,
     workers: int | None = None,
     save: Path | None = None,
-    out: Path | None = None,
+    report: Path | None = None,
+    top: int = 25,
     prefect: bool = True,
     json: Json = False,
 ) -> int:
@@ -56,6 +62,12 @@ def bench(
         Fusion methods; default: all.
     subsets
         Fuse every subset of modalities, or the full set only.
+    metric
+        Ranks the rows. With uar and f1_macro models weight rare classes up; with the others they do not.
+    tune
+        Choose models' parameters from small grids on inner folds grouped by speaker.
+    calibrate
+        How scores become probabilities.
     seed
         Seed of folds, models and intervals.
     as_of
@@ -64,8 +76,10 @@ def bench(
         Worker processes; default: one per core.
     save
         Fit the best row on all samples and save the model here.
-    out
+    report
         Write the HTML report here.
+    top
+        Rows of the table to print; 0 prints all.
     prefect
         Run as a Prefect flow; --no-prefect runs the same functions without it.
     json
@@ -85,6 +99,9 @@ def bench(
         models=models,
         fusions=fusions,
         subsets=subsets,
+        metric=metric,
+        tune=tune,
+        calibrate=calibrate,
         seed=seed,
         as_of=as_of,
         workers=workers or cores(),
@@ -100,18 +117,18 @@ def bench(
     if json:
         as_json(result.to_json())
     else:
-        leaderboard(result.to_json())
-    if out is not None:
+        leaderboard(result.to_json(), top)
+    if report is not None:
         from affectlake.flows.report import write_html
 
-        note(f"report: {write_html(result, out)}")
+        note(f"report: {write_html(result.to_json(), report)}")
     if save is not None:
         note(f"model: {plain.save_best(options, result, save)}")
     return 0
 
 
-def leaderboard(result: dict) -> None:
-    """Print a benchmark's rows, best first, then what the leakage audit found."""
+def leaderboard(result: dict, top: int = 0) -> None:
+    """Print a benchmark's ``top`` rows (0: all), best first, and the dummy's, then what the leakage audit found."""
     title = (
         f"{'SYNTHETIC ' if result.get('synthetic') else ''}{result['dataset']}: {result['label']}, "
         f"{result['n_samples']} samples, {result['n_speakers']} speakers, {result['protocol']}, "
@@ -120,15 +137,19 @@ def leaderboard(result: dict) -> None:
     shown = [
         m for m in ("uar", "accuracy", "f1_macro", "f1_weighted", "ccc", "mae", "pearson") if m in result["rows"][0]
     ]
+    rows = result["rows"]
+    chosen = [r for i, r in enumerate(rows) if not top or i < top or r["fusion"] == "dummy"]
     as_table(
         [
             {"fusion": r["fusion"], "modalities": "+".join(r["modalities"]), "model": r["model"] or ""}
             | {m: _interval(r[m]) for m in shown}
             | {"s": round(r["seconds"], 1)}
-            for r in result["rows"]
+            for r in chosen
         ],
         title=title,
     )
+    if len(chosen) < len(rows):
+        note(f"{len(chosen)} of {len(rows)} rows; --top 0 prints all")
     for finding in result["leakage"].get("findings", []):
         note(f"leakage: {finding}")
 

@@ -45,5 +45,5 @@ def demo(
         protocol="grouped",
         prefect=prefect,
         save=to / "model",
-        out=to / "report.html",
+        report=to / "report.html",
     )
