@@ -1,5 +1,6 @@
 """Fetching the corpora whose terms allow it: resumed, checked, unpacked."""
 
+import gzip
 import logging
 import os
 import shutil
@@ -145,19 +146,16 @@ class _Resuming:
 def _unpack(archive: Path, target: Path) -> None:
     """Unpack all or nothing: the folder gets its name only when it is whole."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpacking-") as work:
+        whole = Path(work) / target.name
         try:
             if zipfile.is_zipfile(archive):
-                shutil.unpack_archive(archive, work, "zip")
+                shutil.unpack_archive(archive, whole, "zip")
             else:
                 with tarfile.open(archive) as tar:
-                    tar.extractall(work, filter="data")
-        except (zipfile.BadZipFile, tarfile.TarError, shutil.ReadError, EOFError, zlib.error, OSError) as error:
+                    tar.extractall(whole, filter="data")
+        except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
             archive.unlink()
             raise DownloadFailed(f"not an archive that can be unpacked ({_short(error)}); it was deleted") from error
-        whole = Path(work) / "whole"
-        whole.mkdir()
-        for entry in [p for p in Path(work).iterdir() if p != whole]:
-            entry.rename(whole / entry.name)
         whole.rename(target)
 
 

@@ -27,9 +27,9 @@ class Download:
     url : str
         Stable public address.
     hash : str
-        ``sha256:…`` or ``md5:…`` as published by the host.
+        ``sha256:…`` or ``md5:…`` of the file; empty where none is known, then whoever fetches it is warned.
     size : int
-        Bytes.
+        Bytes, about; for the check of free space.
     unpack : bool
         Whether it is an archive to be unpacked beside itself.
     """
@@ -67,7 +67,7 @@ class Dataset:
     official_split : bool
         Whether ``split`` (train, dev, test) is filled in.
     downloads : tuple of Download
-        Empty where the terms or a missing published checksum forbid fetching.
+        Empty where the terms forbid fetching or no lasting address is known.
     """
 
     name: str

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset
+from affectlake.data.datasets._dataset import Dataset, Download
 from affectlake.data.datasets._files import AUDIO, named
 
 # by the German word's first letter: Wut, Langeweile, Ekel, Angst, Freude, Trauer
@@ -61,10 +61,11 @@ dataset = Dataset(
     licence="none stated by the authors; CC0-1.0 in audEERING's edition",
     citation="Burkhardt et al. (2005), Proc. Interspeech, 1517-1520, doi:10.21437/Interspeech.2005-446",
     url="https://doi.org/10.21437/Interspeech.2005-446",
-    access="Free download (download.zip) from http://emodb.bilderbar.info/download/.",
+    access="Free download from http://emodb.bilderbar.info/download/, also by `affectlake download emodb`.",
     layout="wav with recordings named like 03a01Fa.wav",
     read=read,
     labels={"emotion": tuple(EMOTIONS.values())},
     common={e: e for e in EMOTIONS.values() if e != "boredom"},
     expected=535,
+    downloads=(Download("http://emodb.bilderbar.info/download/download.zip", hash="", size=40_500_000),),
 )

@@ -19,6 +19,7 @@ SPLITS = {
     "test": "test",
 }
 
+_HOME = "https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge"
 _NAME = re.compile(r"(?:(Training|PublicTest|PrivateTest)_\d+)|.+")
 
 
@@ -47,8 +48,8 @@ dataset = Dataset(
     title="Facial Expression Recognition 2013",
     licence="none stated; the pictures belong to their makers",
     citation="Goodfellow et al. (2015), Neural Networks 64: 59-63, doi:10.1016/j.neunet.2014.09.005",
-    url="https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
-    access="Accept the rules of the Kaggle challenge of that name, and save the pixels of its fer2013.csv as pictures.",
+    url=_HOME,
+    access=f"Accept the rules of {_HOME} and save the pixels of its fer2013.csv as pictures.",
     layout="pictures by split and class like train/angry/1.jpg, or by class with the split in their names like "
     "angry/PublicTest_123.jpg; fer2013.csv holds pixels and has to be saved as pictures first",
     read=read,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset
+from affectlake.data.datasets._dataset import Dataset, Download
 from affectlake.data.datasets._files import AUDIO, VIDEO, named
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -55,7 +55,8 @@ dataset = Dataset(
     licence="CC-BY-NC-SA-4.0",
     citation="Livingstone & Russo (2018), PLoS ONE 13(5): e0196391, doi:10.1371/journal.pone.0196391",
     url="https://zenodo.org/records/1188976",
-    access="Free download from Zenodo; commercial licences are sold by the authors.",
+    access="Free download from Zenodo: the sound by `affectlake download ravdess`, the films (24 archives "
+    "Video_Speech_Actor_01.zip …, 12 GB) from the page; commercial licences are sold by the authors.",
     layout="recordings named like 03-01-06-01-02-01-12.wav, .mp4 or a folder of frames (Actor_01 … Actor_24); "
     "songs are left out",
     read=read,
@@ -71,4 +72,11 @@ dataset = Dataset(
         "surprised": "surprise",
     },
     expected=1440,
+    downloads=(
+        Download(
+            url="https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
+            hash="md5:bc696df654c87fed845eb13823edef8a",
+            size=208_500_000,
+        ),
+    ),
 )

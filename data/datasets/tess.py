@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset
+from affectlake.data.datasets._dataset import Dataset, Download
 from affectlake.data.datasets._files import AUDIO, named
 
 EMOTIONS = {
@@ -50,7 +50,8 @@ dataset = Dataset(
     licence="CC-BY-NC-ND-4.0",
     citation="Pichora-Fuller & Dupuis (2020), Borealis, doi:10.5683/SP2/E8H2MF",
     url="https://doi.org/10.5683/SP2/E8H2MF",
-    access="Free download from Borealis, the Canadian Dataverse: https://doi.org/10.5683/SP2/E8H2MF.",
+    access="Free download from Borealis, the Canadian Dataverse: https://doi.org/10.5683/SP2/E8H2MF; "
+    "`affectlake download tess` takes the copy that PaddleSpeech keeps.",
     layout="recordings named like OAF_back_angry.wav and YAF_back_ps.wav (14 folders, OAF_angry … YAF_sad)",
     read=read,
     labels={"emotion": tuple(EMOTIONS.values())},
@@ -64,4 +65,11 @@ dataset = Dataset(
         "sad": "sadness",
     },
     expected=2800,
+    downloads=(
+        Download(
+            url="https://bj.bcebos.com/paddleaudio/datasets/TESS_Toronto_emotional_speech_set.zip",
+            hash="md5:1465311b24d1de704c4c63e4ccc470c7",
+            size=430_000_000,
+        ),
+    ),
 )

@@ -1,6 +1,7 @@
 """Commands about what affectlake knows: datasets, extractors, show, download, doctor."""
 
 import platform
+import shlex
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -121,11 +122,13 @@ def download(dataset: str, /, to: Path = Path("downloads")) -> int:
     dataset
         Name of the dataset.
     to
-        Folder to put it in.
+        Folder in which the dataset's own is made.
     """
     from affectlake.data.download import download as fetch
+    from affectlake.flows.progress import to_stderr
 
-    note(f"in {fetch(dataset, to)}")
+    folder = fetch(dataset, to, progress=to_stderr().bar)
+    note(f"next: affectlake refresh {dataset} --root {shlex.quote(str(folder))}")
     return 0
 
 
