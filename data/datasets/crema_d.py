@@ -69,7 +69,8 @@ dataset = Dataset(
     licence="ODbL-1.0",
     citation="Cao et al. (2014), IEEE Trans. Affective Computing 5(4): 377-390, doi:10.1109/TAFFC.2014.2336244",
     url="https://github.com/CheyneyComputerScience/CREMA-D",
-    access="Free: clone https://github.com/CheyneyComputerScience/CREMA-D with Git LFS, which holds the media.",
+    access="Free, through Git LFS, which holds the media: git lfs install, then "
+    "git clone https://github.com/CheyneyComputerScience/CREMA-D.",
     layout="AudioWAV with 1001_DFA_ANG_XX.wav, VideoFlash with 1001_DFA_ANG_XX.flv, and VideoDemographics.csv where "
     "present",
     read=read,
