@@ -50,7 +50,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -236,3 +237,14 @@ def test_the_command_says_what_comes_next(server, corpus, tmp_path, capsys):
     corpus(Download(server.url("table.csv"), sha256(BYTES), len(BYTES), unpack=False))
     assert run(["download", "ravdess", "--to", str(tmp_path)]) == DONE
     assert f"affectlake refresh ravdess --root {tmp_path / 'ravdess'}" in capsys.readouterr().err
+
+
+def test_the_proxy_of_the_environment_is_used(server, corpus, tmp_path, monkeypatch):
+    url = "http://corpus.invalid/table.csv"
+    server.files[url] = BYTES
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, server.url(""))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "localhost")
+    corpus(Download(url, sha256(BYTES), len(BYTES), unpack=False))
+    assert (download("ravdess", tmp_path) / "table.csv").read_bytes() == BYTES
