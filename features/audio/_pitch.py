@@ -145,7 +145,8 @@ def pulses(clip: AudioClip) -> Pulses:
     """Cycles of the voiced stretches, from peak to peak of the waveform in steps of about the tracked period."""
     track = pitch(clip)
     peaks, groups = [], []
-    y = clip.y if _skewed_up(clip.y) else -clip.y
+    y = sp.centred(clip)
+    y = y if _skewed_up(y) else -y
     for number, (first, last) in enumerate(runs(track.voiced)):
         found = _stretch(y, first, last, track.hz)
         peaks += found

@@ -37,6 +37,15 @@ def require_sound(clip: AudioClip) -> None:
         raise NotApplicable(f"silent: samples stay within {SILENT:g} of their mean")
 
 
+def centred(clip: AudioClip) -> np.ndarray:
+    """Samples about their mean [shape=(n,)]: an offset of the recorder is no sound."""
+    return clip.once(_centred)
+
+
+def _centred(clip: AudioClip) -> np.ndarray:
+    return clip.y - clip.y.mean()
+
+
 def power(clip: AudioClip) -> np.ndarray:
     """``|STFT|²`` of centred Hann windows, float32 [shape=(1 + n // 160, 513)]."""
     return clip.once(_power)
@@ -45,7 +54,7 @@ def power(clip: AudioClip) -> np.ndarray:
 def _power(clip: AudioClip) -> np.ndarray:
     import scipy.fft
 
-    framed = frames(clip.y, WINDOW)
+    framed = frames(centred(clip), WINDOW)
     window = hann()
     out = np.empty((len(framed), BINS), np.float32)
     for first in range(0, len(framed), _CHUNK):
@@ -89,7 +98,7 @@ def rms(clip: AudioClip) -> np.ndarray:
 
 
 def _rms(clip: AudioClip) -> np.ndarray:
-    return np.sqrt(window_sums(np.square(clip.y, dtype=np.float64)) / WINDOW).astype(np.float32)
+    return np.sqrt(window_sums(np.square(centred(clip), dtype=np.float64)) / WINDOW).astype(np.float32)
 
 
 def window_sums(x: np.ndarray) -> np.ndarray:

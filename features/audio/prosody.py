@@ -232,7 +232,7 @@ def _loudness_values(clip: AudioClip) -> Values:
     out = {f"loudness_{k}": v for k, v in contour(loud, np.array([[first, last]])).items()}
     relative = contour(loud / loud[keep].mean(), np.array([[first, last]]))
     out |= {f"loudness_relative_{k}": relative[k] for k in RELATIVE}
-    power = np.mean(np.square(clip.y, dtype=np.float64))
+    power = np.mean(np.square(sp.centred(clip), dtype=np.float64))
     out["level"] = float(10 * np.log10(max(power, 1e-12)))
     return out
 

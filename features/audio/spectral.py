@@ -95,7 +95,8 @@ def flatness(clip: AudioClip) -> np.ndarray:
 
 def zero_crossings(clip: AudioClip) -> np.ndarray:
     """Share of sample pairs that change sign [shape=(frames,)]; as librosa.feature.zero_crossing_rate."""
-    y = np.pad(np.where(np.abs(clip.y) <= sp.AMIN, np.float32(0), clip.y), sp.WINDOW // 2, mode="edge")
+    y = sp.centred(clip)
+    y = np.pad(np.where(np.abs(y) <= sp.AMIN, np.float32(0), y), sp.WINDOW // 2, mode="edge")
     changes = np.concatenate([[0], np.cumsum(np.signbit(y[1:]) != np.signbit(y[:-1]))])
     begin = np.arange(1 + len(clip.y) // sp.HOP) * sp.HOP
     return (changes[begin + sp.WINDOW - 1] - changes[begin]) / sp.WINDOW
