@@ -91,7 +91,7 @@ def _extra_trees(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 
     return ExtraTreesClassifier(class_weight="balanced" if balanced else None, **common)
 
 
-def _xgboost(task: Task, seed: int, balanced: bool, max_depth: int = 4, learning_rate: float = 0.1):
+def _xgboost(task: Task, seed: int, balanced: bool, max_depth: int = 3, learning_rate: float = 0.1):
     from xgboost import XGBClassifier, XGBRegressor
 
     kind = XGBRegressor if task == "regression" else XGBClassifier
@@ -100,7 +100,7 @@ def _xgboost(task: Task, seed: int, balanced: bool, max_depth: int = 4, learning
         max_depth=max_depth,
         learning_rate=learning_rate,
         subsample=0.8,
-        colsample_bytree=0.3,
+        colsample_bytree=0.1,
         max_bin=64,
         tree_method="hist",
         n_jobs=1,
@@ -125,7 +125,7 @@ MODELS = {
         Model("logreg", _logreg, {"C": [0.002, 0.02, 0.2]}),
         Model("svm-rbf", _svm_rbf, {"C": [1.0, 5.0, 20.0]}, margins=True),
         Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5]}),
-        Model("xgboost", _xgboost, {"max_depth": [3, 4, 6]}),
+        Model("xgboost", _xgboost, {"max_depth": [2, 3, 5]}),
         Model("svm-linear", _svm_linear, {"C": [0.0002, 0.002, 0.02]}, margins=True),
         Model("lda", _lda),
         Model("knn", _knn, {"n_neighbors": [5, 15, 45]}),

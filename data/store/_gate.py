@@ -33,7 +33,7 @@ def check(
     columns, before : DataFrame
         Catalogue of the new and the last snapshot, see `affectlake.data.store._columns.describe`.
     features, features_before : dict of extractor to dict
-        Entries of the feature tables with ``rows``, ``wanted`` and ``fingerprint``.
+        Entries of the feature tables with ``rows``, ``wanted``, ``failed`` and ``fingerprint``.
     """
     problems = []
     for extractor, entry in features.items():
@@ -60,12 +60,12 @@ def _values(extractor: str, columns: pd.DataFrame) -> list[str]:
 
 
 def _coverage(extractor: str, entry: dict[str, Any], old: dict[str, Any] | None) -> list[str]:
-    share = entry["rows"] / entry["wanted"] if entry["wanted"] else 1.0
-    if share < 0.5:
-        return [f"{extractor}: only {entry['rows']} of {entry['wanted']} samples have features ({share:.0%})"]
-    if old is None or not old["wanted"]:
+    lost = entry["failed"] / entry["wanted"] if entry["wanted"] else 0.0
+    if lost > 0.5:
+        return [f"{extractor}: {entry['failed']} of {entry['wanted']} samples failed ({lost:.0%})"]
+    if old is None or not old["wanted"] or not entry["wanted"]:
         return []
-    before = old["rows"] / old["wanted"]
+    share, before = entry["rows"] / entry["wanted"], old["rows"] / old["wanted"]
     if before - share > COVERAGE_DROP:
         return [f"{extractor}: coverage fell from {before:.1%} to {share:.1%}"]
     return []
