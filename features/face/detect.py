@@ -1,20 +1,33 @@
-"""From frames to the face that they show: found, chosen, turned upright and cut out, once for all face extractors."""
+"""From frames to the face that they show: found, confirmed, turned upright and cut out, once for all extractors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
+from affectlake.features.face import _blaze, _mesh
 
 CROP = 96
 """Pixels of a crop's side."""
 
-WIDTH = 1.1
-"""Side of a crop in units of the face's box."""
+WIDTH = 2.7
+"""Side of a crop, in units of the distance between the eyes, or of that from eyes to mouth where it is greater."""
 
-MARGINS = (0.15, 0.32)
-"""Tried in this order until a face is found: pictures that were cut tightly around a face need the wider one."""
+MARGINS = (0.0, 0.25, 0.5)
+"""Tried in this order until a face is found: pictures that were cut tightly around a face need the wider ones."""
+
+PRESENCE = 0.5
+"""Probability from which the landmarks' network confirms a face."""
+
+PARAMETERS: Mapping[str, object] = {"crop": CROP, "width": WIDTH, "margins": list(MARGINS), "presence": PRESENCE}
+REQUIRES = ("cv2", _blaze.PACKAGE)
+INSTALL = f"pip install 'affectlake[vision]' && {_blaze.REMEDY}"
+
+# Numbers of the mesh's points; left and right as in the picture.
+LEFT_EYE, RIGHT_EYE = (33, 133), (362, 263)
+NOSE, LEFT_CORNER, RIGHT_CORNER = 1, 61, 291
 
 
 @dataclass(frozen=True)
@@ -23,27 +36,40 @@ class Faces:
 
     Attributes
     ----------
-    crops : uint8 array, shape=(n, CROP, CROP, 3)
+    crops : np.ndarray [shape=(n, CROP, CROP, 3)], uint8
         RGB, eyes level.
-    landmarks : float32 array, shape=(n, 5, 2)
-        x, y of left eye, right eye, nose, left and right mouth corner (sides of the picture), in units of the crop's
-        side, turned as the crop is.
-    confidence : float32 array, shape=(n,)
-        The detector's, in [0, 1].
-    size : float32 array, shape=(n,)
-        Share of the frame's area that the face's box covers.
-    roll : float32 array, shape=(n,)
-        Turn of the eye line in the frame, in degrees, positive where the right eye of the picture is lower.
-    counts : int array, shape=(frames,)
-        Faces found in each frame, those without one included.
+    mesh : np.ndarray [shape=(n, 468, 3)], float32
+        Landmarks of MediaPipe Face Mesh: x, y and depth in units of the crop's side, turned as the crop is.
+    confidence, presence : np.ndarray [shape=(n,)], float32
+        How sure the detector and the landmarks' network are, in [0, 1].
+    size : np.ndarray [shape=(n,)], float32
+        Share of the frame's area that the detector's box covers.
+    roll : np.ndarray [shape=(n,)], float32
+        Turn of the eye line in the frame, in degrees, positive where the eye on the picture's right is lower.
+    pixels : np.ndarray [shape=(n,)], float32
+        Pixels of the frame that one side of the crop covers.
+    counts : np.ndarray [shape=(frames,)], int
+        Faces in each frame, those without one included.
     """
 
     crops: np.ndarray
-    landmarks: np.ndarray
+    mesh: np.ndarray
     confidence: np.ndarray
+    presence: np.ndarray
     size: np.ndarray
     roll: np.ndarray
+    pixels: np.ndarray
     counts: np.ndarray
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """Eyes, nose and corners of the mouth, float32 [shape=(n, 5, 2)], left to right in the picture."""
+        return np.stack([_five(points) for points in self.mesh])
+
+
+def weights() -> tuple[Path, ...]:
+    """Files that decide which face is found where; raises FileNotFoundError."""
+    return _blaze.file(), _mesh.file()
 
 
 def find_faces(frames: Sequence[np.ndarray]) -> Faces:
@@ -53,7 +79,7 @@ def find_faces(frames: Sequence[np.ndarray]) -> Faces:
 
     Parameters
     ----------
-    frames : sequence of uint8 array, shape=(height, width, 3)
+    frames : sequence of np.ndarray [shape=(h, w, 3)], uint8
         RGB.
 
     Raises
@@ -63,54 +89,67 @@ def find_faces(frames: Sequence[np.ndarray]) -> Faces:
     """
     found, counts = [], []
     for frame in frames:
-        boxes, confidence, landmarks = _detect(frame)
-        counts.append(len(boxes))
-        if len(boxes):
-            i = _main(boxes, frame.shape)
-            found.append(_cut(frame, boxes[i], confidence[i], landmarks[i]))
+        face, faces = _main(frame)
+        counts.append(faces)
+        if face is not None:
+            found.append(face)
     if not found:
         raise NotApplicable(f"no face in {len(frames)} frame{'s' * (len(frames) != 1)}")
-    crops, landmarks, confidence, size, roll = (np.stack(part) for part in zip(*found, strict=True))
-    return Faces(
-        crops,
-        landmarks.astype(np.float32),
-        confidence.astype(np.float32),
-        size.astype(np.float32),
-        roll.astype(np.float32),
-        np.array(counts),
-    )
+    crops, *numbers = (np.stack(part) for part in zip(*found, strict=True))
+    return Faces(crops, *(part.astype(np.float32) for part in numbers), np.array(counts))
 
 
-def _detect(frame: np.ndarray):
-    from affectlake.features.face._centerface import detect
-
+def _main(frame: np.ndarray) -> tuple[tuple | None, int]:
+    """The face that counts and the number of faces."""
     for margin in MARGINS:
-        found = detect(frame, margin)
-        if len(found[0]):
-            break
-    return found
+        boxes, confidence, eyes = _blaze.detect(frame, margin)
+        for refuted, i in enumerate(_by_weight(boxes, frame.shape)):
+            points, presence = _mesh.landmarks(frame, boxes[i], *eyes[i, :2])
+            if presence >= PRESENCE:
+                share = float(np.prod(boxes[i, 2:] - boxes[i, :2]) / (frame.shape[0] * frame.shape[1]))
+                crop, mesh, roll, side = _cut(frame, points)
+                return (crop, mesh, confidence[i], presence, min(share, 1.0), roll, side), len(boxes) - refuted
+    return None, 0
 
 
-def _main(boxes: np.ndarray, shape: tuple[int, ...]) -> int:
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+def _by_weight(boxes: np.ndarray, shape: tuple[int, ...]) -> Iterator[int]:
     height, width = shape[:2]
-    off = np.hypot(middle[:, 0] / width - 0.5, middle[:, 1] / height - 0.5)
-    return int(np.argmax(area * (1 - 0.5 * off)))
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    x, y = ((boxes[:, :2] + boxes[:, 2:]) / 2).T
+    return iter(np.argsort(-area * (1 - 0.5 * np.hypot(x / width - 0.5, y / height - 0.5)), kind="stable"))
 
 
-def _cut(frame: np.ndarray, box: np.ndarray, confidence: float, landmarks: np.ndarray):
+def _five(points: np.ndarray) -> np.ndarray:
+    xy = points[:, :2]
+    eyes = [xy[list(eye)].mean(axis=0) for eye in (LEFT_EYE, RIGHT_EYE)]
+    return np.stack([*eyes, xy[NOSE], xy[LEFT_CORNER], xy[RIGHT_CORNER]])
+
+
+def _cut(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Crop, landmarks in it, roll and side; eyes and mouth come to lie where a network of expressions expects them."""
     import cv2
 
-    dx, dy = landmarks[1] - landmarks[0]
-    roll = float(np.degrees(np.arctan2(dy, dx)))
-    # Beyond that the landmarks are wrong more often than the head is tilted.
-    turn = roll if abs(roll) <= 45 else 0.0
-    centre = (box[:2] + box[2:]) / 2
-    side = WIDTH * max(box[2] - box[0], box[3] - box[1])
-    matrix = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), turn, CROP / side)
+    left, right, _, *corners = _five(points)
+    eyes, mouth = (left + right) / 2, np.mean(corners, axis=0)
+    roll = float(np.degrees(np.arctan2(*(right - left)[::-1])))
+    side = WIDTH * max(float(np.hypot(*(right - left))), float(np.hypot(*(mouth - eyes))), 1.0)
+    centre = eyes + 0.45 * (mouth - eyes)
+    matrix = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), roll, CROP / side)
     matrix[:, 2] += CROP / 2 - centre
-    crop = cv2.warpAffine(frame, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    marks = (landmarks @ matrix[:, :2].T + matrix[:, 2]) / CROP
-    share = float(np.prod(box[2:] - box[:2]) / (frame.shape[0] * frame.shape[1]))
-    return crop, marks, confidence, min(share, 1.0), roll
+    # Plain interpolation would alias a large face: first the frame's part is averaged down.
+    crop = _warped(frame, matrix, side / CROP)
+    xy = (points[:, :2] @ matrix[:, :2].T + matrix[:, 2]) / CROP
+    return crop, np.column_stack([xy, points[:, 2] / side]), roll, side
+
+
+def _warped(frame: np.ndarray, matrix: np.ndarray, shrink: float) -> np.ndarray:
+    import cv2
+
+    factor = max(1, int(shrink))
+    if factor > 1:
+        height, width = (max(1, n // factor) for n in frame.shape[:2])
+        scale = np.array([frame.shape[1] / width, frame.shape[0] / height])
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+        # Centres of pixels, not their corners, are what the matrix counts from.
+        matrix = np.column_stack([matrix[:, :2] * scale, matrix[:, 2] + matrix[:, :2] @ ((scale - 1) / 2)])
+    return cv2.warpAffine(frame, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

