@@ -1,4 +1,4 @@
-"""Spectrum and prosody: against librosa, against synthetic voices of known pitch, and against laws of loudness."""
+"""Spectrum, prosody and movement: against librosa, synthetic voices of known pitch, and laws of loudness."""
 
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 pytest.importorskip("scipy")
 from affectlake.data.errors import NotApplicable
 from affectlake.data.sound import RATE, AudioClip
-from affectlake.features.audio import _functionals, _pitch, prosody, spectral
+from affectlake.features.audio import _functionals, _pitch, coordination, modulation, prosody, spectral
 from affectlake.features.audio import _spectrum as sp
 
+EXTRACTORS = (spectral.extractor, prosody.extractor, modulation.extractor, coordination.extractor)
 FROZEN = Path(__file__).with_name("test_audio_frozen.npz")
 
 
@@ -118,23 +119,23 @@ LOUD = {
 RELATIVE = ("loudness_relative", "loudness_peaks")
 
 
-@pytest.mark.parametrize("extractor", [spectral.extractor, prosody.extractor], ids=lambda e: e.name)
+@pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda e: e.name)
 @given(gain=st.floats(0.05, 1.9))
 @settings(max_examples=15, deadline=None)
 def test_only_loudness_knows_how_loud_it_was(extractor, gain):
     before, after = values(extractor, voice()), values(extractor, np.float32(gain) * voice())
     for name, value in before.items():
-        if name.startswith(RELATIVE) or not name.startswith(LOUD[extractor.name]):
+        if name.startswith(RELATIVE) or not name.startswith(LOUD.get(extractor.name, ())):
             assert after[name] == pytest.approx(value, rel=5e-3, abs=5e-3, nan_ok=True), name
     decibels = 20 * np.log10(gain)
     if extractor is prosody.extractor:
         assert after["level"] - before["level"] == pytest.approx(decibels, abs=1e-3)
         assert after["loudness_mean"] == pytest.approx(before["loudness_mean"] * gain**0.66, rel=1e-3)
-    else:
+    elif extractor is spectral.extractor:
         assert after["level_mean"] - before["level_mean"] == pytest.approx(decibels, abs=0.01)
 
 
-@pytest.mark.parametrize("extractor", [spectral.extractor, prosody.extractor], ids=lambda e: e.name)
+@pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda e: e.name)
 @given(shift=st.floats(-0.4, 0.4))
 @settings(max_examples=15, deadline=None)
 def test_an_offset_changes_nothing(extractor, shift):
@@ -147,7 +148,7 @@ def test_an_offset_changes_nothing(extractor, shift):
 @settings(max_examples=25, deadline=None)
 def test_the_shortest_noises_are_finite_or_undefined(seed, samples, gain):
     clip = AudioClip(gain * np.random.default_rng(seed).uniform(-1, 1, samples))
-    for extractor in (spectral.extractor, prosody.extractor):
+    for extractor in EXTRACTORS:
         row = extractor.extract([clip])[0]
         assert isinstance(row, NotApplicable) or not np.isinf(row).any()
 
@@ -193,10 +194,39 @@ def test_an_octave_apart_is_an_octave():
 
 
 @pytest.mark.parametrize("y", [np.zeros(RATE), np.full(RATE, 0.3), np.full(RATE, 5e-5), np.ones(1)])
-@pytest.mark.parametrize("extractor", [spectral.extractor, prosody.extractor], ids=lambda e: e.name)
+@pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda e: e.name)
 def test_silence_is_not_applicable(extractor, y):
     row = extractor.extract([AudioClip(y)])[0]
     assert isinstance(row, NotApplicable) and "silent" in str(row)
+
+
+# Movement ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [2.0, 4.0, 6.5, 10.0, 16.0])
+@pytest.mark.parametrize("seconds", [3.0, 15.0])
+def test_a_tremor_shows_at_its_rate(rate, seconds):
+    t = np.arange(round(seconds * RATE)) / RATE
+    noise = np.random.default_rng(0).standard_normal(len(t))
+    loudness = modulation.modulation(AudioClip(0.05 * noise * (1 + 0.8 * np.sin(2 * np.pi * rate * t))))[:, 0]
+    band = int(np.searchsorted(modulation.RATES, rate)) - 1
+    assert loudness.argmax() == band
+
+
+def test_what_moves_together_correlates():
+    x = np.random.default_rng(0).standard_normal((500, 3))
+    x[:, 1] = -2 * x[:, 0] + 5
+    x[:, 2] = np.roll(x[:, 0], 3)
+    z = coordination.standardised(np.column_stack([x, np.ones(500)]))
+    together = z.T @ z / len(z)
+    assert together[0, 1] == pytest.approx(-1)
+    assert coordination._lagged(z, 3)[2, 0] == pytest.approx(1, abs=0.02)
+    assert not together[3].any()
+
+
+def test_a_lag_longer_than_the_clip_is_undefined():
+    found = values(coordination.extractor, voice()[: 8 * sp.HOP])
+    assert np.isnan(found["lag15_mfcc1_mfcc1"]) and np.isfinite(found["lag3_mfcc1_mfcc1"])
 
 
 # Frozen values -------------------------------------------------------------------------------------------------------
@@ -204,10 +234,10 @@ def test_silence_is_not_applicable(extractor, y):
 
 def reference() -> dict[str, np.ndarray]:
     clip = AudioClip(voice(180.0, seed=7, glide=0.2))
-    return {e.name: e.extract([clip])[0] for e in (spectral.extractor, prosody.extractor)}
+    return {e.name: e.extract([clip])[0] for e in EXTRACTORS}
 
 
-@pytest.mark.parametrize("extractor", [spectral.extractor, prosody.extractor], ids=lambda e: e.name)
+@pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda e: e.name)
 def test_values_are_those_of_this_version(extractor):
     """Other values need another ``version``; then ``python tests/test_audio_extractors.py`` freezes them anew."""
     with np.load(FROZEN) as frozen:
@@ -216,5 +246,5 @@ def test_values_are_those_of_this_version(extractor):
 
 
 if __name__ == "__main__":
-    versions = {f"{e.name}.version": np.array(e.version) for e in (spectral.extractor, prosody.extractor)}
+    versions = {f"{e.name}.version": np.array(e.version) for e in EXTRACTORS}
     np.savez_compressed(FROZEN, **reference(), **versions)
