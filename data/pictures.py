@@ -1,177 +1,268 @@
-"""Decoding of pictures and videos into RGB frames of bounded size."""
+"""Pictures and frames of videos as upright RGB of bounded size: OpenCV for pictures, FFmpeg (PyAV) for videos."""
 
-import os
+import math
+import re
+import struct
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 import numpy as np
 
 from affectlake.data.errors import BadMedia
+from affectlake.data.sound import _check_file, _check_segment, _reason, local_path
 
 LONGEST = 1280
-"""Pixels of the longer side that a decoded frame has at most: larger ones are reduced, which bounds memory."""
+"""Pixels of the longest side; larger pictures are reduced to it, so that memory stays bounded."""
 
 FRAMES = 16
 """Frames that stand for a video, evenly spaced in time."""
 
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".gif"}
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+"""Of files that are one picture, and of the frames in a folder."""
+
+_MAX_BYTES = 256 << 20
+_MAX_PIXELS = 200_000_000  # a picture is whole in memory before it can be reduced: 600 MB
+_SEEK = 2.0  # s between wanted frames from which seeking beats decoding what lies between
+_SLACK = 0.5  # s that the stated duration of a video may exceed its last frame
 
 
-def read_image(uri: str) -> np.ndarray:
-    """Decode a picture.
+def read_image(uri: str | Path) -> np.ndarray:
+    """Decode one picture.
 
     Parameters
     ----------
-    uri : str
-        Local path or ``file://`` URI of any format that OpenCV reads; grey, with alpha or of 16 bits too. The
-        orientation noted in EXIF is applied.
+    uri : str or Path
+        Local path or ``file://`` URI of a JPEG, PNG, WebP, TIFF, BMP, … file.
 
     Returns
     -------
-    uint8 array, shape=(height, width, 3)
-        RGB, the longer side at most `LONGEST` pixels.
+    np.ndarray [shape=(h, w, 3)], uint8
+        RGB, upright as EXIF says, transparency laid over white, 16 bits reduced to 8, longest side at most `LONGEST`.
 
     Raises
     ------
     BadMedia
-        There is no such file, or it is no picture.
+        The file is missing, empty, truncated, too large or no picture.
     """
-    import cv2
-
-    path = _path(uri)
-    try:
-        raw = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise BadMedia(f"cannot read {path}: {error.strerror or error}") from None
-    if not len(raw):
-        raise BadMedia(f"{path} is empty")
-    try:
-        picture = cv2.imdecode(raw, cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise BadMedia(f"{path} is no picture: {error.err}") from None
-    if picture is None:
-        raise BadMedia(f"{path} is no picture, or a broken one")
-    return _bounded(picture)
+    path = local_path(uri)
+    _check_file(path)
+    return _picture(path)
 
 
 def read_frames(
-    uri: str, start: float | None = None, end: float | None = None, count: int = FRAMES
+    uri: str | Path, start: float | None = None, end: float | None = None, count: int = FRAMES
 ) -> list[np.ndarray]:
-    """Decode frames of a video, evenly spaced in time.
+    """Frames at even distances of time.
 
     Parameters
     ----------
-    uri : str
-        A video, a picture (one frame), or a folder of pictures (frames in the order of their names).
-    start, end : float, optional
-        Segment in seconds; of a folder, which has no time, all frames count.
+    uri : str or Path
+        A video, a folder of pictures (in the order of their names, ``9`` before ``10``), or one picture.
+    start, end : float or None
+        Segment in seconds, ``0 <= start < end``; only of a video, the others have no time.
     count : int > 0
-        Frames at most.
+        At most so many: those shown in the middles of ``count`` equal parts, each once.
 
     Returns
     -------
-    list of uint8 array, shape=(height, width, 3)
-        RGB, upright (rotation noted in the file is applied), the longer side at most `LONGEST` pixels.
+    list of np.ndarray [shape=(h, w, 3)], uint8
+        As `read_image`; never empty.
 
     Raises
     ------
     BadMedia
-        There is no such file, or nothing in it can be decoded.
+        Nothing can be decoded, the video is truncated, or the segment lies outside of it.
     """
-    path = _path(uri)
-    if os.path.isdir(path):
-        names = sorted(p for p in Path(path).iterdir() if p.suffix.lower() in PICTURES)
+    path = local_path(uri)
+    if path.is_dir():
+        names = sorted((p for p in path.iterdir() if p.suffix.lower() in SUFFIXES), key=_by_number)
         if not names:
-            raise BadMedia(f"folder {path} holds no pictures")
-        return [read_image(str(names[i])) for i in _spread(len(names), count)]
-    if Path(path).suffix.lower() in PICTURES:
-        return [read_image(path)]
-    return _video(path, start, end, count)
+            raise BadMedia(f"{path.name}: the folder holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        return [read_image(names[i]) for i in _spread(len(names), count)]
+    _check_file(path)
+    return [_picture(path)] if path.suffix.lower() in SUFFIXES else _video(path, start, end, count)
 
 
-def _video(path: str, start: float | None, end: float | None, count: int) -> list[np.ndarray]:
-    import av
-
-    try:
-        with av.open(path) as container:
-            if not container.streams.video:
-                raise BadMedia(f"{path} has no picture track")
-            stream = container.streams.video[0]
-            stream.thread_type = "NONE"  # one worker per core already; threads hold frames in memory
-            seconds = _length(container, stream)
-            first = start or 0.0
-            last = min(x for x in (end, seconds, float("inf")) if x is not None)
-            if np.isfinite(last) and last <= first:
-                raise BadMedia(f"{path}: the segment starts at {first:g} s, the video ends at {last:g} s")
-            if first > 1:
-                container.seek(int(first / stream.time_base), stream=stream)
-            wanted = _times(first, last, count)
-            return _pick(container.decode(stream), wanted, last) or _fail(path)
-    except (av.FFmpegError, OSError) as error:
-        raise BadMedia(f"cannot decode {path}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _length(container, stream) -> float | None:
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else None
-
-
-def _times(first: float, last: float, count: int) -> np.ndarray:
-    """Middles of ``count`` equal parts; one frame per half second where the length is unknown."""
-    if not np.isfinite(last):
-        return first + 0.5 * np.arange(count)
-    return first + (np.arange(count) + 0.5) * (last - first) / count
-
-
-def _pick(frames, wanted: np.ndarray, last: float) -> list[np.ndarray]:
-    """The first frame at or after each wanted time; only those are converted."""
-    picked, at, newest = [], 0, None
-    for frame in frames:
-        time = frame.time if frame.time is not None else 0.0
-        if time > last:
-            break
-        newest = frame
-        if at < len(wanted) and time >= wanted[at] - 1e-6:
-            picked.append(_upright(frame))
-            while at < len(wanted) and wanted[at] <= time + 1e-6:
-                at += 1
-            newest = None
-        if at == len(wanted):
-            break
-    if not picked and newest is not None:
-        picked.append(_upright(newest))
-    return picked
-
-
-def _upright(frame) -> np.ndarray:
-    width, height = frame.width, frame.height
-    scale = min(1.0, LONGEST / max(width, height))
-    picture = frame.to_ndarray(format="rgb24", width=round(width * scale), height=round(height * scale))
-    turns = round((frame.rotation or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
-
-
-def _fail(path: str) -> list[np.ndarray]:
-    raise BadMedia(f"{path} holds no frame that can be decoded")
-
-
-def _bounded(picture: np.ndarray) -> np.ndarray:
-    import cv2
-
-    height, width = picture.shape[:2]
-    scale = LONGEST / max(height, width)
-    if scale >= 1:
-        return picture
-    return cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def _spread(n: int, count: int) -> list[int]:
-    """At most ``count`` indices, evenly spaced over ``n``."""
-    if n <= count:
-        return list(range(n))
-    return [int(i) for i in (np.arange(count) + 0.5) * n / count]
+    return [int((i + 0.5) * n / count) for i in range(count)] if n > count else list(range(n))
 
 
-def _path(uri: str) -> str:
-    return unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
+def _picture(path: Path) -> np.ndarray:
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise BadMedia(f"{path.name}: {size >> 20} MB, a picture may have {_MAX_BYTES >> 20} MB")
+    data = path.read_bytes()
+    _check_whole(path, data)
+    width, height = _size(path, data)
+    if width * height > _MAX_PIXELS:
+        raise BadMedia(f"{path.name}: {width}x{height} pixels, at most {_MAX_PIXELS // 1_000_000} million are decoded")
+    return _reduced(_decoded(path, data, max(width, height)))
+
+
+def _is_jpeg(data: bytes) -> bool:
+    return data.startswith(b"\xff\xd8")
+
+
+def _check_whole(path: Path, data: bytes) -> None:
+    """Refuse pictures that were cut: OpenCV paints what is missing grey and says so to nobody."""
+    cut_jpeg = _is_jpeg(data) and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    cut_png = data.startswith(b"\x89PNG") and (len(data) < 24 or b"IEND" not in data)
+    if cut_jpeg or cut_png:
+        raise BadMedia(f"{path.name}: truncated, the end of the picture is missing")
+
+
+def _size(path: Path, data: bytes) -> tuple[int, int]:
+    """Width and height that the header states: decoding to find out could take all memory."""
+    if data.startswith(b"\x89PNG"):
+        return struct.unpack(">II", data[16:24])
+    return _jpeg_size(path, data) if _is_jpeg(data) else _probed_size(path, data)
+
+
+def _jpeg_size(path: Path, data: bytes) -> tuple[int, int]:
+    at = 2
+    while at + 9 <= len(data):
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        # Start of frame: C0 to CF, but for the tables C4 and CC and the reserved C8.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return width, height
+        # Any number of FF may stand before a marker.
+        at += 1 if marker == 0xFF else 2 + length
+    raise BadMedia(f"{path.name}: not a picture that can be read (no start of frame)")
+
+
+def _probed_size(path: Path) -> tuple[int, int]:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = _track(container)
+            if stream is None or not stream.width:
+                raise BadMedia(f"{path.name}: not a picture, or larger than can be decoded")
+            return stream.width, stream.height
+    except (av.FFmpegError, ValueError) as error:
+        raise BadMedia(f"{path.name}: not a picture that can be read ({_reason(error)})") from None
+
+
+def _track(container: Any) -> Any:
+    """The first stream of pictures, None where there is none."""
+    # FFmpeg takes any text for the drawing of a text terminal.
+    return next((s for s in container.streams.video if s.codec_context.name != "ansi"), None)
+
+
+def _decoded(path: Path, data: bytes, longest: int) -> np.ndarray:
+    import cv2
+
+    raw, flags = np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR
+    try:
+        if not _is_jpeg(data):
+            pixels = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+            if pixels is not None and pixels.ndim == 3 and pixels.shape[2] == 4:
+                return _over_white(pixels)
+        elif longest >= 2 * LONGEST:
+            flags = cv2.IMREAD_REDUCED_COLOR_4 if longest >= 4 * LONGEST else cv2.IMREAD_REDUCED_COLOR_2
+        pixels = cv2.imdecode(raw, flags)
+    except cv2.error as error:
+        raise BadMedia(f"{path.name}: cannot be decoded ({_reason(error)})") from None
+    if pixels is None:
+        raise BadMedia(f"{path.name}: not a picture that can be read, or damaged")
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _over_white(bgra: np.ndarray) -> np.ndarray:
+    most = np.float32(np.iinfo(bgra.dtype).max)
+    alpha = bgra[..., 3:] / most
+    return np.round(255 * (1 - alpha + alpha * (bgra[..., 2::-1] / most))).astype(np.uint8)
+
+
+def _reduced(rgb: np.ndarray) -> np.ndarray:
+    import cv2
+
+    height, width = rgb.shape[:2]
+    size = _fitting(width, height)
+    return rgb if size == (width, height) else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+
+
+def _fitting(width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, LONGEST / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _video(path: Path, start: float | None, end: float | None, count: int) -> list[np.ndarray]:
+    import av
+
+    _check_segment(path, start, end)
+    try:
+        with av.open(str(path)) as container:
+            stream = _track(container)
+            if stream is None:
+                raise BadMedia(f"{path.name}: holds no pictures")
+            # One worker per core already; a decoder's own threads would crowd them and hold frames in memory.
+            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+            seconds = _seconds(path, container, stream)
+            first, last = start or 0.0, min(seconds, math.inf if end is None else end)
+            if first >= seconds:
+                raise BadMedia(f"{path.name}: segment starts at {first} s, the video ends at {seconds:.3f} s")
+            times = [first + (i + 0.5) * (last - first) / count for i in range(count)]
+            shown = [(_upright(frame), until) for frame, until in _shown_at(container, stream, times)]
+    except (av.FFmpegError, ValueError) as error:
+        raise BadMedia(f"{path.name}: not a video that can be read, or damaged ({_reason(error)})") from None
+    reached = shown[-1][1] if shown else 0.0
+    if not shown or reached < times[-1] - _SLACK:
+        raise BadMedia(f"{path.name}: truncated, holds {reached:.2f} s of the {seconds:.2f} s that it states")
+    return [frame for frame, _ in shown]
+
+
+def _seconds(path: Path, container: Any, stream: Any) -> float:
+    import av
+
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None:
+        return container.duration / av.time_base
+    # Recorders that write to a pipe state no duration: the packets tell it.
+    ends = [float((p.pts + (p.duration or 1)) * p.time_base) for p in container.demux(stream) if p.pts is not None]
+    if not ends:
+        raise BadMedia(f"{path.name}: holds no pictures")
+    container.seek(0)
+    return max(ends) - _origin(stream)
+
+
+def _origin(stream: Any) -> float:
+    return float((stream.start_time or 0) * stream.time_base)
+
+
+def _shown_at(container: Any, stream: Any, times: list[float]) -> Iterator[tuple[Any, float]]:
+    """The frames shown at ``times`` (rising) and until when; one that is shown at several of them comes once."""
+    origin = _origin(stream)
+    decoded = container.decode(stream)
+    shown, ahead = None, next(decoded, None)
+
+    def begins(frame: Any) -> float:
+        return (frame.time or 0.0) - origin
+
+    for time in times:
+        if ahead is not None and time - begins(ahead) > _SEEK:
+            container.seek(int((time + origin) / stream.time_base), stream=stream)
+            decoded = container.decode(stream)
+            ahead = next(decoded, None)
+        newer = None
+        # A stream may begin a little after its own zero: its first frame stands for that too.
+        while ahead is not None and (begins(ahead) <= time or shown is None):
+            shown = newer = ahead
+            ahead = next(decoded, None)
+        if newer is not None:
+            lasts = float((newer.duration or 0) * stream.time_base)
+            yield newer, begins(newer) + lasts if ahead is None else begins(ahead)
+
+
+def _upright(frame: Any) -> np.ndarray:
+    width, height = _fitting(frame.width, frame.height)
+    picture = frame.to_ndarray(format="rgb24", width=width, height=height)
+    turns = round((frame.rotation or 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
