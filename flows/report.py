@@ -16,6 +16,10 @@ METRIC_NAMES = {
 }
 
 
+SHOWN = 15
+"""Rows of the leaderboard that are open when the page opens."""
+
+
 def write_html(document: dict, out: Path) -> Path:
     """Write the report of ``document`` (`affectlake.flows.benchmark.Benchmark.to_json`) and return its path."""
     out = Path(out)
@@ -48,6 +52,7 @@ def html(document: dict) -> str:
         names=METRIC_NAMES,
         chance=max(dummies, default=None),
         place=_place,
+        shown=SHOWN,
     )
 
 
