@@ -120,7 +120,7 @@ def _size(path: Path, data: bytes) -> tuple[int, int]:
     """Width and height that the header states: decoding to find out could take all memory."""
     if data.startswith(b"\x89PNG"):
         return struct.unpack(">II", data[16:24])
-    return _jpeg_size(path, data) if _is_jpeg(data) else _probed_size(path, data)
+    return _jpeg_size(path, data) if _is_jpeg(data) else _probed_size(path)
 
 
 def _jpeg_size(path: Path, data: bytes) -> tuple[int, int]:
