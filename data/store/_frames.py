@@ -53,7 +53,7 @@ def assign_shards(ids: pd.Series, before: pd.Series | None) -> np.ndarray:
     fresh = np.arange(len(ids)) // SHARD
     if before is None:
         return fresh.astype(np.int32)
-    shards = before.reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan)
+    shards = before.reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     new = np.isnan(shards)
     kept = shards[~new].astype(np.int64)
     last = int(kept.max(initial=0))

@@ -104,6 +104,8 @@ def block(
 
 
 def _positions(shards: np.ndarray) -> dict[int, np.ndarray]:
+    if not len(shards):
+        return {}
     order = np.argsort(shards, kind="stable")
     bounds = np.flatnonzero(np.diff(shards[order], prepend=-1))
     return {int(shards[order[a]]): part for a, part in zip(bounds, np.split(order, bounds[1:]), strict=True)}
