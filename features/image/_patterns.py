@@ -4,11 +4,8 @@ from functools import cache
 
 import numpy as np
 
-UNIFORM = 59
-"""Classes of uniform patterns: 58 with at most two changes around the circle, and the rest (Ojala et al. 2002, u2)."""
-
 ROTATED = 10
-"""Classes of uniform patterns whatever their rotation: 0 to 8 brighter neighbours, and the rest (riu2)."""
+"""Classes whatever the rotation: 0 to 8 brighter neighbours in a row, and the rest (Ojala et al. 2002, riu2)."""
 
 _CIRCLE = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 
@@ -36,16 +33,6 @@ def patterns(grey: np.ndarray, least: float = 0.0) -> np.ndarray:
         neighbour = grey[1 + dy : height - 1 + dy, 1 + dx : width - 1 + dx]
         code |= (neighbour > floor if least else neighbour >= floor).astype(np.uint8) << np.uint8(bit)
     return code
-
-
-@cache
-def uniform() -> np.ndarray:
-    """Class in [0, `UNIFORM`) of each of the 256 patterns."""
-    table, found = np.full(256, UNIFORM - 1), 0
-    for code in range(256):
-        if _changes(code) <= 2:
-            table[code], found = found, found + 1
-    return table
 
 
 @cache
