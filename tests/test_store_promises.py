@@ -333,10 +333,8 @@ def test_columns_are_documented_and_measured(store):
     about = store.columns("audio.x").set_index("column")
     values = np.array(list(expected(contents, bad={"c1"}).values()))
     assert about.loc["a", ["unit", "description", "n"]].tolist() == ["Hz", "first", 9]
-    np.testing.assert_allclose(
-        about.loc["a", ["min", "mean", "max", "std"]].astype(float), [values.min(), values.mean(), values.max(), values.std()],
-        rtol=1e-6,
-    )  # fmt: skip
+    found = about.loc["a", ["min", "mean", "max", "std"]].astype(float)
+    np.testing.assert_allclose(found, [values.min(), values.mean(), values.max(), values.std()], rtol=1e-6)
     assert about.loc["a", "coverage"] == 0.9
 
 
