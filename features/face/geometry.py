@@ -129,7 +129,7 @@ class Geometry:
     )
     requires = REQUIRES
     install = INSTALL
-    cost = 1.0
+    cost = 0.2
     licence = "Apache-2.0"
     summary = "Brows, eyes, nose, mouth and chin in terms of Action Units; pose of the head; quality of the picture"
 

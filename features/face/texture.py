@@ -37,7 +37,7 @@ class Texture:
     columns: Sequence[Column] = (*_LBP, *_HOG)
     requires = REQUIRES
     install = INSTALL
-    cost = 2.0
+    cost = 0.5
     licence = "Apache-2.0"
     summary = "Local binary patterns and oriented gradients of the face on a grid"
 

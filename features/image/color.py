@@ -81,7 +81,7 @@ class Color:
     columns: Sequence[Column] = tuple(_columns())
     requires = ("cv2",)
     install = "pip install 'affectlake[vision]'"
-    cost = 8.0
+    cost = 5.0
     licence = "Apache-2.0"
     summary = "Brightness, contrast, colourfulness, hues, warm and cool shares of the picture"
 
@@ -148,8 +148,10 @@ def _small(picture: np.ndarray) -> np.ndarray:
 def _moments_of(channel: np.ndarray) -> tuple[float, float, float]:
     mean, std = float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
     # Rounding leaves a flat channel with a tiny spread, whose shape means nothing.
-    skew = float((((channel - mean) / std) ** 3).mean()) if std > 1e-4 * max(1.0, abs(mean)) else 0.0
-    return mean, std, skew
+    if std <= 1e-4 * max(1.0, abs(mean)):
+        return mean, std, 0.0
+    z = (channel - mean) / std
+    return mean, std, float((z * z * z).mean(dtype=np.float64))
 
 
 def _colourfulness(rgb: np.ndarray) -> float:
@@ -162,7 +164,7 @@ def _colourfulness(rgb: np.ndarray) -> float:
 def _hues(hue: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Shares of `HUES`; all 0 without any colour."""
     edges = np.array([*HUE_STARTS, 345.0]) + 15
-    total = np.histogram((hue + 15) % 360, edges, weights=weight)[0]
+    total = np.bincount(np.searchsorted(edges, (hue + 15) % 360, side="right") - 1, weight, len(HUES))
     return total / total.sum() if total.sum() > 0 else np.zeros(len(HUES))
 
 
