@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.flows import EntrypointType  # noqa: E402
 from prefect.futures import as_completed  # noqa: E402
 from prefect.schedules import Cron  # noqa: E402
+from prefect.states import Failed, State  # noqa: E402
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 
 from affectlake.data.errors import AffectlakeError, UsageError  # noqa: E402
@@ -20,7 +21,7 @@ from affectlake.features.compute import Chunk  # noqa: E402
 from affectlake.flows import nightly as night  # noqa: E402
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark  # noqa: E402
 from affectlake.flows.progress import silent, to_stderr  # noqa: E402
-from affectlake.flows.refresh import RefreshOptions, RefreshResult, refresh  # noqa: E402
+from affectlake.flows.refresh import RefreshOptions, RefreshResult, check, refresh  # noqa: E402
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,7 +91,10 @@ def _dask(options: RefreshOptions) -> TaskRunner:
 @flow(name="refresh", validate_parameters=False, persist_result=False)
 def refresh_flow(options: RefreshOptions, show_progress: bool = False) -> RefreshResult:
     """Refresh one dataset, with a table of counts as an artifact."""
-    result = refresh(options, run_as_tasks, to_stderr() if show_progress else silent)
+    try:
+        result = refresh(options, run_as_tasks, to_stderr() if show_progress else silent)
+    except AffectlakeError as error:
+        return _failed(error)
     create_table_artifact(
         table=[{"extractor": name, **counts} for name, counts in result.extractors.items()],
         key=f"refresh-{_key(options.dataset)}",
@@ -106,13 +110,17 @@ def refresh_flow(options: RefreshOptions, show_progress: bool = False) -> Refres
 
 def run_refresh(options: RefreshOptions) -> RefreshResult:
     """Run `refresh_flow` on the engine that the options name, with progress on stderr."""
+    check(options)  # a typing error should not have to wait for a server to start
     return refresh_flow.with_options(task_runner=task_runner(options))(options, show_progress=True)
 
 
 @flow(name="benchmark", validate_parameters=False, persist_result=False)
 def benchmark_flow(options: BenchOptions, show_progress: bool = False) -> Benchmark:
     """Benchmark one dataset, with the leaderboard as an artifact."""
-    done = benchmark(options, progress=to_stderr() if show_progress else silent)
+    try:
+        done = benchmark(options, progress=to_stderr() if show_progress else silent)
+    except AffectlakeError as error:
+        return _failed(error)
     document = done.to_json()
     create_table_artifact(
         table=[
@@ -162,6 +170,11 @@ def serve_nightly(config: str, cron: str, timezone: str) -> None:
         entrypoint_type=EntrypointType.MODULE_PATH,
         print_starting_message=False,
     )
+
+
+def _failed(error: AffectlakeError) -> State:
+    """A failed state that says why in one line: raised inside a flow, the log would show it as a crash."""
+    return Failed(message=str(error), data=error)
 
 
 def _key(name: str) -> str:

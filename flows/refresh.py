@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from affectlake.data.errors import AffectlakeError, UsageError
@@ -114,6 +115,7 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
     from affectlake.data.store import Store
 
     clock = _Stages()
+    check(options)
     samples = load_samples(options)
     with clock("lock"):
         store = Store(options.store, create=True)
@@ -156,17 +158,31 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
     """Sample × extractor pairs that a refresh would compute, by extractor; writes nothing."""
     from affectlake.data.store import Store
 
+    check(options)
     samples = load_samples(options)
-    with Store(options.store, create=True).writer(options.dataset) as w:
-        stats = _scan(samples, w.stats(), options, silent)
-        chosen, _ = choose(options.only)
-        return _plan(samples, stats, chosen, w.known, options).to_compute
+    w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
+    stats = _scan(samples, w.stats(), options, silent)
+    chosen, _ = choose(options.only)
+    return _plan(samples, stats, chosen, w.known, options).to_compute
+
+
+def check(options: RefreshOptions) -> None:
+    """Find what is wrong with the options themselves, before anything is started; raises UsageError."""
+    choose(options.only)
+    if (options.root is None) == (options.manifest is None):
+        raise UsageError("name the data: either --root FOLDER or --manifest FILE")
+    if options.manifest is not None and not Path(options.manifest).is_file():
+        raise UsageError(f"no manifest {options.manifest}")
+    if options.root is not None:
+        from affectlake.data import datasets
+
+        datasets.get(options.dataset)
+        if not Path(options.root).is_dir():
+            raise UsageError(f"no folder {options.root}")
 
 
 def load_samples(options: RefreshOptions) -> "pd.DataFrame":
     """The samples frame that the options name."""
-    if (options.root is None) == (options.manifest is None):
-        raise UsageError("name the data: either --root FOLDER or --manifest FILE")
     if options.manifest is not None:
         from affectlake.data.manifest import read_manifest
 

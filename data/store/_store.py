@@ -35,7 +35,7 @@ class Store:
     uri : str or Path
         A local folder, or ``s3://``, ``gs://``, ``az://`` (credentials by the usual environment variables).
     create : bool
-        Make the folder where it is absent.
+        Whether the folder may be absent: the first write makes it.
 
     Raises
     ------
@@ -50,9 +50,7 @@ class Store:
 
     def __init__(self, uri: str | Path, create: bool = False):
         self._place = Place(uri)
-        if create:
-            self._place.create()
-        elif self._place.local and not os.path.isdir(self._place.root):
+        if not create and self._place.local and not os.path.isdir(self._place.root):
             raise AffectlakeError(f"no store at {uri}: `affectlake refresh … --store {uri}` makes one")
 
     @property

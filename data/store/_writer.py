@@ -69,6 +69,7 @@ class Writer:
         self._base = self._log.head(self.dataset)
 
     def __enter__(self) -> "Writer":
+        self.place.create()
         if self.place.local:
             self._lock = _locked(self.place.path(".locks"), self.dataset)
         self._read_log()

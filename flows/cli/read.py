@@ -32,7 +32,8 @@ def status(*, store: StoreOption = "lake", json: Json = False) -> int:
         title = (
             f"{dataset['dataset']}: {dataset['samples']} samples, snapshot {dataset['snapshot']} of {dataset['time']}"
         )
-        as_table(dataset["tables"], title=title)
+        keys = ("extractor", "columns", "rows", "failed", "not_applicable", "coverage")
+        as_table([{k.replace("_", " "): t[k] for k in keys} for t in dataset["tables"]], title=title)
     if not found["datasets"]:
         note(f"{store} holds no dataset yet: affectlake refresh …")
     return 0

@@ -1,0 +1,238 @@
+"""The command line from the outside: exit codes, what is printed where, and bad input of every kind."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from affectlake.flows.cli.app import run
+
+CHEAP = ["--only", "audio.spectral", "--only", "text.style", "--no-prefect", "--workers", "1"]
+
+
+def call(capsys, *words) -> tuple[int, str, str]:
+    code = run([str(w) for w in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory, corpus) -> Path:
+    """A store with the small corpus in it."""
+    store = tmp_path_factory.mktemp("cli") / "lake"
+    code = run(["refresh", "demo", "--manifest", str(corpus), "--store", str(store), *CHEAP])
+    assert code == 3  # one file of the corpus is broken on purpose
+    return store
+
+
+def test_refresh_again_computes_nothing(lake, corpus, capsys):
+    code, out, _ = call(capsys, "refresh", "demo", "--manifest", corpus, "--store", lake, *CHEAP, "--json")
+    counts = json.loads(out)["extractors"]
+    assert code == 3 and all(c["new"] == c["recomputed"] == 0 for c in counts.values())
+    code, out, _ = call(capsys, "refresh", "demo", "--manifest", corpus, "--store", lake, *CHEAP, "--dry-run", "--json")
+    assert code == 0 and set(json.loads(out).values()) == {0}
+
+
+def test_failures_have_the_documented_shape(lake, capsys):
+    code, out, _ = call(capsys, "failures", "demo", "--store", lake, "--json")
+    rows = json.loads(out)
+    assert code == 0 and len(rows) == 1
+    assert set(rows[0]) == {"sample_id", "extractor", "outcome", "reason", "uri", "first_seen"}
+    assert rows[0]["outcome"] == "failed" and "truncated" in rows[0]["reason"]
+
+
+def test_status_load_sql_and_export(lake, capsys, tmp_path):
+    code, out, _ = call(capsys, "status", "--store", lake, "--json")
+    assert code == 0 and json.loads(out)["datasets"][0]["samples"] == 48
+    code, out, err = call(capsys, "load", "demo", "text.style.words", "--label", "emotion", "--store", lake)
+    assert code == 0 and out.splitlines()[0] == "sample_id,emotion,speaker,text.style.words" and "48 samples" in err
+    code, out, _ = call(capsys, "sql", 'select count(*) n from "demo.text.style"', "--store", lake, "--json")
+    assert code == 0 and json.loads(out)[0]["n"] > 40
+    code, _, _ = call(capsys, "export", "demo", tmp_path / "out", "--store", lake)
+    assert code == 0 and (tmp_path / "out" / "text.style.parquet").exists()
+
+
+def test_put_brings_features_in(lake, capsys, tmp_path):
+    ids = pd.read_parquet(lake / "current" / "demo" / "samples")["sample_id"]
+    frame = pd.DataFrame({"sample_id": ids, "au_1": np.linspace(0, 1, len(ids)), "note": "x"})
+    frame.to_csv(tmp_path / "au.csv", index=False)
+    code, out, _ = call(
+        capsys, "put", "demo", "face.au", tmp_path / "au.csv", "--columns", "au_*", "--store", lake, "--json"
+    )
+    assert code == 0 and json.loads(out)["extractors"]["face.au"]["new"] == 48
+    code, _, err = call(capsys, "put", "demo", "face.au", tmp_path / "au.csv", "--store", lake)
+    assert code == 2 and "'note' is not numeric" in err
+
+
+def test_bench_report_and_predict(lake, corpus, capsys, tmp_path):
+    words = ["bench", "demo", "--label", "emotion", "--store", lake, "--folds", "3", "--models", "logreg"]
+    words += ["--fusions", "unimodal", "early", "late-mean", "dummy", "--workers", "1", "--no-prefect"]
+    words += ["--features", "audio.spectral", "text.style"]
+    code, out, err = call(capsys, *words, "--json", "--report", tmp_path / "r.html", "--save", tmp_path / "m.affect")
+    assert code == 0, err
+    document = json.loads(out)
+    assert {"dataset", "label", "protocol", "folds", "snapshot", "n_samples", "n_speakers", "leakage", "rows"} <= set(
+        document
+    )
+    assert document["protocol"] == "grouped" and document["synthetic"]
+    assert {r["fusion"] for r in document["rows"]} == {"unimodal", "early", "late-mean", "dummy"}
+    assert set(document["rows"][0]["uar"]) == {"value", "low", "high"}
+    page = (tmp_path / "r.html").read_text()
+    assert "Synthetic data" in page and "http" not in page.split("</style>")[1].replace("https://", "")
+    code, out, _ = call(capsys, "report", "demo", "--store", lake, "--out", tmp_path / "again.html")
+    assert code == 0 and (tmp_path / "again.html").stat().st_size > 10_000
+    wav = next(p for p in sorted(corpus.parent.rglob("*.wav")))
+    code, out, err = call(
+        capsys, "predict", tmp_path / "m.affect", wav, "--text", "I am so happy!", "--workers", "1", "--json"
+    )
+    row = json.loads(out)[0]
+    assert code == 0, err
+    assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5) and row["label"] in row["probabilities"]
+
+
+def tone(path: Path, seconds=1.0, rate=16_000, channels=1):
+    t = np.arange(int(seconds * rate)) / rate
+    y = (0.3 * np.sin(2 * np.pi * 180 * t) * (1 + 0.3 * np.sin(2 * np.pi * 4 * t)) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as f:
+        f.setnchannels(channels)
+        f.setsampwidth(2)
+        f.setframerate(rate)
+        f.writeframes(np.repeat(y, channels).tobytes())
+
+
+def test_bad_files_cost_only_themselves(tmp_path, capsys):
+    soundfile = pytest.importorskip("soundfile")
+    for i in range(3):
+        tone(tmp_path / f"good{i}.wav", 1 + 0.1 * i)
+    tone(tmp_path / "eight.wav", channels=8)
+    tone(tmp_path / "fast.wav", rate=192_000)
+    tone(tmp_path / "zero.wav", seconds=0)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_text("this is no sound at all\n" * 50)
+    soundfile.write(tmp_path / "whole.flac", np.random.default_rng(0).normal(0, 0.1, 32_000), 16_000)
+    (tmp_path / "cut.flac").write_bytes((tmp_path / "whole.flac").read_bytes()[:20_000])
+    (tmp_path / "whole.flac").unlink()
+    files = sorted([*tmp_path.glob("*.wav"), *tmp_path.glob("*.flac")])
+    manifest = pd.DataFrame({"sample_id": [f.stem for f in files], "audio": [f.name for f in files]})
+    pd.concat([manifest, pd.DataFrame([{"sample_id": "gone", "audio": "gone.wav"}])]).to_csv(
+        tmp_path / "m.csv", index=False
+    )
+    store = tmp_path / "lake"
+    words = ["refresh", "mine", "--manifest", tmp_path / "m.csv", "--store", store, "--only", "audio.spectral"]
+    code, _, err = call(capsys, *words, "--no-prefect", "--workers", "2")
+    assert code == 3 and "affectlake failures mine" in err
+    _, out, _ = call(capsys, "failures", "mine", "--store", store, "--not-applicable", "--json")
+    listed = {r["sample_id"]: r for r in json.loads(out)}
+    good = pd.read_parquet(store / "current" / "mine" / "audio.spectral")["sample_id"]
+    assert sorted(good) == ["eight", "fast", "good0", "good1", "good2"]
+    assert set(listed) == {"cut", "empty", "text", "zero", "gone"}
+    assert all(len(r["reason"]) > 10 and "\n" not in r["reason"] for r in listed.values())
+    assert listed["cut"]["outcome"] == "failed" and "truncated" in listed["cut"]["reason"]
+
+
+def test_everything_gone_is_a_missing_mount_and_changes_nothing(tmp_path, capsys):
+    for i in range(3):
+        tone(tmp_path / f"{i}.wav")
+    pd.DataFrame({"sample_id": list("abc"), "audio": [f"{i}.wav" for i in range(3)]}).to_csv(
+        tmp_path / "m.csv", index=False
+    )
+    words = [
+        "refresh",
+        "mine",
+        "--manifest",
+        tmp_path / "m.csv",
+        "--store",
+        tmp_path / "lake",
+        "--only",
+        "audio.spectral",
+    ]
+    words += ["--no-prefect", "--workers", "1"]
+    assert call(capsys, *words)[0] == 0
+    for i in range(3):
+        (tmp_path / f"{i}.wav").unlink()
+    code, _, err = call(capsys, *words)
+    assert code == 1 and "mount" in err
+    assert len(pd.read_parquet(tmp_path / "lake" / "current" / "mine" / "audio.spectral")) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["refersh"], 2, "refresh"),
+        (["refresh", "ravdes", "--root", "/nowhere"], 2, "did you mean 'ravdess'"),
+        (["refresh", "mine"], 2, "--root FOLDER or --manifest FILE"),
+        (["refresh", "mine", "--manifest", "/nowhere.csv"], 2, "no manifest"),
+        (["refresh", "ravdess", "--root", "/nowhere", "--only", "audio.prosodi"], 2, ""),
+        (["status", "--store", "/nowhere/at/all"], 1, "no store at"),
+        (["bench", "demo", "--label", "emotoin", "--store", "{lake}", "--no-prefect"], 2, "did you mean 'emotion'"),
+        (["bench", "demmo", "--label", "emotion", "--store", "{lake}", "--no-prefect"], 2, "did you mean 'demo'"),
+        (["bench", "demo", "--label", "emotion", "--store", "{lake}", "--protocol", "kfold", "--no-prefect"], 2, "ran"),
+        (["load", "demo", "audio.spectrall", "--store", "{lake}"], 2, "did you mean"),
+        (["failures", "nobody", "--store", "{lake}"], 2, "unknown dataset"),
+        (["predict", "/nowhere.affect", "x.wav"], 1, "no model file"),
+        (["put", "demo", "faceau", "x.csv", "--store", "{lake}"], 2, "modality.name"),
+        (["show", "audio.prosodi"], 2, "did you mean 'audio.prosody'"),
+        (["sql", "selec", "--store", "{lake}"], 2, "syntax"),
+        (["report", "demo2", "--store", "{lake}"], 1, "no benchmark"),
+    ],
+)  # fmt: skip
+def test_bad_input_ends_in_one_line(lake, capsys, words, code, message):
+    found, out, err = call(capsys, *(w.format(lake=lake) for w in words))
+    assert found == code and message in err and "Traceback" not in err and not out
+
+
+def test_listings(capsys):
+    for name in ("extractors", "datasets", "doctor"):
+        code, out, _ = call(capsys, name, "--json")
+        assert code == 0 and len(json.loads(out)) >= 5
+    code, out, _ = call(capsys, "show", "audio.prosody", "--json")
+    assert code == 0 and json.loads(out)["columns"][0]["unit"]
+    code, out, _ = call(capsys, "show", "ravdess", "--json")
+    assert code == 0 and "CC-BY-NC-SA" in out
+
+
+@pytest.mark.parametrize("width", ["50", "120"])
+def test_tables_fit_the_terminal(lake, width):
+    """On a terminal, lines are no longer than it is wide."""
+    code = (
+        "import sys; sys.stdout.isatty = lambda: True; from affectlake.flows.cli.app import run; "
+        f"run(['status', '--store', {str(lake)!r}])"
+    )
+    environment = {"COLUMNS": width, "NO_COLOR": "1", "TERM": "xterm", "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    assert done.returncode == 0 and max(map(len, plain.splitlines())) <= int(width)
+
+
+def test_the_wheel_works_elsewhere(tmp_path):
+    root = Path(__file__).parents[1]
+    source = tmp_path / "source"
+    for part in ("data", "features", "models", "flows"):
+        shutil.copytree(root / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("pyproject.toml", "README.md"):
+        shutil.copy(root / part, source / part)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    site = next((tmp_path / "env" / "lib").iterdir()) / "site-packages"
+    wheel = next(tmp_path.glob("*.whl"))
+    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
+    # What the wheel depends on is here already; the path alone does not bring the editable install along.
+    (site / "here.pth").write_text(str(Path(pd.__file__).parents[1]))
+    script = (
+        "from affectlake.flows.cli.app import run; import affectlake.data as d; "
+        "print(d.__file__); run(['extractors', '--json'])"
+    )
+    done = subprocess.run(
+        [tmp_path / "env" / "bin" / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    where, _, listing = done.stdout.partition("\n")
+    assert where.startswith(str(site)) and {e["name"] for e in json.loads(listing)} >= {"audio.prosody", "text.style"}
+    assert (site / "affectlake" / "flows" / "templates" / "report.html").exists()
