@@ -15,13 +15,19 @@ CROP = 96
 WIDTH = 2.7
 """Side of a crop, in units of the distance between the eyes, or of that from eyes to mouth where it is greater."""
 
-MARGINS = (0.0, 0.25, 0.5)
-"""Tried in this order until a face is found: pictures that were cut tightly around a face need the wider ones."""
+LOOKS = ((0.0, _blaze.NEAR), (0.0, _blaze.FAR), (0.25, _blaze.NEAR), (0.5, _blaze.NEAR))
+"""Margins and networks, tried in this order until a face is found: first the quick one, then that which sees faces far
+away, then with borders, because neither sees a face that fills the picture."""
 
 PRESENCE = 0.5
 """Probability from which the landmarks' network confirms a face."""
 
-PARAMETERS: Mapping[str, object] = {"crop": CROP, "width": WIDTH, "margins": list(MARGINS), "presence": PRESENCE}
+PARAMETERS: Mapping[str, object] = {
+    "crop": CROP,
+    "width": WIDTH,
+    "looks": [[margin, model.name] for margin, model in LOOKS],
+    "presence": PRESENCE,
+}
 REQUIRES = ("cv2", _blaze.PACKAGE)
 INSTALL = f"pip install 'affectlake[vision]' && {_blaze.REMEDY}"
 
@@ -69,7 +75,7 @@ class Faces:
 
 def weights() -> tuple[Path, ...]:
     """Files that decide which face is found where; raises FileNotFoundError."""
-    return _blaze.file(), _mesh.file()
+    return _blaze.file(_blaze.NEAR.name), _blaze.file(_blaze.FAR.name), _mesh.file()
 
 
 def find_faces(frames: Sequence[np.ndarray]) -> Faces:
@@ -101,8 +107,8 @@ def find_faces(frames: Sequence[np.ndarray]) -> Faces:
 
 def _main(frame: np.ndarray) -> tuple[tuple | None, int]:
     """The face that counts and the number of faces."""
-    for margin in MARGINS:
-        boxes, confidence, eyes = _blaze.detect(frame, margin)
+    for margin, model in LOOKS:
+        boxes, confidence, eyes = _blaze.detect(frame, margin, model)
         for refuted, i in enumerate(_by_weight(boxes, frame.shape)):
             points, presence = _mesh.landmarks(frame, boxes[i], *eyes[i, :2])
             if presence >= PRESENCE:
