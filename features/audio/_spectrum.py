@@ -153,10 +153,10 @@ def _mfcc(clip: AudioClip) -> np.ndarray:
 
 
 @cache
-def mel_bank(bands: int, low: float = 0.0, high: float = RATE / 2) -> np.ndarray:
-    """Slaney's triangular filters of equal area [shape=(513, bands)], float32; as librosa.filters.mel."""
+def mel_bank(bands: int, low: float = 0.0, high: float = RATE / 2, n_fft: int = N_FFT) -> np.ndarray:
+    """Slaney's triangular filters of equal area [shape=(1 + n_fft // 2, bands)], float32; as librosa.filters.mel."""
     edges = _mel_to_hz(np.linspace(_hz_to_mel(low), _hz_to_mel(high), bands + 2))
-    bins = np.arange(BINS) * (RATE / N_FFT)
+    bins = np.arange(1 + n_fft // 2) * (RATE / n_fft)
     rise = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     return (np.maximum(0, np.minimum(rise, fall)) * (2 / (edges[2:] - edges[:-2]))).astype(np.float32)
