@@ -93,6 +93,31 @@ def load_config(path: Path | str) -> Config:
     return _absolute(config, path.absolute().parent)
 
 
+def write_config(store: str, path: Path) -> Path:
+    """Write a configuration that refreshes every dataset of a store from where it came from; returns its path.
+
+    Raises
+    ------
+    UsageError
+        The store remembers no dataset.
+    """
+    from affectlake.data.store import Store
+    from affectlake.flows.refresh import sources
+
+    found = sources(Store(store))
+    if not found:
+        raise UsageError(
+            f"the store {store} holds no dataset that was refreshed: affectlake refresh …, or write {path}"
+        )
+    lines = [f"store = {json.dumps(store if '://' in store else str(Path(store).absolute()))}", ""]
+    for source in found.values():
+        lines += ["[[dataset]]", f"name = {json.dumps(source['dataset'])}"]
+        lines += [f"{k} = {json.dumps(source[k])}" for k in ("root", "manifest") if source[k]]
+        lines += [f"only = {json.dumps(source['only'].splitlines())}", ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
 def _explain(path: Path, text: str, error: ValidationError) -> str:
     # A misspelt key is both unknown and, under its right name, missing: the first says more.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -141,6 +142,7 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
                 code_version=code_version(),
                 gate=options.gate,
             )
+    _remember(store, options)
     return RefreshResult(
         dataset=options.dataset,
         snapshot=snapshot.id,
@@ -152,6 +154,29 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
         seconds=round(clock.total, 3),
         stages=clock.seconds,
     )
+
+
+def _remember(store, options: RefreshOptions) -> None:
+    """Note where a dataset came from, so that a nightly run without a configuration knows what to do."""
+    import pandas as pd
+
+    source = {
+        "dataset": options.dataset,
+        "root": options.root or "",
+        "manifest": str(Path(options.manifest).absolute()) if options.manifest else "",
+        "only": "\n".join(options.only),
+    }
+    if sources(store).get(options.dataset) != source:
+        store.record("sources", pd.DataFrame([source | {"time": datetime.now(UTC).isoformat()}]))
+
+
+def sources(store) -> dict[str, dict[str, str]]:
+    """Where each dataset of a store was last refreshed from: dataset, root, manifest, only (one glob per line)."""
+    found = store.records("sources")
+    if not len(found):
+        return {}
+    rows = found.sort_values("time").drop(columns="time").to_dict("records")
+    return {row["dataset"]: row for row in rows}
 
 
 def dry_run(options: RefreshOptions) -> dict[str, int]:

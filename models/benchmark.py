@@ -192,6 +192,7 @@ def run(
     if len(target.y) < 10:
         raise UsageError(f"{len(target.y)} labelled samples are too few to compare anything")
     folds = splits.folds(samples, target.y, plan.protocol, plan.folds, plan.repeats, plan.seed)
+    _check_folds(folds, target)
     data = Data(aligned(samples, blocks), target.y, splits.groups(samples).to_numpy())
     settings = settings_of(plan, target)
     names = tuple(data.blocks)
@@ -206,6 +207,16 @@ def run(
     scored = _Scored(samples, data, target, folds, plan, settings)
     rows = scored.rows(_candidates(outputs, data, folds, plan, settings, names))
     return scored.result(rows)
+
+
+def _check_folds(folds: list[Fold], target: Target) -> None:
+    for i, fold in enumerate(folds, 1):
+        known = np.unique(target.y[fold.train])
+        if target.task == "classification" and len(known) < 2:
+            raise UsageError(
+                f"the training part of fold {i} knows only the class {target.classes[known[0]]!r}: classes and "
+                "speakers coincide, no protocol that keeps speakers apart can tell them from each other"
+            )
 
 
 def settings_of(plan: Plan, target: Target) -> Settings:

@@ -84,16 +84,29 @@ def folds(
 
 
 def inner_folds(groups: np.ndarray, target: np.ndarray, n_folds: int, seed: int) -> list[Fold]:
-    """Grouped folds inside a training set; stratified ones where there is a single group."""
-    from sklearn.model_selection import GroupKFold, StratifiedKFold
+    """Grouped folds inside a training set.
+
+    Where there is a single group, or where groups and classes coincide so that a grouped fold would not know a class,
+    folds are drawn by sample: less honest inside, but what is tested outside stays unseen.
+    """
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
     position = np.arange(len(target))
     distinct = len(np.unique(groups))
     if distinct >= 2:
-        split = GroupKFold(min(n_folds, distinct), shuffle=True, random_state=seed).split(position, target, groups)
+        split = GroupKFold(min(n_folds, distinct), shuffle=True, random_state=seed)
+        found = [Fold(a, b) for a, b in split.split(position, target, groups)]
+        if np.issubdtype(np.asarray(target).dtype, np.floating):
+            return found
+        if all(len(np.unique(target[f.train])) == len(np.unique(target)) for f in found):
+            return found
+    strata = _strata(target)
+    rarest = np.unique(strata, return_counts=True)[1].min()
+    if rarest >= n_folds:
+        split = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     else:
-        split = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(position, _strata(target))
-    return [Fold(a, b) for a, b in split]
+        split = KFold(n_folds, shuffle=True, random_state=seed)
+    return [Fold(a, b) for a, b in split.split(position, strata)]
 
 
 def _official(samples: pd.DataFrame) -> Fold:

@@ -237,6 +237,16 @@ def test_a_modality_that_nobody_has_in_training_is_no_reason_to_fail(made):
     assert len(run(samples, only, plan).rows) > 5
 
 
+def test_classes_that_coincide_with_speakers(made):
+    samples, blocks = made
+    plan = Plan("emotion", models=("logreg", "xgboost"), fusions=("unimodal",), folds=3, draws=2)
+    each = samples["speaker"].map(dict(zip(sorted(set(samples["speaker"])), "abcabcab", strict=True)))
+    assert run(samples.assign(emotion=each), blocks, plan).rows
+    two = samples[samples["speaker"].isin(["s0", "s1"])]
+    with pytest.raises(UsageError, match="coincide"):
+        run(two.assign(emotion=two["speaker"]), blocks, Plan("emotion", folds=2))
+
+
 def test_fit_says_what_each_modality_says(made):
     samples, blocks = made
     fitted = fit(samples, blocks, Plan("emotion"), "late-mean", "logreg", {"audio.x": "f", "text.y": "g"})

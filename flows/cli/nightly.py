@@ -6,12 +6,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from affectlake.flows.cli.output import as_json, note
+from affectlake.flows.cli.refresh import StoreOption
 
 
 def nightly(
     config: Path = Path("affectlake.toml"),
     /,
     *,
+    store: StoreOption = "lake",
     cron: str | None = None,
     timezone: str | None = None,
     once: Annotated[bool, Parameter(negative=())] = False,
@@ -24,7 +26,10 @@ def nightly(
     Parameters
     ----------
     config
-        TOML file that names the datasets; see docs/nightly.md.
+        TOML file that names the datasets; see docs/nightly.md. Where it is absent, it is written first, for every
+        dataset that the store holds.
+    store
+        Folder or object-store URI, for a configuration that is yet to be written.
     cron
         When to run, such as "0 2 * * *"; overrides the file's.
     timezone
@@ -35,8 +40,10 @@ def nightly(
         With --once: run as a Prefect flow; --no-prefect runs the same functions without it.
     """
     from affectlake.data.errors import UnknownName, UsageError
-    from affectlake.flows.nightly import events, load_config, night
+    from affectlake.flows.nightly import events, load_config, night, write_config
 
+    if config == Path("affectlake.toml") and not config.exists():
+        note(f"wrote {write_config(store, config)}: every dataset of {store}, from where it was last refreshed")
     settings = load_config(config)
     if once:
         if prefect:
