@@ -10,74 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lakes import COLUMNS, contents_of, expected, read, refresh, samples
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.samples import samples_frame
 from affectlake.data.store import Wanted
 from affectlake.data.store._frames import SHARD, assign_shards
-
-COLUMNS = [{"name": "a", "unit": "Hz", "low": 0.0, "high": 1e6, "description": "first"}, {"name": "b"}]
-
-
-def samples(ids, dataset="d", **columns) -> pd.DataFrame:
-    frame = pd.DataFrame({"sample_id": list(ids), "text": [f"text of {i}" for i in ids]})
-    frame["speaker"] = [f"speaker-{i.split('-')[0]}" for i in frame["sample_id"]]
-    return samples_frame(frame.assign(**columns), dataset)
-
-
-def value(content: str, fingerprint: str) -> float:
-    return float(sum(map(ord, content + fingerprint)))
-
-
-def results(contents, fingerprint, outcome="ok") -> pa.Table:
-    ok = outcome == "ok"
-    values = [value(c, fingerprint) if ok else None for c in contents]
-    return pa.table(
-        {
-            "content": pa.array(contents, pa.string()),
-            "outcome": pa.array([outcome] * len(contents), pa.string()),
-            "reason": pa.array([None if ok else f"cannot read {c}" for c in contents], pa.string()),
-            "a": pa.array(values, pa.float32()),
-            "b": pa.array(values, pa.float32()),
-        }
-    )
-
-
-def refresh(store, contents: dict[str, str], fingerprint="f1", bad=(), extractor="audio.x", dataset="d", **options):
-    """What a refresh does: find what is not known, keep it, publish. Returns the snapshot and what was computed."""
-    frame = samples(contents, dataset)
-    with store.writer(dataset) as w:
-        known = set(w.known(extractor, fingerprint)["content"])
-        todo = sorted(set(contents.values()) - known)
-        for content in todo:
-            w.keep(extractor, fingerprint, results([content], fingerprint, "failed" if content in bad else "ok"))
-        rows = pd.DataFrame({"sample_id": contents.keys(), "content": contents.values(), "uri": "file"})
-        wanted = Wanted(fingerprint, COLUMNS, "1", {"p": 1}, rows)
-        return w.publish(frame, {extractor: wanted}, None, "test", "code", **options), todo
-
-
-def read(store, as_of=None, dataset="d") -> dict[str, float]:
-    frame = store.load(dataset, ["audio.x"], missing="drop", as_of=as_of)
-    assert (frame["audio.x.a"] == frame["audio.x.b"]).all()
-    return frame["audio.x.a"].to_dict()
-
-
-def expected(contents, fingerprint="f1", bad=()):
-    return {i: np.float32(value(c, fingerprint)) for i, c in contents.items() if c not in bad}
 
 
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "lake", create=True)
-
-
-def contents_of(n, start=0):
-    return {f"p{i % 7}-{i:05d}": f"c{i}" for i in range(start, start + n)}
 
 
 def test_what_was_put_in_comes_out(store):
@@ -379,7 +325,9 @@ def test_any_history_reads_back_at_every_point(tmp_path_factory, steps):
 def test_two_refreshes_at_once_wait_for_each_other(store):
     contents = contents_of(30)
     with ThreadPoolExecutor(4) as pool:
-        computed = sum(len(todo) for _, todo in pool.map(lambda _: refresh(Store(store.uri), contents), range(4)))
+        computed = sum(
+            len(todo) for _, todo in pool.map(lambda _: refresh(Store(store.uri, create=True), contents), range(4))
+        )
     assert computed == 30 and read(store) == expected(contents) and len(store.snapshots()) == 4
 
 
@@ -403,7 +351,8 @@ def test_writers_without_a_common_lock_lose_nothing(store, monkeypatch):
 KILLED = """
 import sys
 sys.path.insert(0, {tests!r})
-from test_store_promises import Store, refresh
+from affectlake.data import Store
+from lakes import refresh
 store, round = Store({uri!r}), {round}
 while True:
     refresh(store, {{f"p{{i % 7}}-{{i:05d}}": f"c{{i}}-{{round}}" for i in range(400)}})
@@ -417,7 +366,7 @@ def test_killed_at_any_moment_readers_see_whole_snapshots(store):
     rng = np.random.default_rng(0)
     for attempt in range(4):
         code = textwrap.dedent(KILLED).format(
-            tests=os.path.dirname(__file__), uri=store.uri, round=1000 * (attempt + 1)
+            tests=os.path.join(os.path.dirname(__file__), "helpers"), uri=store.uri, round=1000 * (attempt + 1)
         )
         process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
         deadline = time.monotonic() + 1.2 + rng.uniform(0, 1.0)

@@ -25,7 +25,7 @@ def describe(place: Place, extractor: str, entry: dict[str, Any], columns: Seque
     total, squares = np.zeros(len(names)), np.zeros(len(names))
     low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     shift = None
-    for batch in place.open(entry["path"], entry["version"]).to_pyarrow_dataset().to_batches(columns=names):
+    for batch in place.at(entry).to_pyarrow_dataset().to_batches(columns=names):
         if not batch.num_rows:
             continue
         values = np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns])

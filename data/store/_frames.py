@@ -33,10 +33,7 @@ def read(place: Place, entry: dict | None, columns: list[str] | None = None, fil
     """A table at the version that a snapshot names; None where the snapshot has none."""
     if entry is None:
         return None
-    table = place.open(entry["path"], entry["version"])
-    if table is None:
-        raise FileNotFoundError(entry["path"])
-    return table.to_pyarrow_dataset().to_table(columns=columns, filter=filter)
+    return place.at(entry).to_pyarrow_dataset().to_table(columns=columns, filter=filter)
 
 
 def assign_shards(ids: pd.Series, before: pd.Series | None) -> np.ndarray:

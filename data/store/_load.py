@@ -55,7 +55,7 @@ def chosen(place: Place, snapshot: Snapshot, patterns: Sequence[str] | None) -> 
 
 
 def column_names(place: Place, entry: dict[str, Any]) -> list[str]:
-    fields = place.open(entry["path"], entry["version"]).schema().fields
+    fields = place.at(entry).schema().fields
     return [f.name for f in fields if f.name not in KEYS]
 
 
@@ -86,7 +86,7 @@ def block(
     jobs, first = [], 0
     for i, (name, names) in enumerate(columns.items()):
         entry = snapshot.features[name]
-        dataset = place.open(entry["path"], entry["version"]).to_pyarrow_dataset()
+        dataset = place.at(entry).to_pyarrow_dataset()
         for fragment in dataset.get_fragments():
             shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
             if shard in places:

@@ -5,8 +5,9 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
@@ -68,6 +69,13 @@ class Place:
             return DeltaTable(self.path(table), version=version)
         except TableNotFoundError:
             return None
+
+    def at(self, entry: Mapping[str, Any]) -> DeltaTable:
+        """The table and version that a snapshot's entry names; raises FileNotFoundError where it is gone."""
+        table = self.open(entry["path"], entry["version"])
+        if table is None:
+            raise FileNotFoundError(self.path(entry["path"]))
+        return table
 
     def delete(self, folder: str) -> None:
         """Remove a folder and all below it; no error where there is none."""

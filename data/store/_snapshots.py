@@ -142,11 +142,15 @@ class Log:
                 now = max(now, last.time + timedelta(microseconds=1))  # clocks jump back
             done = replace(draft, id=f"s{number:06d}", time=now)
             try:
-                self.place.swap(LOG, pa.Table.from_pylist([_row(s) for s in [*log.rows, done]], _SCHEMA), log.version)
+                log.rewrite([*log.rows, done])
                 return done
             except Moved:
                 log = Log(self.place)  # another dataset's snapshot came in between
         raise AffectlakeError("could not publish: too many others write to this store")
+
+    def rewrite(self, rows: list[Snapshot]) -> None:
+        """Replace the whole log as it was read; raises Moved where another commit came in between."""
+        self.place.swap(LOG, pa.Table.from_pylist([_row(s) for s in rows], _SCHEMA), self.version)
 
 
 _SCHEMA = pa.schema(

@@ -39,7 +39,7 @@ def _views(connection: duckdb.DuckDBPyConnection, place: Place, dataset: str, sn
     for table, entry in snapshot.tables.items():
         if table == "stats":
             continue
-        arrow = place.open(entry["path"], entry["version"]).to_pyarrow_dataset()
+        arrow = place.at(entry).to_pyarrow_dataset()
         name = table.removeprefix("features.")
         view = f"{dataset}.{name}"
         if table == name:

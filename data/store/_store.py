@@ -370,7 +370,9 @@ class Store:
 
         snapshot = self.snapshot(dataset, as_of)
         columns = self._reading(lambda: _load.chosen(self._place, snapshot, features))
-        return self._reading(lambda: _export.export(self._place, snapshot, columns, Path(out)))
+        written = self._reading(lambda: _export.export(self._place, snapshot, columns, Path(out)))
+        self.record(_export.EXPORTS, pd.DataFrame([{"path": str(written), "time": _now()}]))
+        return written
 
     # Writing
 
@@ -443,6 +445,41 @@ class Store:
             wanted = Wanted(fingerprint, documented, "put", {}, keys)
             return writer.publish(known, {f"{modality}.{name}": wanted}, None, author)
 
+    def erase(
+        self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None
+    ) -> dict[str, Any]:
+        """Remove a person, or samples, from every table, every old version, recorded results and exports we made.
+
+        Older snapshots stay readable without them. A reader in the middle gets an error that says so.
+
+        Parameters
+        ----------
+        dataset : str
+        speaker : str
+        ids : sequence of str
+            Either of the two.
+
+        Returns
+        -------
+        dict
+            The receipt: numbers of samples, of rows removed by table, of records and exports cleaned, of files then
+            searched for the names, and ``still_found_in``, which is empty. It names nobody.
+
+        Raises
+        ------
+        UnknownName
+            No version ever held the speaker or one of the ids.
+        """
+        from affectlake.data.store import _erase
+
+        if (speaker is None) == (ids is None):
+            raise UsageError("say whom to erase: either speaker= or ids=")
+        ids = [ids] if isinstance(ids, str) else ids
+        with self.writer(dataset):
+            receipt = self._reading(lambda: _erase.erase(self._place, dataset, speaker, ids))
+        self.record("erasures", pd.DataFrame([{k: receipt[k] for k in ("dataset", "time", "samples", "snapshots")}]))
+        return receipt
+
     # Records
 
     def record(self, name: str, rows: pd.DataFrame) -> None:
@@ -466,7 +503,7 @@ def _one_of(what: str, value: object, valid: tuple[str, ...]) -> None:
 
 def _names(place: Place, snapshot: Snapshot) -> list[str]:
     entry = snapshot.tables["samples"]
-    fields = place.open(entry["path"], entry["version"]).schema().fields
+    fields = place.at(entry).schema().fields
     return [f.name for f in fields if f.name not in _HIDDEN]
 
 

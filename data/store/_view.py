@@ -42,7 +42,7 @@ def publish(place: Place, state: Mapping[str, Snapshot]) -> None:
 
 def _link(place: Place, entry: dict, folder: str) -> None:
     os.makedirs(folder)
-    for i, path in enumerate(sorted(place.open(entry["path"], entry["version"]).file_uris())):
+    for i, path in enumerate(sorted(place.at(entry).file_uris())):
         beside = os.path.join(folder, f"{i:05d}-{os.path.basename(path)}")
         try:
             os.link(path, beside)

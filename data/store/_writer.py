@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store import _columns, _gate, _view
+from affectlake.data.store import _columns, _erase, _gate, _view
 from affectlake.data.store._frames import assign_shards, read, to_arrow
 from affectlake.data.store._place import Moved, Place
 from affectlake.data.store._snapshots import Log, Snapshot
@@ -72,6 +72,7 @@ class Writer:
         self.place.create()
         if self.place.local:
             self._lock = _locked(self.place.path(".locks"), self.dataset)
+            _erase.collect(self.place, self.dataset)  # what a crash left: nobody else writes here now
         self._read_log()
         _view.publish(self.place, self._log.state())  # a crash may have come between a snapshot and its view
         return self
@@ -349,7 +350,7 @@ class Writer:
         return (table or _OUTCOMES.empty_table()).to_pandas()
 
     def _column_names(self, entry) -> list[str]:
-        names = self.place.open(entry["path"], entry["version"]).to_pyarrow_dataset().schema.names
+        names = self.place.at(entry).to_pyarrow_dataset().schema.names
         return [n for n in names if n not in _KEYS]
 
     def _describe(self, entries, features) -> tuple[pd.DataFrame, pd.DataFrame | None]:
