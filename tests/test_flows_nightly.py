@@ -53,7 +53,8 @@ class Leaderboard:
             "p_value": None,
         }
         return {
-            "dataset": self.options.dataset, "label": "emotion", "task": "classification", "metric": "uar", "snapshot": "s000001", "protocol": "grouped",
+            "task": "classification", "metric": "uar",
+            "dataset": self.options.dataset, "label": "emotion", "snapshot": "s000001", "protocol": "grouped",
             "folds": 5, "n_samples": 3, "n_speakers": 2, "synthetic": False, "created": "now", "code_version": "1",
             "command": "affectlake bench", "rows": [row], "leakage": {"leaks": False, "findings": []},
             "ablation": [], "confusion": None, "per_class": [], "per_speaker": [], "extractors": [],

@@ -120,6 +120,63 @@ class Store:
         self._place.append(TAGS, to_arrow(pd.DataFrame([{"tag": name, "snapshot": found.id, "time": _now()}])))
         return found.id
 
+    def diff(self, dataset: str, a: AsOf, b: AsOf = None) -> dict[str, Any]:
+        """What differs between two snapshots of a dataset.
+
+        Returns
+        -------
+        dict
+            ``added``, ``removed``, ``changed``: sample ids; ``features``: by extractor that differs its status,
+            whether its fingerprint changed, sample ids added, removed and changed (by content), and columns.
+        """
+        from affectlake.data.store import _history
+
+        first, second = self.snapshot(dataset, a), self.snapshot(dataset, b)
+        return self._reading(lambda: _history.diff(self._place, first, second))
+
+    def rollback(self, dataset: str, to: AsOf, author: str = "rollback") -> Snapshot:
+        """Publish an old snapshot of a dataset again, as a new one; those in between stay readable."""
+        from affectlake.data.store import _history, _view
+
+        with self.writer(dataset):
+            done = _history.rollback(self._place, self.snapshot(dataset, to), author)
+            _view.publish(self._place, self._log().state())
+        return done
+
+    def explain(self, dataset: str, sample_id: str, column: str, as_of: AsOf = None) -> dict[str, Any]:
+        """Where a value comes from: file, content hash, extractor, parameters, fingerprint, snapshot and code.
+
+        Parameters
+        ----------
+        column : str
+            In full: ``audio.prosody.f0_mean``.
+        """
+        from affectlake.data.store import _history
+
+        snapshot = self.snapshot(dataset, as_of)
+        return self._reading(lambda: _history.explain(self._place, snapshot, sample_id, column))
+
+    def tidy(self, dataset: str, keep: int | None = None) -> dict[str, int]:
+        """Delete files that no snapshot names (crashes leave some); safe beside readers.
+
+        Parameters
+        ----------
+        keep : int, optional
+            Forget all but so many of the newest snapshots first; tagged ones stay.
+
+        Returns
+        -------
+        dict
+            Numbers of snapshots forgotten and of files deleted.
+        """
+        from affectlake.data.store import _history
+
+        if keep is not None and keep < 1:
+            raise UsageError(f"keep must be at least 1, got {keep}")
+        self.snapshot(dataset)
+        with self.writer(dataset):
+            return _history.tidy(self._place, dataset, keep)
+
     def _log(self) -> Log:
         return Log(self._place)
 
