@@ -89,7 +89,7 @@ class Coordination:
     columns: Sequence[Column] = tuple(_columns())
     requires = ("scipy", "soundfile", "soxr")
     install = "pip install 'affectlake[audio]'"
-    cost = 2.0
+    cost = 5.0
     licence = "Apache-2.0"
     summary = "How cepstra, pitch and spectral balance move together: correlations, at once and after a delay"
 

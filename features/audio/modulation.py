@@ -64,7 +64,7 @@ class Modulation:
     columns: Sequence[Column] = tuple(_columns())
     requires = ("scipy", "soundfile", "soxr")
     install = "pip install 'affectlake[audio]'"
-    cost = 1.0
+    cost = 2.0
     licence = "Apache-2.0"
     summary = "Spectro-temporal modulations: how fast and how finely the spectrum moves"
 

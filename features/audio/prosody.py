@@ -26,6 +26,7 @@ WEMPE = "de Jong & Wempe 2009"
 F0_RANGE = (_pitch.LOWEST - 1, _pitch.HIGHEST + 20)  # interpolation may pass the outermost lags by half a sample
 SHORTEST_PAUSE = 0.1  # s
 DIP = 2.0  # dB that intensity falls between two syllables (de Jong & Wempe, Behavior Research Methods 41, 2009)
+PROMINENCE = 0.1  # of loudness' range: what stands out less is no peak of it
 FULL_SCALE_F0 = 27.5  # Hz of semitone 0
 
 Values = dict[str, float]
@@ -280,7 +281,10 @@ def _lengths(flags: np.ndarray) -> np.ndarray:
 
 
 def _peaks(x: np.ndarray) -> int:
-    return int(np.count_nonzero((x[1:-1] > x[:-2]) & (x[1:-1] >= x[2:])))
+    """Peaks that stand out by a tenth of the contour's range."""
+    from scipy.signal import find_peaks
+
+    return len(find_peaks(x, prominence=PROMINENCE * float(np.ptp(x)))[0])
 
 
 def _syllables(level: np.ndarray, voiced: np.ndarray) -> int:
@@ -370,7 +374,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("pause_fraction", "1", 0, 1, "Share of time in pauses", "level"),
     Column("syllables_per_second", "1/s", 0, 50, "Voiced peaks of intensity per second", WEMPE),
     Column("articulation_rate", "1/s", 0, 100, "Voiced peaks of intensity per second without pauses", WEMPE),
-    Column("loudness_peaks_per_second", "1/s", 0, 50, "Peaks of loudness per second", PAPER),
+    Column("loudness_peaks_per_second", "1/s", 0, 50, "Peaks of loudness per second that stand out", PAPER),
 )  # fmt: skip
 
 
@@ -382,6 +386,7 @@ class Prosody:
     reads = "audio"
     parameters: Mapping[str, object] = {
         **sp.SETTINGS, **_pitch.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE, "dip": DIP,
+        "prominence": PROMINENCE,
     }  # fmt: skip
     columns: Sequence[Column] = COLUMNS
     requires = ("scipy", "soundfile", "soxr")

@@ -162,7 +162,7 @@ class Spectral:
     columns: Sequence[Column] = tuple(column for contour in CONTOURS for column in contour.columns())
     requires = ("scipy", "soundfile", "soxr")
     install = "pip install 'affectlake[audio]'"
-    cost = 6.0
+    cost = 5.0
     licence = "Apache-2.0"
     summary = "Cepstra, mel bands, chroma, contrast and spectral shape: functionals over the frames with sound"
 
