@@ -61,7 +61,8 @@ class Extractor(Protocol):
     columns : sequence of Column
         In the order of the values that `extract` returns.
     requires : sequence of str
-        Import names that must be present; where one is missing the extractor is listed as unavailable.
+        Modules that it imports; where one is missing the extractor is listed as unavailable. Packages that only
+        carry weights are not among them: `weights` looks for those.
     install : str
         The command that makes it available.
     cost : float

@@ -5,6 +5,7 @@ import importlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Lock
@@ -42,7 +43,10 @@ def one_thread() -> None:
 
 def _import(modules: list[str]) -> None:
     for module in modules:
-        importlib.import_module(module)
+        # Only to be warm: what cannot be imported fails again, with its reason, where a sample needs it. Raised here
+        # it would break the whole pool.
+        with suppress(Exception):
+            importlib.import_module(module)
 
 
 class Workers:
@@ -71,7 +75,7 @@ class Workers:
         return self
 
     def __exit__(self, kind, value, trace) -> None:
-        if kind is None:
+        if kind is None and self._pool.active:
             self._pool.close()
         else:
             self._pool.stop()

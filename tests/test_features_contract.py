@@ -1,5 +1,6 @@
 """What every extractor owes its users; a new one is tested here for free."""
 
+import importlib
 import math
 import re
 
@@ -46,6 +47,12 @@ def available(extractor) -> Extractor:
     if reason:
         pytest.skip(f"{extractor.name} {reason}")
     return extractor
+
+
+def test_what_it_requires_can_be_imported(available):
+    """Workers import it to be warm; a package that only carries weights does not belong there."""
+    for module in available.requires:
+        importlib.import_module(module)
 
 
 def test_an_empty_batch_is_an_empty_answer(available):

