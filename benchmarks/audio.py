@@ -43,6 +43,9 @@ SAME = {
 }  # fmt: skip
 
 
+OWN = ("audio.spectral", "audio.prosody", "audio.modulation", "audio.coordination")
+
+
 def files(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.glob("Actor_*/*") if path.suffix in {".wav", ".flac"})
     if not found:
@@ -100,9 +103,8 @@ def together(*names: str) -> Callable[[AudioClip], None]:
 
 def speed(folder: Path, count: int) -> None:
     clips = chosen(folder, count)
-    own = ("audio.spectral", "audio.prosody", "audio.modulation", "audio.coordination")
-    runs = {"spectral + prosody": together(*own[:2]), "those, modulation and coordination": together(*own)}
-    runs |= {name: together(name) for name in (*own, *available("audio.ge2e", "audio.egemaps"))}
+    runs = {"spectral + prosody": together(*OWN[:2]), "those, modulation and coordination": together(*OWN)}
+    runs |= {name: together(name) for name in (*OWN, *available("audio.ge2e", "audio.egemaps"))}
     runs["plain librosa"] = plain_librosa
     spent: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
@@ -144,13 +146,16 @@ def agreement(folder: Path, count: int) -> None:
 # Accuracy ------------------------------------------------------------------------------------------------------------
 
 
+SETS = (("audio.egemaps",), OWN[:2], OWN, (*OWN, "audio.ge2e"))
+
+
 def accuracy(folder: Path) -> None:
     every = files(folder)
     code = np.array([path.stem.split("-") for path in every])
     emotion, actor = code[:, 2], code[:, 6]
-    names = list(available("audio.spectral", "audio.prosody", "audio.modulation", "audio.coordination", "audio.ge2e"))
-    blocks = table(every, names)
-    for kept in (names[:2], names[:4], names) if len(names) > 4 else (names[:2], names):
+    sets = [list(available(*names)) for names in SETS]
+    blocks = table(every, sorted({name for names in sets for name in names}))
+    for kept in filter(None, sets):
         x = np.hstack([blocks[name] for name in kept])
         for title, share in grouped(x, emotion, actor):
             print(f"{' '.join(kept)} ({x.shape[1]} columns), {title}: {share:.3f}", flush=True)
