@@ -1,0 +1,36 @@
+"""What the documentation says is there, is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_and_their_options_exist(page):
+    """Every `affectlake …` line of a page is one that the command line would take."""
+    from affectlake.flows.cli.app import app
+
+    for line in re.findall(r"^(?:\$ )?affectlake (.+?)(?:\s{2,}#.*)?$", page.read_text(encoding="utf-8"), re.M):
+        words = line.split()
+        if words[0].startswith("-") or not re.fullmatch(r"[a-z]+", words[0]):
+            continue
+        command = app[words[0]]
+        valid = {name for argument in command.assemble_argument_collection() for name in argument.names}
+        for word in words[1:]:
+            if word.startswith("--"):
+                assert word.split("=")[0] in valid, f"{page.name}: affectlake {line}"
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = set(re.findall(r"\((docs/[^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert linked == {f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")}
