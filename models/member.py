@@ -33,6 +33,41 @@ class Settings:
     tune: bool = False
 
 
+class Selected:
+    """An estimator that sees the columns only that tell most, one by one, about the target in its training samples.
+
+    Trees cost in proportion to the columns they are offered, and among thousands of correlated ones little is lost.
+    """
+
+    def __init__(self, estimator: Any, columns: np.ndarray):
+        self.estimator, self.columns = estimator, columns
+
+    @classmethod
+    def fit(cls, estimator: Any, x: np.ndarray, y: np.ndarray, most: int, task: zoo.Task) -> "Selected":
+        """Choose columns by the F statistic; the estimator is fitted by the caller, on `seen`."""
+        from sklearn.feature_selection import f_classif, f_regression
+
+        with np.errstate(invalid="ignore", divide="ignore"):
+            told = (
+                (f_regression if task == "regression" else f_classif)(x, y)[0] if x.std() > 0 else np.zeros(x.shape[1])
+            )
+        order = np.argsort(-np.nan_to_num(told, posinf=np.finfo(float).max), kind="stable")
+        return cls(estimator, np.sort(order[:most]))
+
+    def seen(self, x: np.ndarray) -> np.ndarray:
+        return x[:, self.columns]
+
+    @property
+    def classes_(self):
+        return getattr(self.estimator, "present_", self.estimator.classes_)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.estimator.predict(self.seen(x))
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        return self.estimator.predict_proba(self.seen(x))
+
+
 @dataclass(frozen=True)
 class Member:
     """A fitted model.
@@ -78,14 +113,11 @@ def fit(
             loss = _loss(oof, y, settings) if len(candidates) > 1 else 0.0
             if best is None or loss < best[0]:
                 best = (loss, parameters, oof, rounds)
-    elif name == "xgboost":
-        best = (0.0, {}, None, [_boosted(model, {}, x, y, inner[0], settings)[1]])
+    elif model.boosted:
+        best = (0.0, {}, None, [_fitted(model, {}, x, y, settings, inner[0])[1]])
     _, parameters, oof, rounds = best or (0.0, {}, None, [])
-    estimator = model.make(settings.task, settings.seed, settings.balanced, **parameters)
-    if rounds:
-        estimator.set_params(n_estimators=int(np.median(rounds)))
-    _fit(estimator, name, x, y, settings)
-    return Member(estimator, oof, parameters)
+    fixed = int(np.median(rounds)) if model.boosted else None
+    return Member(_fitted(model, parameters, x, y, settings, rounds=fixed)[0], oof, parameters)
 
 
 def scores(estimator: Any, x: np.ndarray, settings: Settings) -> np.ndarray:
@@ -116,45 +148,53 @@ def _candidates(grid) -> list[dict[str, Any]]:
 def _out_of_fold(model, parameters, x, y, inner, settings) -> tuple[np.ndarray, list[int]]:
     found, rounds = np.zeros((len(y), settings.classes)), []
     for fold in inner:
-        if model.name == "xgboost":
-            estimator, n = _boosted(model, parameters, x, y, fold, settings)
-            rounds.append(n)
-        else:
-            estimator = model.make(settings.task, settings.seed, settings.balanced, **parameters)
-            _fit(estimator, model.name, x[fold.train], y[fold.train], settings)
+        estimator, n = _fitted(model, parameters, x, y, settings, fold)
+        rounds.append(n)
         found[fold.test] = scores(estimator, x[fold.test], settings)
     return found, rounds
 
 
-def _boosted(model, parameters, x, y, fold: Fold, settings) -> tuple[Any, int]:
-    """Boosting stopped early on the fold's test part, and after how many rounds."""
+def _fitted(model, parameters, x, y, settings, fold: Fold | None = None, rounds: int | None = None) -> tuple[Any, int]:
+    """An estimator fitted on the training part of a fold (or on everything), and its number of boosting rounds.
+
+    Boosting stops early on the fold's test part, unless ``rounds`` says how many there are.
+    """
     estimator = model.make(settings.task, settings.seed, settings.balanced, **parameters)
-    known = np.isin(y[fold.test], y[fold.train]) if settings.task == "classification" else np.ones(len(fold.test), bool)
-    watched = fold.test[known]
+    train = np.arange(len(y)) if fold is None else fold.train
+    offered = x[train]
+    if model.most and x.shape[1] > model.most:
+        estimator = Selected.fit(estimator, offered, y[train], model.most, settings.task)
+        offered = estimator.seen(offered)
+    inner = estimator.estimator if isinstance(estimator, Selected) else estimator
+    if not model.boosted:
+        inner.fit(offered, y[train])
+        return estimator, 0
+    if rounds:
+        inner.set_params(n_estimators=rounds)
+        _boost(inner, offered, y[train], settings)
+        return estimator, rounds
+    watched = fold.test
+    if settings.task == "classification":
+        watched = watched[np.isin(y[watched], y[train])]
+    seen = estimator.seen(x[watched]) if isinstance(estimator, Selected) else x[watched]
     if not len(watched):
-        _fit(estimator, model.name, x[fold.train], y[fold.train], settings)
-        return estimator, estimator.n_estimators
-    estimator.set_params(early_stopping_rounds=20)
-    _fit(estimator, model.name, x[fold.train], y[fold.train], settings, (x[watched], y[watched]))
-    return estimator, estimator.best_iteration + 1
+        _boost(inner, offered, y[train], settings)
+        return estimator, inner.n_estimators
+    inner.set_params(early_stopping_rounds=20)
+    _boost(inner, offered, y[train], settings, (seen, y[watched]))
+    return estimator, inner.best_iteration + 1
 
 
-def _fit(estimator, name: str, x, y, settings: Settings, watched=None) -> None:
-    if name != "xgboost":
-        estimator.fit(x, y)
-        return
+def _boost(estimator, x, y, settings: Settings, watched=None) -> None:
     options: dict[str, Any] = {}
     if settings.task == "classification":
         from sklearn.utils.class_weight import compute_sample_weight
 
-        # xgboost wants classes 0 … k-1 without holes: a fold may lack one.
-        present, codes = np.unique(y, return_inverse=True)
         options["sample_weight"] = compute_sample_weight("balanced" if settings.balanced else None, y)
+        # xgboost wants classes 0 … k-1 without holes: a fold may lack one.
+        estimator.present_, y = np.unique(y, return_inverse=True)
         if watched is not None:
-            options["eval_set"] = [(watched[0], np.searchsorted(present, watched[1]))]
-        estimator.fit(x, codes, verbose=False, **options)
-        estimator.present_ = present
-        return
+            watched = watched[0], np.searchsorted(estimator.present_, watched[1])
     if watched is not None:
         options["eval_set"] = [watched]
     estimator.fit(x, y, verbose=False, **options)

@@ -17,7 +17,7 @@ import numpy as np
 from affectlake.data.errors import AffectlakeError
 from affectlake.models import early, head
 from affectlake.models.fit import Fitted
-from affectlake.models.member import Settings
+from affectlake.models.member import Selected, Settings
 from affectlake.models.training import Early, Headed, Late, Unimodal
 
 FORMAT = 1
@@ -198,14 +198,18 @@ def _get_block(read, name: str) -> early.Block:
     return block
 
 
-def _put_estimator(parts: dict[str, bytes], name: str, estimator: Any) -> str | None:
+def _put_estimator(parts: dict[str, bytes], name: str, estimator: Any) -> Any:
+    if isinstance(estimator, Selected):
+        return {"columns": estimator.columns.tolist(), "estimator": _put_estimator(parts, name, estimator.estimator)}
     if type(estimator).__module__.startswith("xgboost"):
         parts[f"{name}.ubj"] = bytes(estimator.get_booster().save_raw("ubj"))
         return f"{name}.ubj"
     return _put_object(parts, f"{name}.skops", estimator)
 
 
-def _get_estimator(read, name: str, settings: Settings) -> Any:
+def _get_estimator(read, name: Any, settings: Settings) -> Any:
+    if isinstance(name, dict):
+        return Selected(_get_estimator(read, name["estimator"], settings), np.array(name["columns"], dtype=np.int64))
     if not name.endswith(".ubj"):
         return _get_object(read, name)
     from xgboost import XGBClassifier, XGBRegressor

@@ -22,12 +22,18 @@ class Model:
         What ``tune`` searches.
     margins : bool
         Its scores are no probabilities, so that it is calibrated even where that costs further fits.
+    boosted : bool
+        Takes a held-out part to stop on.
+    most : int or None
+        Columns that it is offered at most, see `affectlake.models.member.Selected`.
     """
 
     name: str
     make: Callable[..., Any]
     grid: Mapping[str, list[Any]] = field(default_factory=dict)
     margins: bool = False
+    boosted: bool = False
+    most: int | None = None
 
 
 def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.02):
@@ -119,17 +125,20 @@ def _mlp(task: Task, seed: int, balanced: bool, alpha: float = 1.0):
 ROUNDS = 300
 """Most rounds of boosting; a held-out inner fold stops it earlier."""
 
+COLUMNS = 256
+"""Columns that models of trees are offered at most."""
+
 MODELS = {
     m.name: m
     for m in (
         Model("logreg", _logreg, {"C": [0.002, 0.02, 0.2]}),
         Model("svm-rbf", _svm_rbf, {"C": [1.0, 5.0, 20.0]}, margins=True),
-        Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5]}),
-        Model("xgboost", _xgboost, {"max_depth": [2, 3, 5]}),
+        Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5]}, most=COLUMNS),
+        Model("xgboost", _xgboost, {"max_depth": [2, 3, 5]}, boosted=True, most=COLUMNS),
         Model("svm-linear", _svm_linear, {"C": [0.0002, 0.002, 0.02]}, margins=True),
         Model("lda", _lda),
         Model("knn", _knn, {"n_neighbors": [5, 15, 45]}),
-        Model("extra-trees", _extra_trees, {"min_samples_leaf": [1, 2, 5]}),
+        Model("extra-trees", _extra_trees, {"min_samples_leaf": [1, 2, 5]}, most=COLUMNS),
         Model("mlp", _mlp, {"alpha": [0.1, 1.0, 10.0]}),
     )
 }

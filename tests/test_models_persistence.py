@@ -63,6 +63,19 @@ def test_every_calibration_survives(made, tmp_path, calibrate):
     np.testing.assert_allclose(again.predict(x).fused, fitted.predict(x).fused, atol=1e-9)
 
 
+@pytest.mark.parametrize("model", ["xgboost", "random-forest"])
+def test_models_that_choose_their_columns_survive(made, tmp_path, model):
+    samples, blocks = made
+    noise = np.random.default_rng(2).normal(size=(N, zoo.COLUMNS)).astype(np.float32)
+    wide = pd.DataFrame(noise, index=samples.index, columns=[f"audio.n.c{i}" for i in range(zoo.COLUMNS)])
+    wide = pd.concat([blocks["audio"], wide], axis=1)
+    fitted = fit(samples, {"audio": wide}, Plan("emotion"), "unimodal", model, {})
+    chosen = fitted.single["audio"].estimator.columns
+    assert len(chosen) == zoo.COLUMNS and 0 in chosen
+    again = load(save(fitted, tmp_path / "model"))
+    np.testing.assert_allclose(again.predict({"audio": wide}).fused, fitted.predict({"audio": wide}).fused, atol=1e-6)
+
+
 @pytest.fixture
 def saved(made, tmp_path):
     samples, blocks = made
