@@ -1,5 +1,6 @@
 """One model on one matrix: fitted, tuned and scored out of fold on grouped inner folds."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,10 +48,13 @@ class Selected:
         """Choose columns by the F statistic; the estimator is fitted by the caller, on `seen`."""
         from sklearn.feature_selection import f_classif, f_regression
 
-        with np.errstate(invalid="ignore", divide="ignore"):
-            told = (
-                (f_regression if task == "regression" else f_classif)(x, y)[0] if x.std() > 0 else np.zeros(x.shape[1])
-            )
+        varies = np.flatnonzero(x.min(axis=0) < x.max(axis=0))
+        told = np.full(x.shape[1], -1.0)
+        with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+            # scikit-learn calls a column "constant" that tells the classes apart without any error.
+            warnings.simplefilter("ignore", UserWarning)
+            if len(varies):
+                told[varies] = (f_regression if task == "regression" else f_classif)(x[:, varies], y)[0]
         order = np.argsort(-np.nan_to_num(told, posinf=np.finfo(float).max), kind="stable")
         return cls(estimator, np.sort(order[:most]))
 

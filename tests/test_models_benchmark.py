@@ -255,3 +255,13 @@ def test_fit_says_what_each_modality_says(made):
     assert set(rows[0]["modalities"]) == {"audio"} and set(rows[19]["modalities"]) == {"audio", "text"}
     assert all(sum(r["probabilities"].values()) == pytest.approx(1) for r in rows)
     assert np.mean([r["label"] == e for r, e in zip(rows, samples["emotion"][:20], strict=True)]) > 0.6
+
+
+def test_columns_that_never_vary_are_chosen_last():
+    from affectlake.models.member import Selected
+
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = np.column_stack([np.ones(40), rng.normal(size=40), y + rng.normal(scale=0.1, size=40), np.zeros(40)])
+    assert Selected.fit(None, x, y, 2, "classification").columns.tolist() == [1, 2]
+    assert Selected.fit(None, np.ones((40, 3)), y, 2, "classification").columns.tolist() == [0, 1]

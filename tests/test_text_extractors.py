@@ -1,5 +1,10 @@
 """What the text extractors say about texts whose meaning is plain."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +12,7 @@ from affectlake.data.errors import NotApplicable
 from affectlake.features import registry
 from affectlake.features.inputs import Request
 
+FROZEN = Path(__file__).with_name("test_text_frozen.npz")
 NAMES = [n for n, e in registry.extractors().items() if n.startswith("text.") and not registry.unavailable(e)]
 
 
@@ -23,11 +29,6 @@ def embedding(name: str, *texts: str, **more) -> np.ndarray:
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 def test_negation_turns_valence_round():
@@ -110,7 +111,85 @@ def test_company_does_not_matter(name):
     np.testing.assert_array_equal(together[0], together[-1])
 
 
+@pytest.mark.parametrize("text", ["We went.", "我们去了那里。"])
+@pytest.mark.parametrize("column, more", [("joy", "so happy"), ("anger", "愤怒"), ("negative", "useless")])
+def test_lexicon_hears_what_is_added(text, column, more):
+    before, after = said("text.lexicon", text, f"{text} {more}")
+    assert before[column] == 0 < after[column]
+
+
+@pytest.mark.parametrize("name", ["text.style", "text.lexicon"])
+def test_emphasis_strengthens_in_either_direction(name):
+    texts = ("It is {}.", "It is very {}.", "It is very {}!!!", "It is very {cap}!!!")
+    for word, sign in (("good", 1), ("awful", -1)):
+        rows = said(name, *(t.format(word, cap=word.upper()) for t in texts))
+        assert np.all(np.diff([sign * r["valence"] for r in rows]) > 0), word
+
+
+def test_negation_turns_chinese_round():
+    good, bad, doubly = said("text.lexicon", "我很高兴。", "我不是很高兴。", "我没有不高兴。")
+    assert good["valence"] > 0 > bad["valence"] and bad["denied_pleasant"] == 1
+    assert 0 < doubly["valence"] < good["valence"]
+
+
+def test_style_of_a_post():
+    row = said("text.style", "@anna soooo good?! 😂😂 :) see https://x.org/a #fun 3...")[0]
+    expected = {"handles": 1, "links": 1, "hashtags": 1, "emoji": 2, "smiles": 1, "interrobangs": 1}
+    expected |= {"elongations": 1, "ellipses": 1, "digits": 1, "frowns": 0}
+    assert {name: row[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["text.style", "text.lexicon", "text.minilm", "text.multilingual"])
+def test_whom_and_what_a_post_points_to_changes_nothing(name):
+    a, b = embedding(name, "@anna look: https://x.org/1 great", "@peter99  look: www.y.com/abc?d=e great\n")
+    np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_is_fetched(tmp_path):
+    """No socket, an empty home and an empty NLTK_DATA: everything needed comes with the packages."""
+    script = f"""
+import socket, sys
+def refuse(*_, **__): raise SystemExit("reached for the network")
+socket.socket.connect = socket.getaddrinfo = refuse
+from affectlake.features import registry
+from affectlake.features.inputs import Request
+for name in {NAMES!r}:
+    row = registry.get(name).extract([Request("x", text="We are not amused!", context=("Why?",))])[0]
+    assert row.shape == (len(registry.get(name).columns),), name
+"""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TRANSFORMERS_", "SENTENCE_TRANSFORMERS_"))}
+    env = own | {"HOME": str(tmp_path), "NLTK_DATA": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
 def test_no_text_is_no_answer(name, text):
     assert isinstance(said(name, text, context=("Well?",))[0], NotApplicable)
+
+
+def reference() -> dict[str, np.ndarray]:
+    texts = (
+        "I'm NOT happy at all, sorry...",
+        "Oh my God, that is sooo great!!! :)",
+        "我今天真的很难过。",
+        "ok 😀 http://a.b",
+    )
+    return {name: embedding(name, *texts, context=("Where have you been?", "Tell me!")) for name in FIXED}
+
+
+FIXED = [n for n in NAMES if n in ("text.context", "text.lexicon", "text.minilm", "text.multilingual", "text.style")]
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_values_are_those_of_this_version(name):
+    """Other values need another ``version``; then ``python tests/test_text_extractors.py`` freezes them anew."""
+    with np.load(FROZEN) as frozen:
+        assert str(frozen[f"{name}.version"]) == registry.get(name).version
+        np.testing.assert_allclose(reference()[name], frozen[name], rtol=1e-3, atol=2e-5)
+
+
+if __name__ == "__main__":
+    versions = {f"{n}.version": np.array(registry.get(n).version) for n in FIXED}
+    np.savez_compressed(FROZEN, **{n: v.astype(np.float32) for n, v in reference().items()}, **versions)

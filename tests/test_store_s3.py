@@ -1,0 +1,115 @@
+"""The same store on an object store: a local server that speaks S3."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+
+import numpy as np
+import pandas as pd
+import pytest
+from lakes import contents_of, expected, read, refresh
+
+from affectlake.data import Store
+
+ACCESS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_REGION": "us-east-1",
+    "AWS_ALLOW_HTTP": "true",
+}
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """URL of a server of one's own; credentials come by the usual environment variables."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (ACCESS | {"AWS_ENDPOINT_URL": url}).items():
+                patch.setenv(name, value)
+            request = urllib.request.Request(f"{url}/lakes", method="PUT")
+            urllib.request.urlopen(request, timeout=5).close()
+            yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def store(endpoint):
+    return Store(f"s3://lakes/{uuid.uuid4().hex}", create=True)
+
+
+def test_the_promises_hold(store):
+    contents = contents_of(60)
+    first, todo = refresh(store, contents, bad={"c3"})
+    assert len(todo) == 60 and read(store) == expected(contents, bad={"c3"})
+    assert refresh(store, contents, bad={"c3"})[1] == []
+    changed = {i: c for i, c in contents.items() if i != "p0-00000"} | {"p1-00001": "other"}
+    second, todo = refresh(store, changed)
+    assert todo == ["other"] and read(store) == expected(changed, bad={"c3"})
+    assert read(store, first.id) == expected(contents, bad={"c3"})
+    assert store.failures("d")["sample_id"].tolist() == ["p3-00003"]
+    store.put("d", "text", "glove", pd.DataFrame({"g": np.arange(59.0)}, index=list(changed)))
+    joined = store.sql('select count(*) n, sum("text.glove.g") s from d')
+    assert joined["n"].item() == 59 and joined["s"].item() == np.arange(59).sum()
+
+
+def test_export_and_history(store, tmp_path):
+    contents = contents_of(20)
+    refresh(store, contents)
+    store.tag("paper")
+    refresh(store, contents, "f2")
+    out = store.export(tmp_path / "out", "d", as_of="paper")
+    assert pd.read_parquet(out / "audio.x.parquet").set_index("sample_id")["a"].to_dict() == expected(contents)
+    store.rollback("d", "paper")
+    assert read(store) == expected(contents)
+    assert store.tidy("d", keep=1)["snapshots"] == 1  # the tagged one stays
+
+
+def test_erase_leaves_nothing(store):
+    contents = contents_of(40)
+    refresh(store, contents, bad={"c3"})
+    first = store.snapshot("d").id
+    refresh(store, contents, "f2")
+    receipt = store.erase("d", speaker="speaker-p3")
+    assert receipt["still_found_in"] == [] and receipt["samples"] == 6
+    others = {i: c for i, c in contents.items() if not i.startswith("p3")}
+    assert read(store) == expected(others, "f2") and read(store, first) == expected(others)
+
+
+def test_two_writers_lose_nothing(store):
+    """Nothing locks here: whoever commits second builds on the first."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    refresh(store, {"a-0": "start"})
+
+    def put(i):
+        return Store(store.uri).put("d", "text", f"t{i}", pd.DataFrame({"v": [float(i)]}, index=["a-0"]))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(put, range(4)))
+    row = store.load("d").iloc[0]
+    assert [row[f"text.t{i}.v"] for i in range(4)] == list(range(4))
+
+
+def test_a_bucket_that_is_not_there_is_one_line(endpoint, capsys):
+    from affectlake.flows.cli.app import run
+
+    assert run(["status", "--store", f"s3://nowhere-{os.getpid()}/lake"]) in (0, 1)
+    assert "Traceback" not in capsys.readouterr().err
