@@ -108,6 +108,11 @@ def _kind(file: str) -> str:
 
 
 def _extractor(name: str):
+    if name not in registry.extractors():
+        raise AffectlakeError(
+            f"the model reads {name}, for which there is no extractor here: features that were brought in by `put` "
+            "cannot be computed from media; bench with --features that can"
+        )
     extractor = registry.get(name)
     reason = registry.unavailable(extractor)
     if reason:
