@@ -11,6 +11,7 @@ import pytest
 from affectlake.data.errors import NotApplicable
 from affectlake.features import registry
 from affectlake.features.inputs import Request
+from affectlake.features.text._embedding import remembered
 
 FROZEN = Path(__file__).with_name("test_text_frozen.npz")
 NAMES = [n for n, e in registry.extractors().items() if n.startswith("text.") and not registry.unavailable(e)]
@@ -87,6 +88,20 @@ def test_context_is_what_was_said_before():
     assert row[0] == 2 and isinstance(alone, NotApplicable)
     before = embedding("text.minilm", "Are you angry?", "Tell me!")
     np.testing.assert_allclose(row[2:], (before[0] * 0.5 + before[1]) / 1.5, atol=1e-5)
+
+
+def test_what_is_remembered_is_what_was_encoded():
+    asked = []
+
+    def encode(texts):
+        asked.extend(texts)
+        return np.array([[len(t), ord(t[0])] for t in texts], dtype=np.float32)
+
+    run = remembered(encode, most=3)
+    for texts in (["a", "bb"], ["bb", "c"], ["c", "dd", "a"], ["dd", "bb"]):
+        np.testing.assert_array_equal(run(texts), [[len(t), ord(t[0])] for t in texts])
+    # bb was the one read longest ago when dd came.
+    assert asked == ["a", "bb", "c", "dd", "bb"]
 
 
 def test_requests_of_a_dialogue_never_look_ahead():

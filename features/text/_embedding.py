@@ -28,3 +28,22 @@ def encode_once(
         return short
     vectors = dict(zip(distinct, encode(distinct), strict=True))
     return [vectors[t].copy() if isinstance(t, str) else t for t in short]
+
+
+def remembered(encode: Callable[[list[str]], np.ndarray], most: int = 16_384) -> Callable[[list[str]], np.ndarray]:
+    """``encode`` that keeps the vectors of the ``most`` texts it read last (25 MB for 384 dimensions).
+
+    For texts that come back in batch after batch, as the utterances of a dialogue do.
+    """
+    known: dict[str, np.ndarray] = {}
+
+    def run(texts: list[str]) -> np.ndarray:
+        missing = [t for t in texts if t not in known]
+        fresh = dict(zip(missing, encode(missing), strict=True)) if missing else {}
+        found = {t: known.pop(t) if t in known else fresh[t] for t in texts}
+        known.update(found)
+        while len(known) > most:
+            del known[next(iter(known))]
+        return np.stack(list(found.values()))
+
+    return run

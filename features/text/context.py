@@ -10,10 +10,13 @@ from affectlake.features.inputs import Request
 from affectlake.features.protocol import Column
 from affectlake.features.text import _minilm
 from affectlake.features.text._clean import CLEANING, clean, cleaned
-from affectlake.features.text._embedding import columns, encode_once
+from affectlake.features.text._embedding import columns, encode_once, remembered
 
 DECAY = 0.5
 """Weight of an utterance over that of the one after it."""
+
+# An utterance is read up to nine times, for itself and for those after it, and these lie in different batches.
+_encode = remembered(_minilm.encode)
 
 
 class Context:
@@ -48,8 +51,8 @@ class Context:
         """float32 [shape=(386,)] per request, or NotApplicable for an empty text or one with none before it."""
         before = [[t for t in map(clean, request.context) if t] for request in batch]
         texts = cleaned(batch)
-        # One call for the utterances and all that was said before: each is encoded once per batch.
-        vectors = iter(encode_once([*texts, *(t for turns in before for t in turns)], _minilm.encode))
+        # One call for the utterances and all that was said before: each is encoded once.
+        vectors = iter(encode_once([*texts, *(t for turns in before for t in turns)], _encode))
         own = [next(vectors) for _ in texts]
         return [_row(vector, [next(vectors) for _ in turns]) for vector, turns in zip(own, before, strict=True)]
 
