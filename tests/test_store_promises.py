@@ -389,3 +389,18 @@ def whole(store, as_of=None):
     contents = store.contents("d", snapshot)["audio.x"]
     assert len(contents) == 400 and contents.str.split("-").str[1].nunique() == 1
     assert read(store, snapshot) == expected(contents.to_dict())
+
+
+def test_definitions_for_feast_name_every_column(store, tmp_path):
+    import ast
+
+    contents = contents_of(10)
+    done, _ = refresh(store, contents)
+    out = store.export(tmp_path / "out", "d", feast=True)
+    tree = ast.parse((out / "features.py").read_text())
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    names = {k.value.value for c in calls if c.func.id == "Field" for k in c.keywords if k.arg == "name"}
+    assert names == {"a", "b"} and "audio_x" in (out / "features.py").read_text()
+    stamped = pd.read_parquet(out / "audio.x.parquet")
+    assert (stamped["event_timestamp"] == store.snapshot("d").time).all()
+    assert stamped.set_index("sample_id")["a"].to_dict() == expected(contents)

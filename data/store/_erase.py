@@ -24,7 +24,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from affectlake.data.errors import UnknownName
-from affectlake.data.store import _columns, _export, _view
+from affectlake.data.store import _columns, _export, _feast, _view
 from affectlake.data.store._frames import read, to_arrow
 from affectlake.data.store._place import _SETTINGS, Moved, Place
 from affectlake.data.store._snapshots import Log, Snapshot
@@ -316,6 +316,8 @@ def _exports(place: Place, dataset: str, log: Log) -> int:
         snapshot = next((s for s in log.rows if s.id == about["snapshot"]), None)
         if about["store"] == place.root and about["dataset"] == dataset and snapshot is not None:
             _export.export(place, snapshot, about["features"], Path(out))
+            if (Path(out) / "feature_store.yaml").exists():
+                _feast.write(place, snapshot, about["features"], Path(out))
             done += 1
     return done
 

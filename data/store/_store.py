@@ -414,9 +414,17 @@ class Store:
         return self._reading(lambda: _sql.query(self._place, self._log().state(as_of), query))
 
     def export(
-        self, out: str | Path, dataset: str, features: Sequence[str] | str | None = None, *, as_of: AsOf = None
+        self,
+        out: str | Path,
+        dataset: str,
+        features: Sequence[str] | str | None = None,
+        *,
+        as_of: AsOf = None,
+        feast: bool = False,
     ) -> Path:
         """Write a snapshot as plain Parquet: ``samples.parquet``, one file per extractor, and ``columns.parquet``.
+
+        With ``feast`` also ``features.py`` and ``feature_store.yaml``, ready for ``feast apply``.
 
         Raises
         ------
@@ -428,6 +436,10 @@ class Store:
         snapshot = self.snapshot(dataset, as_of)
         columns = self._reading(lambda: _load.chosen(self._place, snapshot, features))
         written = self._reading(lambda: _export.export(self._place, snapshot, columns, Path(out)))
+        if feast:
+            from affectlake.data.store import _feast
+
+            self._reading(lambda: _feast.write(self._place, snapshot, columns, written))
         self.record(_export.EXPORTS, pd.DataFrame([{"path": str(written), "time": _now()}]))
         return written
 

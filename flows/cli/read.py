@@ -156,6 +156,7 @@ def export(
     /,
     *,
     as_of: str | None = None,
+    feast: Annotated[bool, Parameter(negative=())] = False,
     store: StoreOption = "lake",
 ) -> int:
     """Write a dataset as plain Parquet files that need no library of ours.
@@ -170,11 +171,13 @@ def export(
         Globs over extractors or columns; default: all.
     as_of
         Snapshot id, time or tag.
+    feast
+        Write definitions for Feast beside it, ready for `feast apply`.
     store
         Folder or object-store URI.
     """
     from affectlake.data.store import Store
 
-    Store(store).export(out, dataset, list(features) or None, as_of=as_of)
+    Store(store).export(out, dataset, list(features) or None, as_of=as_of, feast=feast)
     note(f"written to {out}")
     return 0
