@@ -20,7 +20,7 @@ from lakes import expected, read, refresh  # noqa: E402
 
 from affectlake.data import Store  # noqa: E402
 
-N = 3000
+N = 600
 WRITER = """
 import sys
 sys.path.insert(0, {helpers!r})
