@@ -7,15 +7,14 @@ and the microphone than functionals do.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations, product
-from pathlib import Path
 
 import numpy as np
 
-from affectlake.data.errors import NotApplicable
 from affectlake.data.sound import AudioClip
 from affectlake.features.audio import _pitch, prosody
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.audio._functionals import delta
+from affectlake.features.audio._handcrafted import Handcrafted
 from affectlake.features.protocol import Column
 
 CEPSTRA = 13
@@ -79,33 +78,18 @@ def _columns() -> list[Column]:
     return out
 
 
-class Coordination:
+class Coordination(Handcrafted):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.coordination"
     version = "1"
-    reads = "audio"
     parameters: Mapping[str, object] = {**sp.SETTINGS, **_pitch.SETTINGS, "cepstra": CEPSTRA, "lags": LAGS}
     columns: Sequence[Column] = tuple(_columns())
-    requires = ("scipy", "soundfile", "soxr")
-    install = "pip install 'affectlake[audio]'"
     cost = 5.0
-    licence = "Apache-2.0"
     summary = "How cepstra, pitch and spectral balance move together: correlations, at once and after a delay"
 
-    def weights(self) -> Sequence[Path]:
-        return ()
-
-    def extract(self, batch: Sequence[AudioClip]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(1368,)] per clip, or NotApplicable for a silent one."""
-        return [self._one(clip) for clip in batch]
-
-    def _one(self, clip: AudioClip) -> np.ndarray | NotApplicable:
-        try:
-            sp.require_sound(clip)
-        except NotApplicable as silent:
-            return silent
-        return coordination(clip).astype(np.float32)
+    def measure(self, clip: AudioClip) -> np.ndarray:
+        return coordination(clip)
 
 
 extractor = Coordination()

@@ -7,13 +7,12 @@ bands: scale 0 is loudness, 1 to 3 the tilt and the broad shape, higher ones for
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
-from affectlake.data.errors import NotApplicable
 from affectlake.data.sound import RATE, AudioClip
 from affectlake.features.audio import _spectrum as sp
+from affectlake.features.audio._handcrafted import Handcrafted
 from affectlake.features.protocol import Column
 
 RATES = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0, 20.0, 35.0)  # Hz; syllables come at 3 to 8
@@ -54,33 +53,18 @@ def _columns() -> list[Column]:
     return out
 
 
-class Modulation:
+class Modulation(Handcrafted):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.modulation"
     version = "1"
-    reads = "audio"
     parameters: Mapping[str, object] = {**sp.SETTINGS, "rates": RATES, "scales": SCALES, "floor": FLOOR}
     columns: Sequence[Column] = tuple(_columns())
-    requires = ("scipy", "soundfile", "soxr")
-    install = "pip install 'affectlake[audio]'"
     cost = 2.0
-    licence = "Apache-2.0"
     summary = "Spectro-temporal modulations: how fast and how finely the spectrum moves"
 
-    def weights(self) -> Sequence[Path]:
-        return ()
-
-    def extract(self, batch: Sequence[AudioClip]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(70,)] per clip, or NotApplicable for a silent one."""
-        return [self._one(clip) for clip in batch]
-
-    def _one(self, clip: AudioClip) -> np.ndarray | NotApplicable:
-        try:
-            sp.require_sound(clip)
-        except NotApplicable as silent:
-            return silent
-        return modulation(clip).ravel().astype(np.float32)
+    def measure(self, clip: AudioClip) -> np.ndarray:
+        return modulation(clip).ravel()
 
 
 extractor = Modulation()

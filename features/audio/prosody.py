@@ -7,15 +7,14 @@ A quantity that the clip does not define (F0 of a clip without voice, pauses' le
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-from affectlake.data.errors import NotApplicable
 from affectlake.data.sound import RATE, AudioClip
 from affectlake.features.audio import _formants, _pitch
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.audio._functionals import slope
+from affectlake.features.audio._handcrafted import Handcrafted
 from affectlake.features.protocol import Column
 
 INF = float("inf")
@@ -378,39 +377,24 @@ COLUMNS: tuple[Column, ...] = (
 )  # fmt: skip
 
 
-class Prosody:
+class Prosody(Handcrafted):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.prosody"
     version = "1"
-    reads = "audio"
     parameters: Mapping[str, object] = {
         **sp.SETTINGS, **_pitch.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE, "dip": DIP,
         "prominence": PROMINENCE,
     }  # fmt: skip
     columns: Sequence[Column] = COLUMNS
-    requires = ("scipy", "soundfile", "soxr")
-    install = "pip install 'affectlake[audio]'"
     cost = 8.0
-    licence = "Apache-2.0"
     summary = "Pitch, loudness, voice quality, formants, spectral balance and rhythm, after eGeMAPS"
 
-    def weights(self) -> Sequence[Path]:
-        return ()
-
-    def extract(self, batch: Sequence[AudioClip]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(len(columns),)] per clip, or NotApplicable for a silent one."""
-        return [self._one(clip) for clip in batch]
-
-    def _one(self, clip: AudioClip) -> np.ndarray | NotApplicable:
-        try:
-            sp.require_sound(clip)
-        except NotApplicable as silent:
-            return silent
+    def measure(self, clip: AudioClip) -> np.ndarray:
         values: Values = {}
         for group in GROUPS:
             values |= group(clip)
-        return np.array([values[column.name] for column in self.columns], dtype=np.float32)
+        return np.array([values[column.name] for column in self.columns])
 
 
 extractor = Prosody()

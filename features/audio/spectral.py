@@ -1,14 +1,13 @@
 """Timbre: functionals of cepstra, mel bands, chroma and the spectrum's shape, all from one Fourier transform."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from affectlake.data.errors import NotApplicable
 from affectlake.data.sound import RATE, AudioClip
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.audio._functionals import Contour, functionals
+from affectlake.features.audio._handcrafted import Handcrafted
 from affectlake.features.protocol import Column
 
 ROLLOFF = 0.85
@@ -150,34 +149,19 @@ def contours(clip: AudioClip) -> list[np.ndarray]:
     ]
 
 
-class Spectral:
+class Spectral(Handcrafted):
     """See `affectlake.features.protocol.Extractor`; columns are functionals over the frames with sound."""
 
     name = "audio.spectral"
     version = "1"
-    reads = "audio"
     parameters: Mapping[str, object] = {
         **sp.SETTINGS, "rolloff": ROLLOFF, "contrast_low": CONTRAST_LOW,
     }  # fmt: skip
     columns: Sequence[Column] = tuple(column for contour in CONTOURS for column in contour.columns())
-    requires = ("scipy", "soundfile", "soxr")
-    install = "pip install 'affectlake[audio]'"
     cost = 5.0
-    licence = "Apache-2.0"
     summary = "Cepstra, mel bands, chroma, contrast and spectral shape: functionals over the frames with sound"
 
-    def weights(self) -> Sequence[Path]:
-        return ()
-
-    def extract(self, batch: Sequence[AudioClip]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(len(columns),)] per clip, or NotApplicable for a silent one."""
-        return [self._one(clip) for clip in batch]
-
-    def _one(self, clip: AudioClip) -> np.ndarray | NotApplicable:
-        try:
-            sp.require_sound(clip)
-        except NotApplicable as silent:
-            return silent
+    def measure(self, clip: AudioClip) -> np.ndarray:
         keep, step = sp.active(clip), sp.HOP / RATE
         values = [functionals(x, c.statistics, keep, step) for c, x in zip(CONTOURS, contours(clip), strict=True)]
         return np.concatenate(values)

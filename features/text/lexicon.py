@@ -1,16 +1,11 @@
 """Emotion words of the utterance, English and Chinese: what is felt, how strongly, and what is denied."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from affectlake.data.errors import NotApplicable
-from affectlake.features.inputs import Request
 from affectlake.features.protocol import Column
 from affectlake.features.text import _words
-from affectlake.features.text._clean import CLEANING, cleaned
+from affectlake.features.text._reader import Feature, Reader
 from affectlake.features.text._reading import Reading
 from affectlake.features.text._tokens import HAN
 
@@ -19,8 +14,6 @@ OWN = "own word lists, features/text/words.tsv"
 VADER = "Hutto & Gilbert (2014), with our own words for Chinese and emoji"
 
 GROUPS = (*_words.EMOTIONS, "positive", "negative")
-
-_Feature = tuple[Column, Callable[[Reading], float]]
 
 
 def _asserted(group: str) -> Callable[[Reading], float]:
@@ -51,7 +44,7 @@ def _emoji(sign: int) -> Callable[[Reading], float]:
     )
 
 
-def _features() -> list[_Feature]:
+def _features() -> list[Feature]:
     return [
         *((Column(g, "1", 0.0, INF, f"Words of {g}, negated ones apart", OWN), _asserted(g)) for g in GROUPS),
         *((Column(f"{g}_weight", "1", 0.0, INF, f"Words of {g} with their emphasis, over the root of the length", OWN),
@@ -82,34 +75,14 @@ def _features() -> list[_Feature]:
     ]  # fmt: skip
 
 
-FEATURES = _features()
-
-
-class Lexicon:
+class Lexicon(Reader):
     """See `affectlake.features.protocol.Extractor`; no learned weights."""
 
     name = "text.lexicon"
     version = "1"
-    reads = "text"
-    parameters: Mapping[str, object] = {"cleaning": CLEANING}
-    columns: Sequence[Column] = tuple(column for column, _ in FEATURES)
-    requires = ("nltk", "ftfy", _words.PACKAGE)
-    install = "pip install 'affectlake[text]'"
+    features = tuple(_features())
     cost = 0.3
-    licence = "MIT"
     summary = "Emotion words, valence, negation and emphasis of the utterance (English and Chinese)"
-
-    def weights(self) -> Sequence[Path]:
-        return _words.files()
-
-    def extract(self, batch: Sequence[Request]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(len(columns),)] per request, or NotApplicable for an empty text."""
-        return [_row(text) if isinstance(text, str) else text for text in cleaned(batch)]
-
-
-def _row(text: str) -> np.ndarray:
-    reading = Reading(text)
-    return np.array([value(reading) for _, value in FEATURES], dtype=np.float32)
 
 
 extractor = Lexicon()

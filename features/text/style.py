@@ -2,16 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
-
-from affectlake.data.errors import NotApplicable
-from affectlake.features.inputs import Request
 from affectlake.features.protocol import Column
-from affectlake.features.text import _words
-from affectlake.features.text._clean import CLEANING, cleaned
+from affectlake.features.text._reader import Feature, Reader
 from affectlake.features.text._reading import Reading
 
 INF = float("inf")
@@ -108,14 +102,11 @@ def _sentences(reading: Reading) -> float:
     return max(1, sum(1 for part in _END.split(reading.text) if part.strip()))
 
 
-_Feature = tuple[Column, Callable[[Reading], float]]
-
-
-def _count(name: str, what: str, value: Callable[[Reading], float]) -> _Feature:
+def _count(name: str, what: str, value: Callable[[Reading], float]) -> Feature:
     return Column(name, "1", 0.0, INF, what, COUNT), value
 
 
-def _features() -> list[_Feature]:
+def _features() -> list[Feature]:
     return [
         _count("chars", "Characters", lambda r: len(r.text)),
         _count("words", "Words", lambda r: len(r.words)),
@@ -148,34 +139,14 @@ def _features() -> list[_Feature]:
     ]  # fmt: skip
 
 
-FEATURES = _features()
-
-
-class Style:
+class Style(Reader):
     """See `affectlake.features.protocol.Extractor`; reads English and Chinese, no learned weights."""
 
     name = "text.style"
     version = "1"
-    reads = "text"
-    parameters: Mapping[str, object] = {"cleaning": CLEANING}
-    columns: Sequence[Column] = tuple(column for column, _ in FEATURES)
-    requires = ("nltk", "ftfy", _words.PACKAGE)
-    install = "pip install 'affectlake[text]'"
+    features = tuple(_features())
     cost = 0.3
-    licence = "MIT"
     summary = "Length, punctuation, capitals, emoji, pronouns, speech acts and valence of the utterance"
-
-    def weights(self) -> Sequence[Path]:
-        return _words.files()
-
-    def extract(self, batch: Sequence[Request]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(len(columns),)] per request, or NotApplicable for an empty text."""
-        return [_row(text) if isinstance(text, str) else text for text in cleaned(batch)]
-
-
-def _row(text: str) -> np.ndarray:
-    reading = Reading(text)
-    return np.array([value(reading) for _, value in FEATURES], dtype=np.float32)
 
 
 extractor = Style()
