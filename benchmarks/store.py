@@ -20,7 +20,7 @@ import pandas as pd
 
 from affectlake.data import Store
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import Wanted
+from affectlake.data.store import Wanted, among
 
 WIDTHS = {"audio.egemaps": 88, "text.minilm": 384}
 
@@ -80,10 +80,10 @@ def load(n: int) -> None:
         one = median(lambda: store.load("big", "audio.egemaps.c3"))
         print(f"  one column          {one:6.2f} s  {one / ours:.2f}")
         code = (
-            "import resource, sys; from affectlake.data import Store; s = Store(sys.argv[1]); "
-            "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024; s.samples('big'); "
-            "before = peak(); "
-            "f = s.load('big'); print(peak() - before, f.memory_usage(deep=False).sum() / 2**20)"
+            "import sys; from affectlake.data import Store; s = Store(sys.argv[1]); s.samples('big'); "
+            "mem = lambda k: int(next(x for x in open('/proc/self/status') if x.startswith(k)).split()[1]) / 1024; "
+            "before = mem('VmRSS'); f = s.load('big'); "
+            "print(mem('VmHWM') - before, f.memory_usage(deep=False).sum() / 2**20)"
         )
         done = subprocess.run([sys.executable, "-c", code, store.uri], capture_output=True, text=True, check=True)
         peak, size = map(float, done.stdout.split())
@@ -110,7 +110,7 @@ def refresh(n: int) -> None:
             with store.writer("files") as w:
                 stats = scan(media_uris(frame), w.stats())
                 rows = requests(frame, stats, "audio")[["sample_id", "content", "uri"]]
-                todo = rows.loc[~rows["content"].isin(w.known("audio.x", "f")["content"]), "content"].unique()
+                todo = rows.loc[~among(rows["content"], w.known("audio.x", "f")["content"]), "content"].unique()
                 columns = {f"c{i}": pa.array(np.zeros(len(todo), np.float32)) for i in range(88)}
                 if len(todo):
                     said = {"outcome": pa.array(["ok"] * len(todo)), "reason": pa.nulls(len(todo), pa.string())}

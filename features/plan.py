@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from affectlake.data.store import among
 from affectlake.features.compute import Chunk
 from affectlake.features.inputs import DECODING, Request
 from affectlake.features.protocol import Extractor, Reads, fingerprint
@@ -89,7 +90,7 @@ def plan(
             done = known(extractor.name, fingerprints[extractor.name])
             if retry_failed:
                 done = done[done["outcome"] != "failed"]
-            needed[extractor.name] = ~distinct["content"].isin(done["content"]).to_numpy()
+            needed[extractor.name] = ~among(distinct["content"], done["content"])
         chunks += _chunks(reads, distinct, needed)
     return Plan(wanted, fingerprints, chunks)
 

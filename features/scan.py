@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,7 +86,7 @@ def _stat_all(uris: list[str]) -> tuple[np.ndarray, np.ndarray]:
             found = os.stat(local_path(uri))
         except (OSError, ValueError):
             continue
-        if os.path.isdir(local_path(uri)):
+        if stat.S_ISDIR(found.st_mode):
             inside = [f.stat() for f in os.scandir(local_path(uri)) if f.is_file()]
             sizes[i], times[i] = sum(f.st_size for f in inside), max((f.st_mtime_ns for f in inside), default=0)
         else:

@@ -137,6 +137,38 @@ def test_bad_files_cost_only_themselves(tmp_path, capsys):
     assert listed["cut"]["outcome"] == "failed" and "truncated" in listed["cut"]["reason"]
 
 
+def test_only_what_changed_is_computed(tmp_path, capsys, monkeypatch):
+    """Touched, changed, moved and deleted files, and another version of an extractor."""
+    media = tmp_path / "media"
+    media.mkdir()
+    for i in range(6):
+        tone(media / f"{i}.wav", 0.5 + 0.1 * i)
+
+    def refreshed(folder, names) -> dict[str, int]:
+        frame = pd.DataFrame({"sample_id": names, "audio": [f"{folder}/{n}.wav" for n in names]})
+        frame.to_csv(tmp_path / "m.csv", index=False)
+        words = ["refresh", "mine", "--manifest", tmp_path / "m.csv", "--store", tmp_path / "lake", "--no-prefect"]
+        code, out, err = call(capsys, *words, "--only", "audio.modulation", "--workers", "1", "--json")
+        assert code == 0, err
+        return {k: v for k, v in json.loads(out)["extractors"]["audio.modulation"].items() if v}
+
+    names = list("012345")
+    assert refreshed("media", names) == {"new": 6}
+    for path in media.glob("*.wav"):
+        path.touch()
+    assert refreshed("media", names) == {"unchanged": 6}
+    tone(media / "1.wav", 0.75)
+    tone(media / "4.wav", 0.85)
+    assert refreshed("media", names) == {"recomputed": 2, "unchanged": 4}
+    media.rename(tmp_path / "moved")
+    assert refreshed("moved", names) == {"unchanged": 6}
+    assert refreshed("moved", names[:4]) == {"unchanged": 4, "removed": 2}
+    from affectlake.features import registry
+
+    monkeypatch.setattr(type(registry.get("audio.modulation")), "version", "99")
+    assert refreshed("moved", names[:4]) == {"recomputed": 4}
+
+
 def test_everything_gone_is_a_missing_mount_and_changes_nothing(tmp_path, capsys):
     for i in range(3):
         tone(tmp_path / f"{i}.wav")

@@ -89,3 +89,13 @@ def test_tidy_forgets_old_snapshots_but_tagged_ones(store):
     with pytest.raises(UsageError, match="at least 1"):
         store.tidy("d", keep=0)
     assert refresh(store, contents, "f4")[1] == []
+
+
+def test_tidy_puts_records_together(store):
+    refresh(store, contents_of(3))
+    for i in range(5):
+        store.record("benchmarks", pd.DataFrame([{"dataset": "d", "n": i}]))
+    before = len(list(Path(store.uri).glob("records/benchmarks/*.parquet")))
+    store.tidy("d")
+    assert before == 5 and len(list(Path(store.uri).glob("records/benchmarks/*.parquet"))) == 1
+    assert sorted(store.records("benchmarks")["n"]) == list(range(5))

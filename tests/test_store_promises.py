@@ -404,3 +404,26 @@ def test_definitions_for_feast_name_every_column(store, tmp_path):
     stamped = pd.read_parquet(out / "audio.x.parquet")
     assert (stamped["event_timestamp"] == store.snapshot("d").time).all()
     assert stamped.set_index("sample_id")["a"].to_dict() == expected(contents)
+
+
+def test_a_full_disk_leaves_the_last_snapshot(tmp_path):
+    """A file system of 3 MB: the refresh that does not fit fails, and what there was stays readable."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        store = Store(disk / "lake", create=True)
+        contents = contents_of(50)
+        refresh(store, contents)
+        with pytest.raises(Exception, match="(?i)space"):
+            for i in range(100):
+                (disk / f"ballast{i}").write_bytes(b"x" * 100_000)
+                refresh(store, {f"p-{j}": f"c{i}-{j}-" + "x" * 500 for j in range(300)})
+        assert len(read(store)) in (50, 300)
+        for ballast in disk.glob("ballast*"):
+            ballast.unlink()
+        refresh(store, contents)
+        assert read(store) == expected(contents)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

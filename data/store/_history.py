@@ -150,4 +150,15 @@ def tidy(place: Place, dataset: str, keep: int | None) -> dict[str, int]:
             retention_hours=0, enforce_retention_duration=False, dry_run=False, keep_versions=sorted(kept), full=True
         )
         files += len(gone)
-    return {"snapshots": len(dropped), "files": files}
+    return {"snapshots": len(dropped), "files": files + _compact(place)}
+
+
+def _compact(place: Place) -> int:
+    """Recorded results come a few rows at a time: put them together, and drop the pieces."""
+    files = 0
+    for name in sorted({i.path.split("/")[1] for i in place.listing("records") if i.path.count("/") >= 2}):
+        table = place.open(f"records/{name}")
+        if len(table.file_uris()) > 1:
+            table.optimize.compact()
+        files += len(table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False))
+    return files

@@ -1,4 +1,4 @@
-"""Commands that change a store: refresh, put, erase."""
+"""Commands that change a store: refresh, put, erase, tidy."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -206,4 +206,30 @@ def erase(
     if not yes:
         raise UsageError("an erasure cannot be undone; add --yes to go on")
     as_json(Store(store).erase(dataset, speaker=speaker, ids=list(ids) or None))
+    return 0
+
+
+def tidy(
+    dataset: str,
+    /,
+    *,
+    keep: int | None = None,
+    store: StoreOption = "lake",
+) -> int:
+    """Delete files that no snapshot names and put small ones together; safe beside readers.
+
+    Prints what was done as JSON.
+
+    Parameters
+    ----------
+    dataset
+        Dataset to tidy.
+    keep
+        Forget all but so many of the newest snapshots first; tagged ones stay.
+    store
+        Folder or object-store URI.
+    """
+    from affectlake.data.store import Store
+
+    as_json(Store(store).tidy(dataset, keep))
     return 0
