@@ -406,6 +406,18 @@ def test_definitions_for_feast_name_every_column(store, tmp_path):
     assert stamped.set_index("sample_id")["a"].to_dict() == expected(contents)
 
 
+def test_more_samples_than_fit_into_one_batch(store):
+    """Arrow hands over longer columns in pieces."""
+    n = 140_000
+    ids = [f"i{i}" for i in range(n)]
+    values = pd.DataFrame({"v": np.arange(n, dtype=np.float32)}, index=ids)
+    store.put("d", "audio", "x", values)
+    assert np.array_equal(store.load("d")["audio.x.v"], values["v"])
+    done = store.put("d", "audio", "x", values)
+    assert done.counts["audio.x"]["unchanged"] == n
+    assert store.load("d", ids=["i139999", "i5"])["audio.x.v"].tolist() == [139_999, 5]
+
+
 def test_a_full_disk_leaves_the_last_snapshot(tmp_path):
     """A file system of 3 MB: the refresh that does not fit fails, and what there was stays readable."""
     disk = tmp_path / "small"

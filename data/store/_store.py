@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _load
-from affectlake.data.store._frames import read, to_arrow
+from affectlake.data.store._frames import read, strings, to_arrow
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import TAGS, Log, Snapshot
 from affectlake.data.store._writer import Wanted, Writer
@@ -260,7 +260,7 @@ class Store:
                 self._place,
                 snapshot,
                 columns,
-                pa.array(distinct["sample_id"], pa.string()).cast(pa.string()),
+                strings(distinct["sample_id"]).combine_chunks(),
                 distinct["_shard"].to_numpy(dtype=np.int32),
             )
         )
