@@ -129,10 +129,10 @@ def _fill(
     values: np.ndarray,
     present: np.ndarray,
 ) -> None:
-    table = read().combine_chunks()
+    table = read().select(["sample_id", *names])
     if not table.num_rows:
         return
-    here = table["sample_id"].chunk(0)
+    here = table["sample_id"].combine_chunks()
     run = at[-1] - at[0] + 1 == len(at)
     mine = ids.slice(at[0], len(at)) if run else ids.take(pa.array(at))
     if run and here.equals(mine):
@@ -142,15 +142,10 @@ def _fill(
         found = pd.Index(here.to_pandas()).get_indexer(mine.to_pandas())
         rows, to = found[found >= 0], at[found >= 0]
     present[to] = True
-    for j, name in enumerate(names):
-        column = table[name].to_numpy()
-        values[j, to] = column[rows]
+    for j, column in enumerate(table.columns[1:]):
+        values[j, to] = column.to_numpy()[rows]
 
 
 def missing_error(name: str, ids: pd.Index) -> str:
     shown = ", ".join(map(repr, ids[:3])) + (", …" if len(ids) > 3 else "")
     return f"{len(ids)} sample(s) have no {name}: {shown}; missing='keep' gives NaN, missing='drop' leaves them out"
-
-
-def unknown_ids(unknown: Sequence[str], valid: Sequence[str]) -> UnknownName:
-    return UnknownName("sample", unknown[0], valid)
