@@ -262,7 +262,7 @@ def _switch(place: Place, log: Log, rows: dict[str, Snapshot]) -> None:
 def _records(place: Place, dataset: str, gone: Gone) -> int:
     """Take the people out of recorded results: predictions of their samples, and their lines in documents."""
     removed = 0
-    for name in sorted({i.path.split("/")[1] for i in place.listing(RECORDS) if i.path.count("/") >= 2}):
+    for name in place.below(RECORDS):
         table = place.open(f"{RECORDS}/{name}")
         frame = table.to_pandas()
         if "dataset" not in frame:
@@ -326,11 +326,7 @@ def collect(place: Place, dataset: str) -> None:
     """Delete folders of tables that no snapshot names: what an erasure or a crash left behind."""
     named = {e["path"] for s in Log(place).rows for e in s.tables.values()}
     for folder in (f"features/{dataset}", f"tables/{dataset}"):
-        if place.local:
-            root = place.path(folder)
-            tables = {f"{folder}/{n}" for n in os.listdir(root)} if os.path.isdir(root) else set()
-        else:
-            tables = {"/".join(i.path.split("/")[:3]) for i in place.listing(folder)}
+        tables = {f"{folder}/{name}" for name in place.below(folder)}
         for table in sorted(tables - named):
             place.delete(table)
 

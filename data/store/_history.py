@@ -156,7 +156,7 @@ def tidy(place: Place, dataset: str, keep: int | None) -> dict[str, int]:
 def _compact(place: Place) -> int:
     """Recorded results come a few rows at a time: put them together, and drop the pieces."""
     files = 0
-    for name in sorted({i.path.split("/")[1] for i in place.listing("records") if i.path.count("/") >= 2}):
+    for name in place.below("records"):
         table = place.open(f"records/{name}")
         if len(table.file_uris()) > 1:
             table.optimize.compact()

@@ -94,6 +94,14 @@ class Place:
 
         return self.files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True))
 
+    def below(self, folder: str) -> list[str]:
+        """Names of the tables right below a folder."""
+        if self.local:
+            root = self.path(folder)
+            return sorted(n for n in os.listdir(root) if os.path.isdir(f"{root}/{n}")) if os.path.isdir(root) else []
+        depth = folder.count("/") + 1
+        return sorted({i.path.split("/")[depth] for i in self.listing(folder) if i.path.count("/") > depth})
+
     @property
     def files(self):
         """The root as a `pyarrow.fs.FileSystem`."""

@@ -23,7 +23,7 @@ def query(place: Place, state: Mapping[str, Snapshot], text: str) -> pd.DataFram
         connection.execute("SET TimeZone = 'UTC'")
         for dataset, snapshot in state.items():
             _views(connection, place, dataset, snapshot)
-        for name, path in {"snapshots": LOG, **_records(place)}.items():
+        for name, path in {"snapshots": LOG, **{n: f"records/{n}" for n in place.below("records")}}.items():
             table = place.open(path)
             if table is not None:
                 connection.register(name, table.to_pyarrow_dataset())
@@ -53,11 +53,6 @@ def _views(connection: duckdb.DuckDBPyConnection, place: Place, dataset: str, sn
     connection.execute(
         f'CREATE VIEW "{dataset}" AS SELECT {", ".join(shown)} FROM "{dataset}.samples" s {" ".join(joins)}'
     )
-
-
-def _records(place: Place) -> dict[str, str]:
-    names = {info.path.split("/")[1] for info in place.listing("records") if info.path.count("/") >= 2}
-    return {name: f"records/{name}" for name in names}
 
 
 def _names(connection: duckdb.DuckDBPyConnection) -> list[str]:
