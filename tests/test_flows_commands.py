@@ -59,6 +59,18 @@ def test_status_load_sql_and_export(lake, capsys, tmp_path):
     assert code == 0 and (tmp_path / "out" / "text.style.parquet").exists()
 
 
+def test_a_value_leads_back_to_the_weights(lake):
+    from affectlake.data import Store
+    from affectlake.features import registry
+    from affectlake.features.protocol import file_sha256
+
+    store = Store(lake)
+    name = store.load("demo", "text.style", missing="drop").index[0]
+    found = store.explain("demo", name, "text.style.words")
+    files = registry.get("text.style").weights()
+    assert found["weights"] == {p.name: file_sha256(p) for p in files} and found["source"]["text"]
+
+
 def test_put_brings_features_in(lake, capsys, tmp_path):
     ids = pd.read_parquet(lake / "current" / "demo" / "samples")["sample_id"]
     frame = pd.DataFrame({"sample_id": ids, "au_1": np.linspace(0, 1, len(ids)), "note": "x"})

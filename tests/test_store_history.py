@@ -48,7 +48,7 @@ def test_explain_goes_back_to_the_bytes(store):
     found = store.explain("d", "p1-00001", "audio.x.a")
     assert found["value"] == expected(contents_of(10))["p1-00001"] and found["content"] == "c1"
     assert found["fingerprint"] == "f1" and found["parameters"] == {"p": 1} and found["unit"] == "Hz"
-    assert found["code_version"] == "code" and found["snapshot"] == "s000001"
+    assert found["weights"] == {} and found["code_version"] == "code" and found["snapshot"] == "s000001"
     lost = store.explain("d", "p2-00002", "audio.x.a")
     assert lost["value"] is None and lost["outcome"] == "failed" and lost["reason"] == "cannot read c2"
     with pytest.raises(UnknownName, match="did you mean 'p1-00001'"):

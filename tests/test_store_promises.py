@@ -419,6 +419,23 @@ def test_more_samples_than_fit_into_one_batch(store):
     assert store.load("d", ids=["i139999", "i5"])["audio.x.v"].tolist() == [139_999, 5]
 
 
+def test_a_read_only_store_reads_and_refuses_to_be_written(tmp_path):
+    disk = tmp_path / "frozen"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        contents = contents_of(20)
+        refresh(Store(disk / "lake", create=True), contents)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        store = Store(disk / "lake")
+        assert read(store) == expected(contents) and len(store.sql("select * from d")) == 20
+        with pytest.raises(AffectlakeError, match="cannot be written"):
+            refresh(store, contents)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
 def test_a_full_disk_leaves_the_last_snapshot(tmp_path):
     """A file system of 3 MB: the refresh that does not fit fails, and what there was stays readable."""
     disk = tmp_path / "small"

@@ -110,6 +110,7 @@ def explain(place: Place, snapshot: Snapshot, sample_id: str, column: str) -> di
         "extractor": extractor,
         "extractor_version": entry["extractor_version"],
         "parameters": entry["parameters"],
+        "weights": entry["weights"],
         "fingerprint": entry["fingerprint"],
         **{k: about[k] for k in ("unit", "description")},
         "definition": about["source"],

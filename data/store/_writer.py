@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -45,6 +45,7 @@ class Wanted:
     parameters : mapping
     rows : DataFrame [columns=(sample_id, content, uri)]
         Every sample that has what the extractor reads.
+    weights : mapping of file name to sha256
     """
 
     fingerprint: str
@@ -52,6 +53,7 @@ class Wanted:
     version: str
     parameters: Mapping[str, Any]
     rows: pd.DataFrame
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 class Writer:
@@ -281,7 +283,11 @@ class Writer:
         version = self.place.replace(path, values, entry["version"] if entry and shards is not None else None, shards)
         about = entry or {}
         if wanted:
-            about = {"extractor_version": wanted.version, "parameters": dict(wanted.parameters)}
+            about = {
+                "extractor_version": wanted.version,
+                "parameters": dict(wanted.parameters),
+                "weights": dict(wanted.weights),
+            }
         return about | {"path": path, "version": version, "fingerprint": fingerprint}
 
     def _values(self, name, fingerprint, todo, base, entry, wanted) -> pa.Table:
@@ -466,8 +472,11 @@ def _locked(folder: str, dataset: str):
     """An open file that holds the dataset's lock; the system lets go of it however this process ends."""
     import fcntl
 
-    os.makedirs(folder, exist_ok=True)
-    file = open(os.path.join(folder, dataset), "a+")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        file = open(os.path.join(folder, dataset), "a+")
+    except OSError as error:
+        raise AffectlakeError(f"the store at {os.path.dirname(folder)} cannot be written: {error.strerror}") from None
     try:
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
