@@ -1,6 +1,7 @@
 """The store's promises, each with a test that tries to break it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -419,11 +420,17 @@ def test_more_samples_than_fit_into_one_batch(store):
     assert store.load("d", ids=["i139999", "i5"])["audio.x.v"].tolist() == [139_999, 5]
 
 
+def mount(folder, *options):
+    """A file system of its own at ``folder``; skips the test where that is not allowed."""
+    command = ["mount", "-t", "tmpfs", *options, "tmpfs", folder]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+
+
 def test_a_read_only_store_reads_and_refuses_to_be_written(tmp_path):
     disk = tmp_path / "frozen"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
+    mount(disk)
     try:
         contents = contents_of(20)
         refresh(Store(disk / "lake", create=True), contents)
@@ -440,8 +447,7 @@ def test_a_full_disk_leaves_the_last_snapshot(tmp_path):
     """A file system of 3 MB: the refresh that does not fit fails, and what there was stays readable."""
     disk = tmp_path / "small"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
+    mount(disk, "-o", "size=3m")
     try:
         store = Store(disk / "lake", create=True)
         contents = contents_of(50)
