@@ -45,6 +45,20 @@ def test_a_folder_is_used_and_gives_what_its_own_extractor_gives(minilm):
     assert len(minilm.columns) == 384
 
 
+def test_a_name_is_looked_up_in_the_cache(minilm, monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    cached = tmp_path / "models--someone--model"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(_minilm.folder(), cached / "snapshots" / ("0" * 40))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv(hub.VARIABLE, "someone/model")
+    assert registry.unavailable(minilm) is None
+    assert minilm.parameters["model"] == "someone/model" and "someone/model" in minilm.columns[0].source
+    assert minilm.extract([Request("a", text="Well.")])[0].shape == (384,)
+
+
 def test_its_fingerprint_is_that_of_the_bytes(minilm, monkeypatch, tmp_path):
     def moved(place: str) -> str:
         folder = shutil.copytree(_minilm.folder(), tmp_path / place / "model", ignore=shutil.ignore_patterns("*.md"))
