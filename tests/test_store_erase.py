@@ -115,7 +115,7 @@ def test_other_datasets_are_untouched(lived_in):
     assert read(store, dataset="e") == expected({"p3-00001": "x"})
 
 
-@pytest.mark.parametrize("step", ["_switch", "_records", "_exports"])
+@pytest.mark.parametrize("step", ["edit", "_records", "_exports"])
 def test_a_crash_in_the_middle_loses_nobody_and_can_be_done_again(lived_in, monkeypatch, step):
     store, history = lived_in
 
@@ -127,7 +127,7 @@ def test_a_crash_in_the_middle_loses_nobody_and_can_be_done_again(lived_in, monk
         with pytest.raises(KeyboardInterrupt):
             store.erase("d", speaker=PERSON)
     _, contents, fingerprint, _ = history[-1]
-    if step == "_switch":
+    if step == "edit":
         assert read(store) == expected(contents, fingerprint)  # not begun, as far as anybody can see
         assert store.erase("d", speaker=PERSON)["still_found_in"] == []
     others = {i: c for i, c in contents.items() if i not in theirs(contents)}

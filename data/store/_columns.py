@@ -61,9 +61,19 @@ def describe(place: Place, extractor: str, entry: dict[str, Any], columns: Seque
     )
 
 
+def documented(catalogue: pd.DataFrame, extractor: str) -> list[dict[str, Any]]:
+    """What a catalogue says about an extractor's columns, as `describe` takes it."""
+    return catalogue[catalogue["extractor"] == extractor].rename(columns={"column": "name"}).to_dict("records")
+
+
+def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One catalogue of those of several extractors."""
+    return pd.concat(parts, ignore_index=True) if parts else _NOTHING
+
+
 _DEFAULTS = {"unit": "", "low": -np.inf, "high": np.inf, "description": "", "source": ""}
 
-NOTHING = pd.DataFrame(
+_NOTHING = pd.DataFrame(
     {
         **{k: pd.Series([], dtype="str") for k in ("extractor", "column", "unit", "description", "source")},
         **{k: pd.Series([], dtype="float64") for k in ("low", "high", "n", "missing", "min", "mean", "max", "std")},

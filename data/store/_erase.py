@@ -26,28 +26,28 @@ from deltalake.transaction import AddAction, RemoveAction
 from affectlake.data.errors import UnknownName
 from affectlake.data.store import _columns, _export, _feast, _view
 from affectlake.data.store._frames import read, to_arrow
-from affectlake.data.store._place import _SETTINGS, Moved, Place
-from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._place import SETTINGS, Place
+from affectlake.data.store._snapshots import FEATURES, Log, Snapshot, edit, features_of
 
 RECORDS = "records"
-_SMALL = ("samples", "outcomes", "stats", "columns")
 
 
 def erase(place: Place, dataset: str, speaker: str | None, ids: Iterable[str] | None) -> dict[str, Any]:
     """Erase samples from every version; the caller holds the dataset's lock. See `Store.erase`."""
-    mine = [s for s in Log(place).rows if s.dataset == dataset]
-    gone = _whom(place, mine, dataset, speaker, ids)
     log = Log(place)
+    mine = [s for s in log.rows if s.dataset == dataset]
+    gone = _whom(place, log, dataset, speaker, ids)
     generation = uuid.uuid4().hex[:8]
     rebuilt = _Rebuilt(place, generation, gone)
     rows = {s.id: rebuilt.snapshot(s) for s in mine}
     _view.clear(place)  # before the commit: a view of the old files must not outlive them
-    _switch(place, log, rows)
+    edit(place, lambda every: [rows.get(s.id, s) for s in every])
+    log = Log(place)
     place.delete(f"pending/{dataset}")
     records = _records(place, dataset, gone)
-    exports = _exports(place, dataset, Log(place))
-    collect(place, dataset)
-    _view.publish(place, Log(place).state())
+    exports = _exports(place, dataset, log)
+    collect(place, dataset, log)
+    _view.publish(place, log.state())
     found = check(place, gone)
     return {
         "dataset": dataset,
@@ -73,10 +73,11 @@ class Gone:
         return self.ids | self.speakers | self.uris
 
 
-def _whom(place: Place, snapshots: list[Snapshot], dataset: str, speaker: str | None, ids) -> Gone:
-    versions = {(s.tables["samples"]["path"], s.tables["samples"]["version"]) for s in snapshots}
+def _whom(place: Place, log: Log, dataset: str, speaker: str | None, ids) -> Gone:
+    entries = [s.tables["samples"] for s in log.rows if s.dataset == dataset]
+    versions = {(e["path"], e["version"]) for e in entries}
     if not versions:
-        raise UnknownName("dataset", dataset, {s.dataset for s in Log(place).rows})
+        raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
     keys = ["sample_id", "speaker", "audio", "image", "video"]
     every = pd.concat([read(place, {"path": p, "version": v}, keys).to_pandas() for p, v in sorted(versions)])
     every = every.drop_duplicates()
@@ -106,25 +107,23 @@ class _Rebuilt:
         self.removed: dict[str, int] = {}
         self._versions: dict[tuple[str, int], int] = {}
         self._files: dict[str, str] = {}
-        self._heads: dict[str, int] = {}
 
     def snapshot(self, s: Snapshot) -> Snapshot:
         """The snapshot without the people, on the new tables."""
         tables = {name: self._entry(name, entry) for name, entry in s.tables.items() if name != "columns"}
         outcomes = read(self.place, tables["outcomes"], ["extractor", "outcome"]).to_pandas()
-        for name, entry in tables.items():
-            if name.startswith("features."):
-                said = outcomes.loc[outcomes["extractor"] == name.removeprefix("features."), "outcome"]
-                entry["rows"] = self._count(entry)
-                entry |= {k: int((said == k).sum()) for k in ("failed", "not_applicable")}
-                entry["wanted"] = entry["rows"] + len(said)
+        for extractor, entry in features_of(tables).items():
+            said = outcomes.loc[outcomes["extractor"] == extractor, "outcome"]
+            entry["rows"] = self._count(entry)
+            entry |= {k: int((said == k).sum()) for k in ("failed", "not_applicable")}
+            entry["wanted"] = entry["rows"] + len(said)
         tables["columns"] = self._columns(s, tables)
         return replace(s, tables=tables, samples=self._count(tables["samples"]))
 
     def _entry(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
         key = entry["path"], entry["version"]
         if key not in self._versions:
-            build = self._feature if name.startswith("features.") else self._small
+            build = self._feature if name.startswith(FEATURES) else self._small
             self._versions[key] = build(name, entry)
         return entry | {"path": self._path(entry["path"]), "version": self._versions[key]}
 
@@ -135,9 +134,8 @@ class _Rebuilt:
         return self.place.at(entry).to_pyarrow_dataset().count_rows()
 
     def _keep(self, table: pa.Table) -> pa.Table:
-        column, names = (
-            ("uri", self.gone.uris) if "sample_id" not in table.schema.names else ("sample_id", self.gone.ids)
-        )
+        column = "sample_id" if "sample_id" in table.schema.names else "uri"
+        names = self.gone.ids if column == "sample_id" else self.gone.uris
         hit = pc.is_in(table[column], pa.array(sorted(names), pa.string()))
         return table.filter(pc.invert(hit))
 
@@ -150,22 +148,12 @@ class _Rebuilt:
     def _columns(self, s: Snapshot, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """The catalogue over the values that remain: an extreme may have been theirs."""
         entry = s.tables["columns"]
-        key = "columns", *sorted((n, e["path"], e["version"]) for n, e in tables.items() if n.startswith("features."))
+        features = features_of(tables)
+        key = "columns", *((n, e["path"], e["version"]) for n, e in features.items())
         if key not in self._versions:
             old = read(self.place, entry).to_pandas()
-            parts = [
-                _columns.describe(
-                    self.place,
-                    name.removeprefix("features."),
-                    e,
-                    old[old["extractor"] == name.removeprefix("features.")]
-                    .rename(columns={"column": "name"})
-                    .to_dict("records"),
-                )
-                for name, e in tables.items()
-                if name.startswith("features.")
-            ]
-            frame = pd.concat(parts, ignore_index=True) if parts else _columns.NOTHING
+            parts = [_columns.describe(self.place, n, e, _columns.documented(old, n)) for n, e in features.items()]
+            frame = _columns.together(parts)
             self._versions[key] = self.place.replace(self._path(entry["path"]), to_arrow(frame), None)
         return {"path": self._path(entry["path"]), "version": self._versions[key]}
 
@@ -175,11 +163,11 @@ class _Rebuilt:
         path, schema = self._path(entry["path"]), old.to_pyarrow_dataset().schema
         head = self.place.open(path)
         if head is None:
-            DeltaTable.create(self.place.path(path), schema, partition_by=["shard"], configuration=_SETTINGS)
+            DeltaTable.create(self.place.path(path), schema, partition_by=["shard"], configuration=SETTINGS)
             head = self.place.open(path)
         fragments = {f.path: f for f in old.to_pyarrow_dataset().get_fragments()}
         wanted = [a for p, f in sorted(fragments.items()) if (a := self._file(name, entry["path"], path, p, f))]
-        here = {os.path.join(f"shard={_shard(f)}", os.path.basename(f.path)): f for f in _fragments(head)}
+        here = {f.path: f for f in head.to_pyarrow_dataset().get_fragments()}
         new = [a for a in wanted if a.path not in here]
         same = {a.path for a in wanted}
         version = head.version() + 1
@@ -209,20 +197,12 @@ class _Rebuilt:
                 self._link(source, goal)
         if not self._files[source]:
             return None
-        info = self.place.files.get_file_info(goal)
-        return AddAction(
-            target, info.size, {"shard": str(shard)}, int(datetime.now(UTC).timestamp() * 1000), True, "{}"
-        )
+        size = self.place.files.get_file_info(goal).size
+        return AddAction(target, size, {"shard": str(shard)}, _now(), True, "{}")
 
     def _write(self, goal: str, table: pa.Table) -> None:
-        if self.place.local:
-            os.makedirs(os.path.dirname(self.place.path(goal)), exist_ok=True)
-            pq.write_table(
-                table, self.place.path(goal), compression="none", use_dictionary=False, write_statistics=False
-            )
-        else:
-            with self.place.files.open_output_stream(goal) as out:
-                pq.write_table(table, out, compression="none", use_dictionary=False, write_statistics=False)
+        with self.place.files.open_output_stream(goal) as out:
+            pq.write_table(table, out, compression="none", use_dictionary=False, write_statistics=False)
 
     def _link(self, source: str, goal: str) -> None:
         if self.place.local:
@@ -230,10 +210,6 @@ class _Rebuilt:
             os.link(self.place.path(source), self.place.path(goal))
         else:
             self.place.files.copy_file(source, goal)
-
-
-def _fragments(table: DeltaTable) -> list:
-    return list(table.to_pyarrow_dataset().get_fragments())
 
 
 def _shard(fragment) -> int:
@@ -247,16 +223,6 @@ def _remove(path: str, fragment) -> RemoveAction:
 def _now() -> int:
     """Milliseconds, as Delta's log has them."""
     return int(datetime.now(UTC).timestamp() * 1000)
-
-
-def _switch(place: Place, log: Log, rows: dict[str, Snapshot]) -> None:
-    """Name the new tables in the log, in one commit; snapshots of other datasets may have come meanwhile."""
-    while True:
-        try:
-            log.rewrite([rows.get(s.id, s) for s in log.rows])
-            return
-        except Moved:
-            log = Log(place)
 
 
 def _records(place: Place, dataset: str, gone: Gone) -> int:
@@ -322,9 +288,9 @@ def _exports(place: Place, dataset: str, log: Log) -> int:
     return done
 
 
-def collect(place: Place, dataset: str) -> None:
+def collect(place: Place, dataset: str, log: Log) -> None:
     """Delete folders of tables that no snapshot names: what an erasure or a crash left behind."""
-    named = {e["path"] for s in Log(place).rows for e in s.tables.values()}
+    named = {e["path"] for s in log.rows for e in s.tables.values()}
     for folder in (f"features/{dataset}", f"tables/{dataset}"):
         tables = {f"{folder}/{name}" for name in place.below(folder)}
         for table in sorted(tables - named):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from affectlake.data.errors import UsageError
-from affectlake.data.store._frames import read
+from affectlake.data.store._frames import HIDDEN, read
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Snapshot
 
@@ -27,7 +27,7 @@ def export(place: Place, snapshot: Snapshot, columns: dict[str, list[str]], out:
     about = {"store": place.root, "dataset": snapshot.dataset, "snapshot": snapshot.id, "features": columns}
     (out / MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
     samples = read(place, snapshot.tables["samples"]).sort_by("_position")
-    pq.write_table(samples.drop_columns(["_position", "_shard"]), out / "samples.parquet")
+    pq.write_table(samples.drop_columns(HIDDEN), out / "samples.parquet")
     for name, names in columns.items():
         table = read(place, snapshot.features[name], ["sample_id", *names])
         pq.write_table(table, out / f"{name}.parquet", use_dictionary=["sample_id"])

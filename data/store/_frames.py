@@ -10,6 +10,12 @@ from affectlake.data.store._place import Place
 SHARD = 2048
 """Samples per shard: the unit that a change rewrites."""
 
+KEYS = ["sample_id", "content", "shard"]
+"""Columns of a feature table that are no features."""
+
+HIDDEN = ["_position", "_shard"]
+"""Columns of the samples table that only the store needs."""
+
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
     """A frame in types that Delta knows; columns without any value are strings."""

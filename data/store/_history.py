@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from affectlake.data.errors import UnknownName
-from affectlake.data.store import _load
-from affectlake.data.store._frames import read
+from affectlake.data.store import _erase, _load
+from affectlake.data.store._frames import HIDDEN, read
 from affectlake.data.store._place import Moved, Place
-from affectlake.data.store._snapshots import Log, Snapshot
-
-_HIDDEN = ["_position", "_shard"]
+from affectlake.data.store._snapshots import Log, Snapshot, edit
 
 
 def diff(place: Place, a: Snapshot, b: Snapshot) -> dict[str, Any]:
@@ -40,7 +39,7 @@ def diff(place: Place, a: Snapshot, b: Snapshot) -> dict[str, Any]:
 
 
 def _samples(place: Place, s: Snapshot) -> pd.DataFrame:
-    return read(place, s.tables["samples"]).to_pandas().drop(columns=_HIDDEN).set_index("sample_id")
+    return read(place, s.tables["samples"]).to_pandas().drop(columns=HIDDEN).set_index("sample_id")
 
 
 def _feature(place: Place, a: Snapshot, b: Snapshot, name: str) -> dict[str, Any] | None:
@@ -89,8 +88,6 @@ def explain(place: Place, snapshot: Snapshot, sample_id: str, column: str) -> di
     if mine.empty:
         raise UnknownName("sample", sample_id, frame["sample_id"])
     entry = snapshot.features[extractor]
-    import pyarrow.compute as pc
-
     row = read(place, entry, ["content", columns[0]], pc.field("sample_id") == sample_id).to_pylist()
     about = read(place, snapshot.tables["columns"]).to_pandas()
     about = about[(about["extractor"] == extractor) & (about["column"] == columns[0])].iloc[0]
@@ -130,17 +127,12 @@ def tidy(place: Place, dataset: str, keep: int | None) -> dict[str, int]:
         published = [s for s in mine if s.published]
         stay = {s.id for s in published[-keep:]} | tagged | {head.id if head else ""}
         dropped = {s.id for s in mine} - stay
-        while dropped:
-            try:
-                log.rewrite([s for s in log.rows if s.id not in dropped])
-                break
-            except Moved:
-                log = Log(place)
-    from affectlake.data.store import _erase
-
-    _erase.collect(place, dataset)
+        if dropped:
+            edit(place, lambda every: [s for s in every if s.id not in dropped])
+            log = Log(place)
+    _erase.collect(place, dataset, log)
     versions: dict[str, set[int]] = {}
-    for s in Log(place).rows:
+    for s in log.rows:
         if s.dataset == dataset:
             for entry in s.tables.values():
                 versions.setdefault(entry["path"], set()).add(entry["version"])

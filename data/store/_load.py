@@ -13,10 +13,9 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from affectlake.data.errors import UnknownName
+from affectlake.data.store._frames import KEYS
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Snapshot
-
-KEYS = ("sample_id", "content", "shard")
 
 
 def chosen(place: Place, snapshot: Snapshot, patterns: Sequence[str] | None) -> dict[str, list[str]]:

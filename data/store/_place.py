@@ -21,7 +21,7 @@ _ATTEMPTS = 30
 
 # Old versions are read by snapshots for as long as these are kept, so Delta may not tidy its log by itself. Statistics
 # are off: nothing is looked up by them, on wide tables they outweigh the log, and they would repeat people's ids.
-_SETTINGS = {
+SETTINGS = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
     "delta.enableExpiredLogCleanup": "false",
@@ -114,7 +114,7 @@ class Place:
         """Add rows to a table of small things; creates it."""
         for attempt in range(_ATTEMPTS):
             try:
-                write_deltalake(self.path(table), rows, mode="append", schema_mode="merge", configuration=_SETTINGS)
+                write_deltalake(self.path(table), rows, mode="append", schema_mode="merge", configuration=SETTINGS)
                 return
             except CommitFailedError:
                 _wait(attempt)
@@ -167,7 +167,7 @@ class Place:
                 rows,
                 mode="error",
                 partition_by=partitions,
-                configuration=_SETTINGS,
+                configuration=SETTINGS,
                 writer_properties=_WRITER,
             )
             return 0

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store._place import Moved, Place
 
 LOG, TAGS = "snapshots", "tags"
+FEATURES = "features."
 _ID = re.compile(r"s\d{6,}")
 
 
@@ -58,8 +59,12 @@ class Snapshot:
     @property
     def features(self) -> dict[str, dict[str, Any]]:
         """Entries of the feature tables by extractor, in alphabetical order."""
-        names = sorted(t for t in self.tables if t.startswith("features."))
-        return {t.removeprefix("features."): self.tables[t] for t in names}
+        return features_of(self.tables)
+
+
+def features_of(tables: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Entries of the feature tables by extractor, in alphabetical order."""
+    return {t.removeprefix(FEATURES): tables[t] for t in sorted(tables) if t.startswith(FEATURES)}
 
 
 class Log:
@@ -151,6 +156,16 @@ class Log:
     def rewrite(self, rows: list[Snapshot]) -> None:
         """Replace the whole log as it was read; raises Moved where another commit came in between."""
         self.place.swap(LOG, pa.Table.from_pylist([_row(s) for s in rows], _SCHEMA), self.version)
+
+
+def edit(place: Place, change: Callable[[list[Snapshot]], list[Snapshot]]) -> None:
+    """Replace the log by ``change`` of it, whoever commits in between."""
+    while True:
+        log = Log(place)
+        try:
+            return log.rewrite(change(log.rows))
+        except Moved:
+            continue
 
 
 _SCHEMA = pa.schema(

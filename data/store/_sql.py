@@ -11,10 +11,9 @@ import duckdb
 import pandas as pd
 
 from affectlake.data.errors import UsageError
+from affectlake.data.store._frames import HIDDEN, KEYS
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import LOG, Snapshot
-
-_HIDDEN = ("_position", "_shard")
 
 
 def query(place: Place, state: Mapping[str, Snapshot], text: str) -> pd.DataFrame:
@@ -35,7 +34,7 @@ def query(place: Place, state: Mapping[str, Snapshot], text: str) -> pd.DataFram
 
 
 def _views(connection: duckdb.DuckDBPyConnection, place: Place, dataset: str, snapshot: Snapshot) -> None:
-    shown, joins = [f"s.* EXCLUDE ({', '.join(_HIDDEN)})"], []
+    shown, joins = [f"s.* EXCLUDE ({', '.join(HIDDEN)})"], []
     for table, entry in snapshot.tables.items():
         if table == "stats":
             continue
@@ -47,7 +46,7 @@ def _views(connection: duckdb.DuckDBPyConnection, place: Place, dataset: str, sn
             continue
         alias = f"t{len(joins)}"
         connection.register(view, arrow)
-        columns = [c for c in arrow.schema.names if c not in ("sample_id", "content", "shard")]
+        columns = [c for c in arrow.schema.names if c not in KEYS]
         shown += [f'{alias}."{c}" AS "{name}.{c}"' for c in columns]
         joins.append(f'LEFT JOIN "{view}" {alias} ON {alias}.sample_id = s.sample_id')
     connection.execute(

@@ -14,14 +14,13 @@ import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _load
-from affectlake.data.store._frames import read, strings, to_arrow
+from affectlake.data.store._frames import HIDDEN, KEYS, read, strings, to_arrow
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import TAGS, Log, Snapshot
 from affectlake.data.store._writer import Wanted, Writer
 
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _EXTRACTOR = re.compile(r"[a-z0-9_]+")
-_HIDDEN = ("_position", "_shard")
 _FAILURE = ("sample_id", "extractor", "outcome", "reason", "uri", "first_seen")
 
 AsOf = str | datetime | pd.Timestamp | Snapshot | None
@@ -184,7 +183,7 @@ class Store:
 
     def samples(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
         """Samples of a dataset in their order; see `affectlake.data.samples.samples_frame`."""
-        return self._samples(self.snapshot(dataset, as_of)).drop(columns=[*_HIDDEN])
+        return self._samples(self.snapshot(dataset, as_of)).drop(columns=HIDDEN)
 
     def _samples(self, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:
         table = self._reading(lambda: read(self._place, snapshot.tables["samples"], columns))
@@ -247,7 +246,7 @@ class Store:
             if name not in names:
                 raise UnknownName("label", name, names)
         shown = list(dict.fromkeys([*labels, "speaker"]))
-        frame = self._samples(snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *_HIDDEN])))
+        frame = self._samples(snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *HIDDEN])))
         frame = _only(frame, "split", split)
         frame = _only(frame, "speaker", speaker)
         frame = _exactly(frame, ids, missing) if ids is not None else frame
@@ -573,7 +572,7 @@ def _one_of(what: str, value: object, valid: tuple[str, ...]) -> None:
 def _names(place: Place, snapshot: Snapshot) -> list[str]:
     entry = snapshot.tables["samples"]
     fields = place.at(entry).schema().fields
-    return [f.name for f in fields if f.name not in _HIDDEN]
+    return [f.name for f in fields if f.name not in HIDDEN]
 
 
 def _only(frame: pd.DataFrame, column: str, value: str | Sequence[str] | None) -> pd.DataFrame:
@@ -632,7 +631,7 @@ def _numbers(frame: pd.DataFrame, extractor: str) -> pd.DataFrame:
         raise UsageError(f"{extractor}: no columns of features")
     frame.columns = [str(c) for c in frame.columns]
     for name in frame.columns:
-        if re.search(r"[\[\]<\s,;{}()=\"]", name) or name in _load.KEYS:
+        if re.search(r"[\[\]<\s,;{}()=\"]", name) or name in KEYS:
             raise UsageError(f"{extractor}: {name!r} cannot name a column (no spaces, quotes, brackets or ,;=<)")
     lowered = pd.Series(frame.columns).str.lower()
     if lowered.duplicated().any():

@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import _columns, _erase, _gate, _view
-from affectlake.data.store._frames import among, assign_shards, read, strings, to_arrow
+from affectlake.data.store._frames import KEYS, among, assign_shards, read, strings, to_arrow
+from affectlake.data.store._load import column_names
 from affectlake.data.store._place import Moved, Place
-from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._snapshots import Log, Snapshot, features_of
 
 KEEP_ROWS, KEEP_SECONDS = 256, 5.0
 """Results are made durable after this many rows or this long, whichever is first: what a crash may cost."""
 
-_KEYS = ["sample_id", "content", "shard"]
 _OUTCOMES = pa.schema(
     [(n, pa.string()) for n in ("sample_id", "extractor", "outcome", "reason", "uri", "content", "fingerprint")]
     + [("first_seen", pa.timestamp("us", "UTC"))]
@@ -69,13 +69,16 @@ class Writer:
     def _read_log(self) -> None:
         self._log = Log(self.place)
         self._base = self._log.head(self.dataset)
+        outcomes = read(self.place, self._table("outcomes"))
+        self._outcomes = (outcomes or _OUTCOMES.empty_table()).to_pandas()
 
     def __enter__(self) -> "Writer":
         self.place.create()
         if self.place.local:
             self._lock = _locked(self.place.path(".locks"), self.dataset)
-            _erase.collect(self.place, self.dataset)  # what a crash left: nobody else writes here now
         self._read_log()
+        if self.place.local:
+            _erase.collect(self.place, self.dataset, self._log)  # what a crash left: nobody else writes here now
         _view.publish(self.place, self._log.state())  # a crash may have come between a snapshot and its view
         return self
 
@@ -103,7 +106,7 @@ class Writer:
         entry = self._table(f"features.{extractor}")
         if entry and entry["fingerprint"] == fingerprint:
             parts.append(read(self.place, entry, ["content"]).to_pandas().assign(outcome="ok", reason=None))
-        outcomes = self._outcomes()
+        outcomes = self._outcomes
         mine = outcomes[(outcomes["extractor"] == extractor) & (outcomes["fingerprint"] == fingerprint)]
         parts.append(mine[["content", "outcome", "reason"]])
         pending = self._pending(extractor, fingerprint, ["content", "outcome", "reason"])
@@ -179,7 +182,7 @@ class Writer:
         shards = self._shards(samples)
         tables = {"samples": self._write_samples(samples, shards)}
         outcomes, counts = [], {}
-        before_outcomes = self._outcomes()
+        before_outcomes = self._outcomes
         before = self._base.features if self._base else {}
         for name in sorted({*before, *features}):
             wanted = features.get(name)
@@ -196,7 +199,7 @@ class Writer:
             tables["stats"] = self._write_small("stats", to_arrow(stats))
         elif self._table("stats"):
             tables["stats"] = self._table("stats")
-        entries = {n.removeprefix("features."): e for n, e in tables.items() if n.startswith("features.")}
+        entries = features_of(tables)
         columns, old = self._describe(entries, features)
         tables["columns"] = self._write_small("columns", to_arrow(columns))
         problems = _gate.check(columns, old, entries, before)
@@ -293,7 +296,7 @@ class Writer:
     def _values(self, name, fingerprint, todo, base, entry, wanted) -> pa.Table:
         """The rows of ``todo`` with their values, from the last snapshot or from what was kept since."""
         contents = pa.array(todo["content"].unique(), pa.string())
-        names = [c["name"] for c in wanted.columns] if wanted else self._column_names(entry)
+        names = [c["name"] for c in wanted.columns] if wanted else column_names(self.place, entry)
         sources = []
         needed = base[base["content"].isin(todo["content"])].drop_duplicates("content")
         if len(needed):
@@ -349,18 +352,10 @@ class Writer:
         return self._base.tables.get(name) if self._base else None
 
     def _keys(self, entry) -> pd.DataFrame:
-        table = read(self.place, entry, _KEYS)
+        table = read(self.place, entry, KEYS)
         if table is None:
             return pd.DataFrame({"sample_id": [], "content": [], "shard": np.array([], np.int32)})
         return table.to_pandas()
-
-    def _outcomes(self) -> pd.DataFrame:
-        table = read(self.place, self._table("outcomes"))
-        return (table or _OUTCOMES.empty_table()).to_pandas()
-
-    def _column_names(self, entry) -> list[str]:
-        names = self.place.at(entry).to_pyarrow_dataset().schema.names
-        return [n for n in names if n not in _KEYS]
 
     def _describe(self, entries, features) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         table = read(self.place, self._table("columns"))
@@ -369,14 +364,12 @@ class Writer:
         parts = []
         for name, entry in entries.items():
             was = before.get(name)
-            mine = old[old["extractor"] == name] if old is not None else None
             if was and (was["path"], was["version"]) == (entry["path"], entry["version"]):
-                parts.append(mine)
+                parts.append(old[old["extractor"] == name])
             else:
-                documented = features[name].columns if name in features else mine.rename(columns={"column": "name"})
-                documented = documented if isinstance(documented, list) else documented.to_dict("records")
-                parts.append(_columns.describe(self.place, name, entry, documented))
-        return (pd.concat(parts, ignore_index=True) if parts else _columns.NOTHING), old
+                about = features[name].columns if name in features else _columns.documented(old, name)
+                parts.append(_columns.describe(self.place, name, entry, about))
+        return _columns.together(parts), old
 
     def _write_small(self, name: str, table: pa.Table) -> dict[str, Any]:
         entry = self._table(name)
@@ -431,7 +424,7 @@ def _equal(a: pd.Series | pd.Index, b: pd.Series | pd.Index) -> bool:
 
 def _changed_shards(base: pd.DataFrame, good: pd.DataFrame) -> list[int]:
     """Shards whose rows are not what they were."""
-    if len(base) == len(good) and all(np.array_equal(base[k].to_numpy(), good[k].to_numpy()) for k in _KEYS):
+    if len(base) == len(good) and all(np.array_equal(base[k].to_numpy(), good[k].to_numpy()) for k in KEYS):
         return []
     both = base.merge(good, on="sample_id", how="outer", suffixes=("_a", "_b"))
     same = (both["content_a"] == both["content_b"]) & (both["shard_a"] == both["shard_b"])
