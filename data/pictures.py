@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from affectlake.data._media import check_file, check_segment, local_path, reason
 from affectlake.data.errors import BadMedia
-from affectlake.data.sound import _check_file, _check_segment, _reason, local_path
 
 LONGEST = 1280
 """Pixels of the longest side; larger pictures are reduced to it, so that memory stays bounded."""
@@ -46,7 +46,7 @@ def read_image(uri: str | Path) -> np.ndarray:
         The file is missing, empty, truncated, too large or no picture.
     """
     path = local_path(uri)
-    _check_file(path)
+    check_file(path)
     return _picture(path)
 
 
@@ -80,7 +80,7 @@ def read_frames(
         if not names:
             raise BadMedia(f"{path.name}: the folder holds no pictures ({', '.join(sorted(SUFFIXES))})")
         return [read_image(names[i]) for i in _spread(len(names), count)]
-    _check_file(path)
+    check_file(path)
     return [_picture(path)] if path.suffix.lower() in SUFFIXES else _video(path, start, end, count)
 
 
@@ -146,7 +146,7 @@ def _probed_size(path: Path) -> tuple[int, int]:
                 raise BadMedia(f"{path.name}: not a picture, or larger than can be decoded")
             return stream.width, stream.height
     except (av.FFmpegError, ValueError) as error:
-        raise BadMedia(f"{path.name}: not a picture that can be read ({_reason(error)})") from None
+        raise BadMedia(f"{path.name}: not a picture that can be read ({reason(error)})") from None
 
 
 def _track(container: Any) -> Any:
@@ -168,7 +168,7 @@ def _decoded(path: Path, data: bytes, longest: int) -> np.ndarray:
             flags = cv2.IMREAD_REDUCED_COLOR_4 if longest >= 4 * LONGEST else cv2.IMREAD_REDUCED_COLOR_2
         pixels = cv2.imdecode(raw, flags)
     except cv2.error as error:
-        raise BadMedia(f"{path.name}: cannot be decoded ({_reason(error)})") from None
+        raise BadMedia(f"{path.name}: cannot be decoded ({reason(error)})") from None
     if pixels is None:
         raise BadMedia(f"{path.name}: not a picture that can be read, or damaged")
     return np.ascontiguousarray(pixels[..., ::-1])
@@ -196,7 +196,7 @@ def _fitting(width: int, height: int) -> tuple[int, int]:
 def _video(path: Path, start: float | None, end: float | None, count: int) -> list[np.ndarray]:
     import av
 
-    _check_segment(path, start, end)
+    check_segment(path, start, end)
     try:
         with av.open(str(path)) as container:
             stream = _track(container)
@@ -211,7 +211,7 @@ def _video(path: Path, start: float | None, end: float | None, count: int) -> li
             times = [first + (i + 0.5) * (last - first) / count for i in range(count)]
             shown = [(_upright(frame), until) for frame, until in _shown_at(container, stream, times)]
     except (av.FFmpegError, ValueError) as error:
-        raise BadMedia(f"{path.name}: not a video that can be read, or damaged ({_reason(error)})") from None
+        raise BadMedia(f"{path.name}: not a video that can be read, or damaged ({reason(error)})") from None
     reached = shown[-1][1] if shown else 0.0
     if not shown or reached < times[-1] - _SLACK:
         raise BadMedia(f"{path.name}: truncated, holds {reached:.2f} s of the {seconds:.2f} s that it states")

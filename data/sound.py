@@ -7,10 +7,10 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from affectlake.data._media import check_file, check_segment, local_path, reason
 from affectlake.data.errors import BadMedia
 
 RATE = 16_000
@@ -84,8 +84,8 @@ def read_audio(uri: str | Path, start: float | None = None, end: float | None = 
         Missing, empty, truncated or unreadable file; no sound track; no samples; NaN samples; a segment outside.
     """
     path = local_path(uri)
-    _check_segment(path, start, end)
-    _check_file(path)
+    check_segment(path, start, end)
+    check_file(path)
     source = _open(path)
     try:
         first, last = _window(path, source.seconds, start, end)
@@ -94,34 +94,6 @@ def read_audio(uri: str | Path, start: float | None = None, end: float | None = 
         source.close()
     duration = min(source.seconds, math.inf if end is None else end) - (start or 0.0)
     return AudioClip(y, RATE, duration if LIMIT < duration < math.inf else None)
-
-
-def local_path(uri: str | Path) -> Path:
-    """Path behind a local address; raises BadMedia for an address on another system."""
-    text = str(uri)
-    if "://" not in text:
-        return Path(text)
-    parts = urlsplit(text)
-    if parts.scheme != "file":
-        raise BadMedia(f"cannot read {text!r}: only local paths and file:// addresses, copy the file here first")
-    return Path(unquote(parts.path))
-
-
-def _check_segment(path: Path, start: float | None, end: float | None) -> None:
-    for name, value in (("start", start), ("end", end)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise BadMedia(f"{path.name}: {name}={value} is not a time in seconds >= 0")
-    if start is not None and end is not None and start >= end:
-        raise BadMedia(f"{path.name}: segment starts at {start} s but ends at {end} s")
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise BadMedia(f"no such file: {path}")
-    if not path.is_file():
-        raise BadMedia(f"not a file: {path}")
-    if path.stat().st_size == 0:
-        raise BadMedia(f"{path.name}: file is empty (0 bytes)")
 
 
 def _window(path: Path, seconds: float, start: float | None, end: float | None) -> tuple[float, float]:
@@ -195,7 +167,7 @@ class _Sndfile:
                 yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
         except soundfile.LibsndfileError as error:
             at = f"after {position / self.rate:.2f} of {self.seconds:.2f} s"
-            raise BadMedia(f"{self._path.name}: truncated or damaged {at} ({_reason(error)})") from None
+            raise BadMedia(f"{self._path.name}: truncated or damaged {at} ({reason(error)})") from None
         if position < stop:
             raise BadMedia(
                 f"{self._path.name}: truncated, holds {position / self.rate:.2f} s of the {self.seconds:.2f} s "
@@ -242,7 +214,7 @@ class _Ffmpeg:
         try:
             self._container = av.open(str(path))
         except (av.FFmpegError, ValueError) as error:
-            raise BadMedia(f"{path.name}: not a sound file that can be read ({_reason(error)})") from None
+            raise BadMedia(f"{path.name}: not a sound file that can be read ({reason(error)})") from None
         streams = self._container.streams.audio
         if not streams:
             pictures = [s.codec_context.name for s in self._container.streams.video]
@@ -288,10 +260,6 @@ class _Ffmpeg:
                         heard = time + (begin + len(block)) / self.rate
                         yield block
         except av.FFmpegError as error:
-            raise BadMedia(f"{self._path.name}: truncated or damaged after {heard:.2f} s ({_reason(error)})") from None
+            raise BadMedia(f"{self._path.name}: truncated or damaged after {heard:.2f} s ({reason(error)})") from None
         if heard < min(last, self.seconds) - _SLACK and math.isfinite(self.seconds):
             raise BadMedia(f"{self._path.name}: truncated, holds {heard:.2f} s of the {self.seconds:.2f} s it states")
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -108,10 +109,21 @@ def fingerprint(extractor: Extractor, decoding: str) -> str:
         "version": extractor.version,
         "parameters": dict(extractor.parameters),
         "columns": [c.name for c in extractor.columns],
-        "weights": [file_sha256(p) for p in extractor.weights()],
+        "weights": [digest for _, digest in weights(extractor)],
         "decoding": decoding,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def weights(extractor: Extractor) -> list[tuple[str, str]]:
+    """Name and sha256 of each file of weights, in order."""
+    return [(path.name, _digest(path, path.stat().st_size, path.stat().st_mtime_ns)) for path in extractor.weights()]
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    """Weights are large, and asked for several times in a run."""
+    return file_sha256(path)
 
 
 def file_sha256(path: Path | str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.flows.progress import Progress, silent
+from affectlake.flows.values import plain
 from affectlake.flows.version import code_version
 
 if TYPE_CHECKING:
@@ -180,30 +181,21 @@ def _record(done: Benchmark):
 
     about = done.to_json()
     row = {k: about[k] for k in ("dataset", "label", "protocol", "snapshot", "created", "code_version")}
-    return pd.DataFrame([row | {"document": json.dumps(_finite(about))}])
+    return pd.DataFrame([row | {"document": json.dumps(plain(about))}])
 
 
 def _predictions(done: Benchmark):
     """Out-of-fold predictions of every row; probabilities in the order of the benchmark's ``classes``."""
     frame = done.result.predictions
     shares = [c for c in frame if c.startswith("p_")]
-    plain = frame.drop(columns=shares).assign(
+    rows = frame.drop(columns=shares).assign(
         truth=frame["truth"].astype("str"), predicted=frame["predicted"].astype("str")
     )
     if shares:
-        plain["probabilities"] = list(frame[shares].to_numpy())
-    return plain.assign(
+        rows["probabilities"] = list(frame[shares].to_numpy())
+    return rows.assign(
         **{k: done.about[k] for k in ("dataset", "snapshot", "created")}, label=done.result.about["label"]
     )
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and value != value else value
 
 
 def newest_result(store: str, dataset: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.features import registry
 from affectlake.features.compute import Chunk
-from affectlake.features.protocol import Extractor, file_sha256
+from affectlake.features.protocol import Extractor, weights
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.version import code_version
 
@@ -283,7 +283,7 @@ def _wanted(extractor: Extractor, work):
         version=extractor.version,
         parameters=dict(extractor.parameters),
         rows=work.wanted[extractor.name],
-        weights={path.name: file_sha256(path) for path in extractor.weights()},
+        weights=dict(weights(extractor)),
     )
 
 

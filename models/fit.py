@@ -1,7 +1,7 @@
 """A fused model fitted on everything there is, to label what is new."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -172,18 +172,8 @@ def fit(
         there = {m: data.present(m) for m in names}
         top = training.fit_late(fusion.removeprefix("late-"), names, oof, there, data.y, base, settings.balanced)
     columns = {m: [str(c) for c in blocks[m].columns] for m in names}
-    fitted = Fitted(plan.label, target.classes, fusion, model, columns, {}, single, top, settings)
-    made_of = {name: fingerprints[name] for name in fitted.extractors if name in fingerprints}
     about = {"samples": len(samples), "speakers": int(samples["speaker"].nunique()) if "speaker" in samples else 0}
-    return Fitted(
-        plan.label,
-        target.classes,
-        fusion,
-        model,
-        columns,
-        made_of,
-        single,
-        top,
-        settings,
-        about | dict(card or {}),
-    )
+    about |= card or {}
+    fitted = Fitted(plan.label, target.classes, fusion, model, columns, {}, single, top, settings, about)
+    made_of = {name: fingerprints[name] for name in fitted.extractors if name in fingerprints}
+    return replace(fitted, fingerprints=made_of)

@@ -23,7 +23,6 @@ PATIENCE = 15
 DROPOUT = 0.5
 MODALITY_DROPOUT = 0.2
 DECAY = 1e-4
-KINDS = ("projected", "dense")
 
 
 @dataclass(frozen=True)

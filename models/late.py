@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.special import softmax
 
 from affectlake.models.calibration import log_probabilities
-
-METHODS = ("mean", "weighted", "product", "stacking")
 
 
 def mean(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
@@ -37,8 +36,7 @@ def weighted(p: np.ndarray, present: np.ndarray, prior: np.ndarray, weights: np.
 def product(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Normalised product of the probabilities that are there (Kittler et al. 1998, without the priors)."""
     logs = np.where(present[..., None], log_probabilities(p), 0).sum(axis=0)
-    fused = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return np.where(present.any(axis=0)[:, None], fused / fused.sum(axis=1, keepdims=True), prior)
+    return np.where(present.any(axis=0)[:, None], softmax(logs, axis=1), prior)
 
 
 def fit_weights(p: np.ndarray, present: np.ndarray, prior: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -51,15 +49,13 @@ def fit_weights(p: np.ndarray, present: np.ndarray, prior: np.ndarray, truth: np
     n = np.arange(p.shape[1])
 
     def loss(z: np.ndarray) -> float:
-        w = np.exp(z - z.max())
-        fused = weighted(p, present, prior, w / w.sum())
+        fused = weighted(p, present, prior, softmax(z))
         if fused.shape[1] == 1:
             return float(((fused[:, 0] - truth) ** 2).mean())
         return -float(np.log(np.clip(fused[n, truth], 1e-7, 1)).mean())
 
     z = minimize(loss, np.zeros(len(p)), method="L-BFGS-B", bounds=[(-5, 5)] * len(p)).x
-    w = np.exp(z - z.max())
-    return w / w.sum()
+    return softmax(z)
 
 
 def stacking_features(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
@@ -76,7 +72,7 @@ def stacking_features(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> 
     return np.hstack([*filled, present.T.astype(np.float64)])
 
 
-def fit_stacking(x: np.ndarray, truth: np.ndarray, classes: int, balanced: bool, seed: int = 0):
+def fit_stacking(x: np.ndarray, truth: np.ndarray, classes: int, balanced: bool):
     """A linear model on `stacking_features` of out-of-fold probabilities."""
     if classes == 1:
         from sklearn.linear_model import Ridge

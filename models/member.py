@@ -63,7 +63,7 @@ class Selected:
 
     @property
     def classes_(self):
-        return getattr(self.estimator, "present_", self.estimator.classes_)
+        return _classes(self.estimator)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self.estimator.predict(self.seen(x))
@@ -139,8 +139,13 @@ def scores(estimator: Any, x: np.ndarray, settings: Settings) -> np.ndarray:
     if found.shape[1] == settings.classes:
         return found.astype(np.float64)
     full = np.full((len(x), settings.classes), min(found.min(), np.log(1e-7)))
-    full[:, np.asarray(getattr(estimator, "present_", estimator.classes_), dtype=int)] = found
+    full[:, np.asarray(_classes(estimator), dtype=int)] = found
     return full
+
+
+def _classes(estimator: Any) -> np.ndarray:
+    """Classes that an estimator was trained on; boosting was given them without holes."""
+    return getattr(estimator, "present_", estimator.classes_)
 
 
 def _candidates(grid) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ BINS = 10
 
 CLASSIFICATION = ("uar", "accuracy", "f1_macro", "f1_weighted", "log_loss", "brier", "ece")
 REGRESSION = ("ccc", "pearson", "mae")
-LOWER_IS_BETTER = ("log_loss", "brier", "ece", "mae")
 _EPS = 1e-7
 
 

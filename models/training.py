@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from affectlake.models import early, head, late, member
 from affectlake.models.calibration import calibrator
@@ -106,8 +107,7 @@ def _probabilities(scores: np.ndarray, calibration: Any, settings: Settings) -> 
         return scores
     if calibration is not None:
         return calibration.predict_proba(scores)
-    p = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return p / p.sum(axis=1, keepdims=True)
+    return softmax(scores, axis=1)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Early:
 
     def predict(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
-        x = _joined(self.blocks, self.gaps, self.names, blocks)
+        x = early.side_by_side(*_transformed(self.blocks, blocks), self.gaps, self.names)
         return _probabilities(member.scores(self.estimator, x, self.settings), self.calibrator, self.settings)
 
 
@@ -131,10 +131,10 @@ def fit_early(data: Data, names: Sequence[str], model: str, settings: Settings, 
     """Fit a model on modalities side by side; samples that lack some take part."""
     from affectlake.models import zoo
 
-    there = {m: data.present(m) for m in names}
-    prepared = {m: early.Block().fit(data.blocks[m][there[m]]) for m in names}
+    prepared = _prepared(data, names)
+    blocks, there = _transformed(prepared, data.blocks)
     gaps = {m: not bool(there[m].all()) for m in names}
-    x = _joined(prepared, gaps, names, data.blocks)
+    x = early.side_by_side(blocks, there, gaps, names)
     inner = inner_folds(data.groups, data.y, n_inner, settings.seed)
     margins = zoo.get(model).margins
     fitted = member.fit(model, x, data.y, inner, settings, out_of_fold=margins)
@@ -142,16 +142,22 @@ def fit_early(data: Data, names: Sequence[str], model: str, settings: Settings, 
     return Early(tuple(names), prepared, gaps, fitted.estimator, calibration, settings)
 
 
-def _joined(prepared, gaps, names, blocks) -> np.ndarray:
-    there = {m: present(blocks[m]) for m in names}
-    return early.side_by_side({m: _transformed(prepared[m], blocks[m], there[m]) for m in names}, there, gaps, names)
+def _prepared(data: Data, names: Sequence[str]) -> dict[str, early.Block]:
+    """Preparations fitted on the samples that have each modality."""
+    return {m: early.Block().fit(data.blocks[m][data.present(m)]) for m in names}
 
 
-def _transformed(block: early.Block, x: np.ndarray, there: np.ndarray) -> np.ndarray:
-    out = np.zeros(x.shape, dtype=np.float32)
-    if there.any():
-        out[there] = block.transform(x[there])
-    return out
+def _transformed(
+    prepared: Mapping[str, early.Block], blocks: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Prepared blocks, zeros where a sample lacks the modality, and which samples have it."""
+    out, there = {}, {}
+    for m, block in prepared.items():
+        there[m] = present(blocks[m])
+        out[m] = np.zeros(blocks[m].shape, dtype=np.float32)
+        if there[m].any():
+            out[m][there[m]] = block.transform(blocks[m][there[m]])
+    return out, there
 
 
 @dataclass(frozen=True)
@@ -164,15 +170,13 @@ class Headed:
 
     def predict(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
-        there = {m: present(blocks[m]) for m in self.names}
-        return self.head.predict({m: _transformed(self.blocks[m], blocks[m], there[m]) for m in self.names}, there)
+        return self.head.predict(*_transformed(self.blocks, blocks))
 
 
 def fit_head(data: Data, names: Sequence[str], kind: str, settings: Settings, n_inner: int) -> Headed:
     """Train a head; samples that lack modalities take part."""
-    there = {m: data.present(m) for m in names}
-    prepared = {m: early.Block().fit(data.blocks[m][there[m]]) for m in names}
-    blocks = {m: _transformed(prepared[m], data.blocks[m], there[m]) for m in names}
+    prepared = _prepared(data, names)
+    blocks, there = _transformed(prepared, data.blocks)
     inner = inner_folds(data.groups, data.y, n_inner, settings.seed)
     fitted = head.fit(blocks, there, data.y, inner, settings.classes, settings.balanced, settings.seed, kind)
     return Headed(tuple(names), prepared, fitted)

@@ -2,8 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pandas as pd
 
 AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
 VIDEO = (".mp4", ".avi", ".mov", ".mkv", ".flv", ".webm")
@@ -35,3 +37,11 @@ def named(
                     elif suffix.lower() in suffixes and (match := stem.fullmatch(name)):
                         yield entry.path, match
         level = below
+
+
+def recordings(root: Path, stem: re.Pattern, about: Callable[[re.Match], dict]) -> pd.DataFrame:
+    """One row per sound file, called as its file; of a second copy inside the archive the first counts."""
+    rows: dict[str, dict] = {}
+    for path, match in named(root, stem, AUDIO):
+        rows.setdefault(match[0], about(match) | {"audio": path})
+    return pd.DataFrame([{"sample_id": i} | row for i, row in sorted(rows.items())])

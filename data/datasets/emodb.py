@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import AUDIO, named
+from affectlake.data.datasets._files import recordings
 
 # by the German word's first letter: Wut, Langeweile, Ekel, Angst, Freude, Trauer
 EMOTIONS = {
@@ -38,10 +38,7 @@ _NAME = re.compile(rf"({'|'.join(GENDERS)})({'|'.join(SENTENCES)})([{''.join(EMO
 
 def read(root: Path) -> pd.DataFrame:
     """One row per recording."""
-    rows: dict[str, dict] = {}
-    for path, match in named(root, _NAME, AUDIO):
-        rows.setdefault(match[0], _about(match) | {"audio": path})
-    return pd.DataFrame([{"sample_id": i} | row for i, row in sorted(rows.items())])
+    return recordings(root, _NAME, _about)
 
 
 def _about(match: re.Match) -> dict:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import AUDIO, named
+from affectlake.data.datasets._files import recordings
 
 EMOTIONS = {
     "angry": "angry",
@@ -25,10 +25,7 @@ _NAME = re.compile(rf"(OAF?|YAF)_([a-z]+)_({'|'.join(EMOTIONS)})", re.IGNORECASE
 
 def read(root: Path) -> pd.DataFrame:
     """One row per recording; a second copy inside the archive, as some have it, is passed over."""
-    rows: dict[str, dict] = {}
-    for path, match in named(root, _NAME, AUDIO):
-        rows.setdefault(match[0], _about(match) | {"audio": path})
-    return pd.DataFrame([{"sample_id": i} | row for i, row in sorted(rows.items())])
+    return recordings(root, _NAME, _about)
 
 
 def _about(match: re.Match) -> dict:

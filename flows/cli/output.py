@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from affectlake.flows.values import plain
+
 
 def note(message: str) -> None:
     """A line for people, on stderr."""
@@ -13,24 +15,8 @@ def note(message: str) -> None:
 
 def as_json(value: Any) -> None:
     """``value`` as JSON on stdout; NaN, which JSON does not have, becomes null."""
-    json.dump(_plain(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    json.dump(plain(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
     print()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(v) for v in value]
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and value != value:
-        return None
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return str(value)
 
 
 def as_table(rows: Iterable[Mapping[str, Any]], title: str | None = None, empty: str = "nothing") -> None:
