@@ -15,24 +15,24 @@ from affectlake.features.text import _minilm, hub
 @pytest.fixture
 def minilm(monkeypatch):
     pytest.importorskip("sentence_transformers")
-    monkeypatch.setenv(hub.VARIABLE, str(_minilm.folder()))
+    monkeypatch.setenv(hub.extractor.variable, str(_minilm.folder()))
     return hub.extractor
 
 
 def test_without_a_name_it_says_how_to_name_one(monkeypatch):
-    monkeypatch.delenv(hub.VARIABLE, raising=False)
+    monkeypatch.delenv(hub.extractor.variable, raising=False)
     assert registry.unavailable(hub.extractor).startswith("AFFECTLAKE_TEXT_MODEL names no model: hf download")
 
 
 @pytest.mark.parametrize("name", ["someone/never-fetched", "a//b", "/no/such/folder"])
 def test_a_model_that_is_not_here_is_unavailable_in_one_line(monkeypatch, name):
-    monkeypatch.setenv(hub.VARIABLE, name)
+    monkeypatch.setenv(hub.extractor.variable, name)
     reason = registry.unavailable(hub.extractor)
     assert name in reason and "hf download" in reason and "\n" not in reason
 
 
 def test_a_folder_without_a_whole_model_is_unavailable(monkeypatch, tmp_path):
-    monkeypatch.setenv(hub.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(hub.extractor.variable, str(tmp_path))
     assert "holds no sentence-transformers model" in registry.unavailable(hub.extractor)
     (tmp_path / "config.json").write_text('{"hidden_size": 8}')
     assert "holds no weights" in registry.unavailable(hub.extractor)
@@ -53,7 +53,7 @@ def test_a_name_is_looked_up_in_the_cache(minilm, monkeypatch, tmp_path):
     (cached / "refs" / "main").write_text("0" * 40)
     shutil.copytree(_minilm.folder(), cached / "snapshots" / ("0" * 40))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv(hub.VARIABLE, "someone/model")
+    monkeypatch.setenv(hub.extractor.variable, "someone/model")
     assert registry.unavailable(minilm) is None
     assert minilm.parameters["model"] == "someone/model" and "someone/model" in minilm.columns[0].source
     assert minilm.extract([Request("a", text="Well.")])[0].shape == (384,)
@@ -62,7 +62,7 @@ def test_a_name_is_looked_up_in_the_cache(minilm, monkeypatch, tmp_path):
 def test_its_fingerprint_is_that_of_the_bytes(minilm, monkeypatch, tmp_path):
     def moved(place: str) -> str:
         folder = shutil.copytree(_minilm.folder(), tmp_path / place / "model", ignore=shutil.ignore_patterns("*.md"))
-        monkeypatch.setenv(hub.VARIABLE, str(folder))
+        monkeypatch.setenv(hub.extractor.variable, str(folder))
         return fingerprint(hub.extractor, "1")
 
     first = moved("here")
@@ -87,5 +87,5 @@ def test_width_is_read_from_the_description(monkeypatch, tmp_path, pooling, expe
     (tmp_path / "modules.json").write_text(json.dumps([{"path": ""}, {"path": "1_Last"}, {"path": "2_Normalize"}]))
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 8}))
     (tmp_path / "1_Last" / "config.json").write_text(json.dumps(pooling))
-    monkeypatch.setenv(hub.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(hub.extractor.variable, str(tmp_path))
     assert len(hub.extractor.columns) == expected
