@@ -1,13 +1,13 @@
 """What extractors share whose model the user names: found on this machine, by a folder or a hub's name."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from affectlake.features.protocol import Column
+from affectlake.features import settings
+from affectlake.features.protocol import Column, modality
 
 _WEIGHTS = (".safetensors", ".bin")
 _READ = (*_WEIGHTS, ".json", ".txt", ".model")
@@ -17,21 +17,19 @@ _EXPORTS = ("onnx", "openvino")  # the same weights for other programs
 class HubExtractor:
     """Base of such extractors; see `affectlake.features.protocol.Extractor`.
 
-    An environment variable holds a folder, or a hub name whose files were fetched before: a refresh itself never
-    downloads, and the bytes of the files are part of the fingerprint.
+    The setting ``<modality>.model`` (or its environment variable) holds a folder, or a hub name whose files were
+    fetched before: a refresh itself never downloads, and the bytes of the files are part of the fingerprint.
 
     Attributes
     ----------
-    variable : str
-        The environment variable.
-    settings : mapping
+    fixed : mapping
         Parameters beside the model.
     unknown : int
         Dimensions that a listing shows while no model is named.
     """
 
-    variable: str
-    settings: Mapping[str, object] = {}
+    name: str
+    fixed: Mapping[str, object] = {}
     unknown: int
     licence = "LicenseRef-of-the-model"
 
@@ -47,12 +45,21 @@ class HubExtractor:
         raise NotImplementedError
 
     @property
+    def variable(self) -> str:
+        """The environment variable that names the model where the setting does not."""
+        return settings.SETTINGS[self._setting].variable or ""
+
+    @property
+    def _setting(self) -> str:
+        return f"{modality(self.name)}.model"
+
+    @property
     def install(self) -> str:
         return f"hf download NAME; export {self.variable}=NAME (or a folder)"
 
     @property
     def parameters(self) -> Mapping[str, object]:
-        return {**self.settings, "model": _short(self.model_name())}
+        return {**self.fixed, "model": _short(self.model_name())}
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -72,7 +79,7 @@ class HubExtractor:
 
     def model_name(self) -> str:
         """What the user gave: a folder, a hub's name, or nothing."""
-        return os.environ.get(self.variable, "").strip()
+        return str(settings.get(self._setting))
 
     def folder(self) -> Path:
         """Where the model's files are; raises FileNotFoundError."""

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
-from affectlake.features import registry
+from affectlake.features import registry, settings
 from affectlake.features.inputs import READERS, Request
 from affectlake.features.protocol import Extractor, Reads
+from affectlake.features.settings import Value
 
 # Text gains from large batches; media are decoded a few at a time so that long recordings do not pile up in memory.
 BATCH: dict[Reads, int] = {"audio": 1, "face": 4, "image": 8, "text": 256, "dialogue": 256}
@@ -18,11 +19,15 @@ BATCH: dict[Reads, int] = {"audio": 1, "face": 4, "image": 8, "text": 256, "dial
 
 @dataclass(frozen=True)
 class Chunk:
-    """Samples that one worker takes in one go; all of them need all of ``extractors``."""
+    """Samples that one worker takes in one go; all of them need all of ``extractors``.
+
+    ``settings`` are those of `affectlake.features.settings` that are not at their default.
+    """
 
     reads: Reads
     extractors: tuple[str, ...]
     requests: tuple[Request, ...]
+    settings: tuple[tuple[str, Value], ...] = ()
 
 
 Result = np.ndarray | NotApplicable | str
@@ -35,6 +40,11 @@ def compute(chunk: Chunk) -> dict[str, pa.Table]:
     Never raises for a bad sample: its row says ``failed`` or ``not_applicable`` with the reason.
     Tables have the columns content, outcome, reason and the extractor's own (float32, null unless ok).
     """
+    with settings.use(dict(chunk.settings)):
+        return _compute(chunk)
+
+
+def _compute(chunk: Chunk) -> dict[str, pa.Table]:
     chosen = [registry.get(name) for name in chunk.extractors]
     results: dict[str, list[Result]] = {name: [] for name in chunk.extractors}
     size = BATCH[chunk.reads]

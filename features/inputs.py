@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from affectlake.features import settings
 from affectlake.features.protocol import Reads
 
 
@@ -43,7 +44,7 @@ def _face(request: Request) -> Any:
     from affectlake.data.pictures import read_frames
     from affectlake.features.face.detect import find_faces
 
-    return find_faces(read_frames(request.uri, request.start, request.end))
+    return find_faces(read_frames(request.uri, request.start, request.end, settings.get("video.frames")))
 
 
 def _image(request: Request) -> Any:
@@ -64,8 +65,14 @@ READERS: dict[Reads, Callable[[Request], Any]] = {
     "dialogue": _text,
 }
 
-# Raised whenever the same file decodes to other numbers; part of every fingerprint that depends on it.
-DECODING: dict[Reads, str] = {"audio": "1", "face": "1", "image": "1", "text": "1", "dialogue": "1"}
+# Raised whenever the same file decodes to other numbers.
+_DECODING: dict[Reads, str] = {"audio": "1", "face": "1", "image": "1", "text": "1", "dialogue": "1"}
+
+
+def decoding(reads: Reads) -> str:
+    """Version and settings of how something is read; part of every fingerprint that depends on it."""
+    return " ".join([_DECODING[reads], *(f"{name}={value}" for name, value in settings.of_decoding(reads).items())])
+
 
 # Manifest columns that a reader can take its URI from, first present wins.
 SOURCES: dict[Reads, tuple[str, ...]] = {

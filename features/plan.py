@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.store import among
+from affectlake.features import settings
 from affectlake.features.compute import Chunk
-from affectlake.features.inputs import DECODING, Request
+from affectlake.features.inputs import Request, decoding
 from affectlake.features.protocol import Extractor, Reads, fingerprint
 from affectlake.features.scan import requests
 
@@ -85,7 +86,7 @@ def plan(
         distinct = rows.drop_duplicates("content", ignore_index=True)
         needed = {}
         for extractor in group:
-            fingerprints[extractor.name] = fingerprint(extractor, DECODING[reads])
+            fingerprints[extractor.name] = fingerprint(extractor, decoding(reads))
             wanted[extractor.name] = rows[["sample_id", "content", "uri"]]
             done = known(extractor.name, fingerprints[extractor.name])
             if retry_failed:
@@ -99,14 +100,15 @@ def _chunks(reads: Reads, distinct: pd.DataFrame, needed: dict[str, np.ndarray])
     """Chunks whose samples all need the same extractors, so that each file is decoded once for all of them."""
     need = pd.DataFrame(needed)
     left = distinct[need.any(axis=1).to_numpy()]
-    chunks = []
+    chunks, given = [], tuple(settings.changed().items())
     for pattern, rows in left.groupby([need[name] for name in need], sort=False):
         names = tuple(name for name, wanted in zip(need, pattern, strict=True) if wanted)
         if reads in ("text", "dialogue"):
             # A batch costs what its longest text costs: neighbours of equal length waste nothing.
             rows = rows.iloc[np.argsort(-rows["text"].str.len().to_numpy(), kind="stable")]
         todo = [_request(row) for row in rows.itertuples(index=False)]
-        chunks += [Chunk(reads, names, tuple(todo[i : i + CHUNK[reads]])) for i in range(0, len(todo), CHUNK[reads])]
+        parts = [tuple(todo[i : i + CHUNK[reads]]) for i in range(0, len(todo), CHUNK[reads])]
+        chunks += [Chunk(reads, names, part, given) for part in parts]
     return chunks
 
 

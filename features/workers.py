@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Lock
@@ -115,9 +116,9 @@ class Workers:
 def _split(chunk: Chunk) -> Iterator[Chunk]:
     """Sample by sample to find the one that kills, then extractor by extractor: the others may get on with it."""
     if len(chunk.requests) > 1:
-        yield from (Chunk(chunk.reads, chunk.extractors, (r,)) for r in chunk.requests)
+        yield from (replace(chunk, requests=(r,)) for r in chunk.requests)
     else:
-        yield from (Chunk(chunk.reads, (name,), chunk.requests) for name in chunk.extractors)
+        yield from (replace(chunk, extractors=(name,)) for name in chunk.extractors)
 
 
 _shared: dict[tuple, Workers] = {}

@@ -225,8 +225,17 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     best = next(r for r in done.result.rows if r["fusion"] != "dummy")
     used = {m: blocks[m] for m in best["modalities"]}
     fingerprints = {e["extractor"]: e["fingerprint"] for e in done.about["extractors"]}
-    fitted = fit(samples, used, options.plan(samples), best["fusion"], best["model"], fingerprints)
+    card = {"settings": _settings(store.snapshot(options.dataset, done.about["snapshot"]))}
+    fitted = fit(samples, used, options.plan(samples), best["fusion"], best["model"], fingerprints, card)
     return save(fitted, to)
+
+
+def _settings(snapshot) -> dict[str, Any]:
+    """How the snapshot's media were read, where that is not the default."""
+    from affectlake.features.settings import SETTINGS
+
+    found = [entry["parameters"] for entry in snapshot.features.values()]
+    return {name: value for parameters in found for name, value in parameters.items() if name in SETTINGS}
 
 
 class _mapping:

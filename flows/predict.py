@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from affectlake.data.errors import AffectlakeError, UsageError
-from affectlake.features import registry
+from affectlake.features import registry, settings
 from affectlake.flows.refresh import RefreshOptions, run_here
 
 SUFFIXES = {
@@ -47,14 +47,19 @@ def predict(
     AffectlakeError
         The extractors here are not those that the model was trained with, or no sample could be read at all.
     """
+    from affectlake.models.persistence import load
+
+    fitted = load(model)
+    with settings.use(settings.parsed(fitted.card.get("settings", {}))):
+        return _predict(fitted, _samples(files, manifest, text), workers)
+
+
+def _predict(fitted, samples, workers: int) -> Prediction:
     import pandas as pd
 
     from affectlake.features.plan import plan
     from affectlake.features.scan import media_uris, scan
-    from affectlake.models.persistence import load
 
-    fitted = load(model)
-    samples = _samples(files, manifest, text)
     chosen = [_extractor(name) for name in fitted.extractors]
     stats = scan(media_uris(samples), pd.DataFrame())
     work = plan(samples, stats, chosen, lambda name, fingerprint: pd.DataFrame({"content": [], "outcome": []}))

@@ -1,7 +1,8 @@
 """Brings every table of a dataset up to date and publishes them as one snapshot. Plain functions: no prefect here."""
 
+import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.features import registry
+from affectlake.features import settings as given
 from affectlake.features.compute import Chunk
 from affectlake.features.protocol import Extractor, weights
 from affectlake.flows.progress import Progress, silent
@@ -49,6 +51,8 @@ class RefreshOptions:
         Of a running Dask scheduler or Ray cluster.
     author : str
         Recorded in the snapshot.
+    settings : mapping
+        Of `affectlake.features.settings`, by name; those not named are at their default.
     """
 
     dataset: str
@@ -64,6 +68,7 @@ class RefreshOptions:
     engine: Literal["local", "dask", "ray"] = "local"
     address: str | None = None
     author: str = "refresh"
+    settings: Mapping[str, given.Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,11 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
     AffectlakeError
         Every media file is gone (a missing mount): nothing is changed.
     """
+    with given.use(options.settings):
+        return _refresh(options, run, progress)
+
+
+def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> RefreshResult:
     from affectlake.data.store import Store
 
     clock = _Stages()
@@ -165,13 +175,17 @@ def _remember(store, options: RefreshOptions) -> None:
         "root": options.root or "",
         "manifest": str(Path(options.manifest).absolute()) if options.manifest else "",
         "only": "\n".join(options.only),
+        "settings": json.dumps(dict(options.settings), sort_keys=True),
     }
     if sources(store).get(options.dataset) != source:
         store.record("sources", pd.DataFrame([source | {"time": datetime.now(UTC).isoformat()}]))
 
 
 def sources(store) -> dict[str, dict[str, str]]:
-    """Where each dataset of a store was last refreshed from: dataset, root, manifest, only (one glob per line)."""
+    """Where each dataset of a store was last refreshed from.
+
+    Each: dataset, root, manifest, only (one glob per line), settings (a JSON object).
+    """
     found = store.records("sources")
     if not len(found):
         return {}
@@ -183,17 +197,19 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
     """Sample × extractor pairs that a refresh would compute, by extractor; writes nothing."""
     from affectlake.data.store import Store
 
-    check(options)
-    samples = load_samples(options)
-    w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
-    stats = _scan(samples, w.stats(), options, silent)
-    chosen, _ = choose(options.only)
-    return _plan(samples, stats, chosen, w.known, options).to_compute
+    with given.use(options.settings):
+        check(options)
+        samples = load_samples(options)
+        w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
+        stats = _scan(samples, w.stats(), options, silent)
+        chosen, _ = choose(options.only)
+        return _plan(samples, stats, chosen, w.known, options).to_compute
 
 
 def check(options: RefreshOptions) -> None:
     """Find what is wrong with the options themselves, before anything is started; raises UsageError."""
-    choose(options.only)
+    with given.use(options.settings):
+        choose(options.only)
     if (options.root is None) == (options.manifest is None):
         raise UsageError("name the data: either --root FOLDER or --manifest FILE")
     if options.manifest is not None and not Path(options.manifest).is_file():
@@ -281,7 +297,7 @@ def _wanted(extractor: Extractor, work):
         fingerprint=work.fingerprints[extractor.name],
         columns=[asdict(c) for c in extractor.columns],
         version=extractor.version,
-        parameters=dict(extractor.parameters),
+        parameters=dict(extractor.parameters) | given.of_decoding(extractor.reads),
         rows=work.wanted[extractor.name],
         weights=dict(weights(extractor)),
     )

@@ -25,12 +25,11 @@ class Hub(HubExtractor):
     name = "text.hub"
     version = "1"
     reads = "text"
-    variable = "AFFECTLAKE_TEXT_MODEL"
-    settings: Mapping[str, object] = {"cleaning": CLEANING}
+    fixed: Mapping[str, object] = {"cleaning": CLEANING}
     unknown = 384
     requires = ("sentence_transformers", "ftfy")
     cost = 20.0
-    summary = f"Sentence embedding by the model that {variable} names"
+    summary = "Sentence embedding by the model that AFFECTLAKE_TEXT_MODEL names"
 
     def dimensions(self, folder: Path) -> int:
         listed = read_json(folder / "modules.json")

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from affectlake.data.errors import UnknownName
-from affectlake.features import registry
+from affectlake.features import registry, settings
 from affectlake.flows.cli.output import as_json, as_table, note
 
 Json = Annotated[bool, Parameter(negative=())]
@@ -63,12 +63,12 @@ def datasets(*, json: Json = False) -> int:
 
 
 def show(name: str, /, *, json: Json = False) -> int:
-    """All about one extractor (its columns, units and sources) or one dataset (layout, licence, citation).
+    """All about an extractor (its columns, units and sources), a dataset (layout, licence, citation), or `settings`.
 
     Parameters
     ----------
     name
-        Name of an extractor or a dataset.
+        Name of an extractor or a dataset, or settings: what `refresh --set` takes.
     json
         JSON on stdout.
     """
@@ -78,7 +78,21 @@ def show(name: str, /, *, json: Json = False) -> int:
         return _show_extractor(registry.get(name), json)
     if name in known.datasets():
         return _show_dataset(known.get(name), json)
-    raise UnknownName("extractor or dataset", name, [*registry.extractors(), *known.datasets()])
+    if name == "settings":
+        return _show_settings(json)
+    raise UnknownName("extractor or dataset", name, [*registry.extractors(), *known.datasets(), "settings"])
+
+
+def _show_settings(json: bool) -> int:
+    rows = [
+        {"name": name, "default": s.default, "allowed": s.valid, "description": s.description, "variable": s.variable}
+        for name, s in settings.SETTINGS.items()
+    ]
+    if json:
+        as_json(rows)
+    else:
+        as_table(rows)
+    return 0
 
 
 def _show_extractor(extractor, json: bool) -> int:

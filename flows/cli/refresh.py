@@ -22,6 +22,7 @@ def refresh(
     timeout: float = 60.0,
     verify: bool = False,
     retry_failed: bool = False,
+    set: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     gate: Literal["warn", "fail"] = "warn",
     engine: Literal["local", "dask", "ray"] = "local",
     address: str | None = None,
@@ -53,6 +54,8 @@ def refresh(
         Read every file again instead of trusting its size and time.
     retry_failed
         Compute remembered failures again.
+    set
+        NAME=VALUE, such as video.frames=8 (`affectlake show settings` lists them); what it changes is computed anew.
     gate
         What a problem found by the quality gate does: warn, or keep the snapshot unpublished.
     engine
@@ -66,6 +69,7 @@ def refresh(
     json
         Counts as JSON on stdout.
     """
+    from affectlake.features import settings
     from affectlake.flows import refresh as plain
     from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
     from affectlake.flows.machine import cores
@@ -83,6 +87,7 @@ def refresh(
         gate=gate,
         engine=engine,
         address=address,
+        settings=settings.parsed(set),
     )
     if dry_run:
         counts = plain.dry_run(options)
