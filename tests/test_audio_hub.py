@@ -1,0 +1,150 @@
+"""Any speech encoder of transformers that is on this machine can be used; without one the listing says what to do."""
+
+import json
+
+import numpy as np
+import pytest
+
+from affectlake.data.errors import AffectlakeError, NotApplicable
+from affectlake.data.sound import RATE, AudioClip
+from affectlake.features import registry
+from affectlake.features.audio import hub
+from affectlake.features.protocol import fingerprint
+
+transformers = pytest.importorskip("transformers")
+torch = pytest.importorskip("torch")
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+WAVE = SMALL | {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+
+
+def saved(kind: str, folder) -> str:
+    """A folder with a small random encoder and its feature extractor."""
+    torch.manual_seed(0)
+    features = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+    match kind:
+        case "wav2vec2":
+            model = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**WAVE))
+        case "hubert":
+            model = transformers.HubertModel(transformers.HubertConfig(**WAVE))
+        case "wavlm":
+            model = transformers.WavLMModel(transformers.WavLMConfig(**WAVE))
+        case "whisper":
+            features = transformers.WhisperFeatureExtractor(feature_size=20)
+            small = {f"{half}_{key}": 2 for half in ("encoder", "decoder") for key in ("layers", "attention_heads")}
+            config = transformers.WhisperConfig(
+                d_model=16, num_mel_bins=20, encoder_ffn_dim=32, decoder_ffn_dim=32, vocab_size=50, pad_token_id=0,
+                bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, **small,
+            )  # fmt: skip
+            model = transformers.WhisperModel(config)
+    model.save_pretrained(folder)
+    features.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def wav2vec2(tmp_path_factory) -> str:
+    return saved("wav2vec2", tmp_path_factory.mktemp("model") / "tiny-wav2vec2")
+
+
+@pytest.fixture
+def encoder(wav2vec2, monkeypatch):
+    monkeypatch.setenv(hub.extractor.variable, wav2vec2)
+    return hub.extractor
+
+
+def noise(seconds: float, seed: int = 0) -> AudioClip:
+    return AudioClip(0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE)))
+
+
+def test_without_a_name_it_says_how_to_name_one(monkeypatch):
+    monkeypatch.delenv(hub.extractor.variable, raising=False)
+    assert registry.unavailable(hub.extractor).startswith("AFFECTLAKE_AUDIO_MODEL names no model: hf download")
+
+
+def test_a_model_that_is_not_here_is_unavailable_in_one_line(monkeypatch):
+    monkeypatch.setenv(hub.extractor.variable, "facebook/never-fetched")
+    reason = registry.unavailable(hub.extractor)
+    assert "facebook/never-fetched is neither a folder nor in the hub's cache" in reason and "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    ("config", "heard", "reason"),
+    [
+        ({}, {}, "holds no speech encoder"),
+        ({"hidden_size": 8}, {}, "holds no speech encoder"),
+        ({"hidden_size": 8}, {"sampling_rate": 24_000}, "reads 24000 samples per second, not 16000"),
+        ({"hidden_size": 8}, {"sampling_rate": 16_000}, "holds no weights"),
+    ],
+)
+def test_a_folder_without_a_whole_encoder_is_unavailable(monkeypatch, tmp_path, config, heard, reason):
+    for name, content in (("config.json", config), ("preprocessor_config.json", heard)):
+        if content:
+            (tmp_path / name).write_text(json.dumps(content))
+    monkeypatch.setenv(hub.extractor.variable, str(tmp_path))
+    assert reason in registry.unavailable(hub.extractor)
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "whisper"])
+def test_encoders_of_several_kinds(kind, monkeypatch, tmp_path):
+    monkeypatch.setenv(hub.extractor.variable, saved(kind, tmp_path / kind))
+    assert registry.unavailable(hub.extractor) is None
+    one, again, other = hub.extractor.extract([noise(1.3), noise(1.3), noise(1.3, seed=1)])
+    assert one.shape == (len(hub.extractor.columns),) == (32,) and one.dtype == np.float32
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 1e-4 and one[16:].min() >= 0
+    assert kind in hub.extractor.columns[0].source
+
+
+def test_it_is_the_mean_and_deviation_of_the_last_layer(encoder, wav2vec2):
+    clip = noise(2.0)
+    y = (clip.y - clip.y.mean()) / np.sqrt(clip.y.var() + 1e-7)
+    with torch.inference_mode():
+        states = transformers.AutoModel.from_pretrained(wav2vec2)(torch.from_numpy(y)[None]).last_hidden_state[0]
+    expected = torch.cat([states.mean(dim=0), states.std(dim=0, correction=0)])
+    np.testing.assert_allclose(encoder.extract([clip])[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_of_whisper_is_not_heard(monkeypatch, tmp_path):
+    """Pooled over the 30 s that it always reads, 1 s of sound and 1 s of other sound would be all but the same."""
+    features, encoder = hub._encoder(saved("whisper", tmp_path / "whisper"))
+    assert len(hub._states(features, encoder, noise(3.0).y)) == 150
+
+
+def test_a_long_recording_is_heard_in_pieces(encoder, monkeypatch):
+    heard = []
+    states = hub._states
+    monkeypatch.setattr(hub, "_states", lambda f, e, y: heard.append(len(y) / RATE) or states(f, e, y))
+    long = encoder.extract([noise(40)])[0]
+    assert len(heard) == 4 and max(heard) - min(heard) < 1e-3
+    np.testing.assert_allclose(long[:16], encoder.extract([noise(15)])[0][:16], atol=0.1)
+
+
+def test_weights_that_are_missing_are_not_made_up(monkeypatch, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "half"
+    monkeypatch.setenv(hub.extractor.variable, saved("wav2vec2", folder))
+    kept = {k: v for k, v in load_file(folder / "model.safetensors").items() if "layers.1." not in k}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(AffectlakeError, match="half lacks .* weights of its encoder, first encoder.layers.1"):
+        hub.extractor.extract([noise(1)])
+
+
+def test_silence_and_clicks_do_not_apply(encoder):
+    silent, short, good = encoder.extract([AudioClip(np.zeros(RATE)), noise(0.05), noise(0.1)])
+    assert isinstance(silent, NotApplicable) and "silent" in str(silent)
+    assert isinstance(short, NotApplicable) and "too short" in str(short)
+    assert np.isfinite(good).all()
+
+
+def test_its_fingerprint_is_that_of_the_weights(encoder, monkeypatch, tmp_path):
+    before = fingerprint(encoder, "1")
+    for place in ("here", "there"):
+        monkeypatch.setenv(encoder.variable, saved("wav2vec2", tmp_path / place / "tiny-wav2vec2"))
+        assert fingerprint(encoder, "1") == before
+    weights = tmp_path / "there" / "tiny-wav2vec2" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert fingerprint(encoder, "1") != before
