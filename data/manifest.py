@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from affectlake.data.datasets._files import AUDIO, IMAGE, VIDEO
 from affectlake.data.errors import BadManifest
 from affectlake.data.samples import CORE, MEDIA, samples_frame
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq")
+PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path")
+"""Headers of files that say nothing of their kind: the suffixes tell."""
 
 # Neither 007 nor 1_000 nor nan: what looks like an identifier stays one. Sixteen digits no longer fit a float.
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,30})?([eE][+-]?\d{1,3})?")
@@ -32,7 +35,8 @@ def read_manifest(path: str | Path, dataset: str) -> pd.DataFrame:
     -------
     pd.DataFrame
         See `affectlake.data.samples.samples_frame`; relative paths start from the manifest's folder. Headers of the
-        known columns may differ in case, and ``audio_path``, ``image_path``, ``video_path`` stand for the plain names.
+        known columns may differ in case, ``audio_path``, ``image_path``, ``video_path`` stand for the plain names, and
+        so does a column of `PATHS` all of whose files have suffixes of one kind, where no other column holds media.
         In text files only columns all of whose values are numbers become numbers, and never the known text columns:
         ``007`` and ``NA`` stay what they are.
 
@@ -131,7 +135,7 @@ def numbered(table: pd.DataFrame, keep: tuple[str, ...] = ()) -> pd.DataFrame:
 
 
 def known_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Spell the known columns as `CORE` does: ``Speaker`` or ``audio_path`` become ``speaker`` and ``audio``."""
+    """Spell the known columns as `CORE` does: ``Speaker``, ``audio_path``, ``path`` become ``speaker``, ``audio``, …"""
     names = [str(c).strip() for c in table.columns]
     present = set(names)
     for i, name in enumerate(names):
@@ -139,7 +143,21 @@ def known_names(table: pd.DataFrame) -> pd.DataFrame:
         if plain in CORE and plain not in present:
             names[i] = plain
             present.add(plain)
-    return table.set_axis(names, axis=1)
+    table = table.set_axis(names, axis=1)
+    return table if present & set(MEDIA) else table.rename(columns=_kind_of_paths(table))
+
+
+def _kind_of_paths(table: pd.DataFrame) -> dict[str, str]:
+    """``{"path": "image"}`` where all files of such a column are pictures."""
+    for name in table.columns:
+        if name.lower() not in PATHS:
+            continue
+        files = table[name].dropna().astype("str").str.lower()
+        files = files[files != ""]
+        for kind, suffixes in (("audio", AUDIO), ("image", IMAGE), ("video", VIDEO)):
+            if len(files) and files.str.endswith(suffixes).all():
+                return {name: kind}
+    return {}
 
 
 _TEXT = tuple(c for c in CORE if c not in ("start", "end", "turn"))

@@ -34,7 +34,9 @@ _UNTIDY = re.compile(r"(^|/)\.{0,2}(/|$)")
 _SHOWN = 3  # offenders named in a message
 
 
-def samples_frame(df: pd.DataFrame, dataset: str, base: str | Path | None = None) -> pd.DataFrame:
+def samples_frame(
+    df: pd.DataFrame, dataset: str, base: str | Path | None = None, readable: bool = True
+) -> pd.DataFrame:
     """Bring a table of samples into normal form.
 
     Parameters
@@ -48,6 +50,8 @@ def samples_frame(df: pd.DataFrame, dataset: str, base: str | Path | None = None
     base : str or Path, optional
         Folder (or URI of one) that relative paths start from; default: the current folder. Absolute paths and URIs
         with a scheme (``s3://…``) stay as they are.
+    readable : bool
+        Whether there must be something to read; not where features come from elsewhere.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def samples_frame(df: pd.DataFrame, dataset: str, base: str | Path | None = None
     root = _root(base)
     for name in MEDIA:
         out[name] = _absolute(out[name], root)
-    if all(out[name].isna().all() for name in (*MEDIA, "text")):
+    if readable and all(out[name].isna().all() for name in (*MEDIA, "text")):
         raise BadManifest(_nothing_to_read(df, dataset))
     for name in ("start", "end"):
         out[name] = _numbers(df[name], name, out["sample_id"]) if name in df else _no_numbers(len(df))

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from affectlake.data._media import check_file, check_segment, local_path, reason
-from affectlake.data.errors import BadMedia
+from affectlake.data.errors import BadMedia, NotApplicable
+from affectlake.data.pictures import SUFFIXES
 
 RATE = 16_000
 """Samples per second of every clip."""
@@ -81,10 +82,14 @@ def read_audio(uri: str | Path, start: float | None = None, end: float | None = 
     Raises
     ------
     BadMedia
-        Missing, empty, truncated or unreadable file; no sound track; no samples; NaN samples; a segment outside.
+        Missing, empty, truncated or unreadable file; no samples; NaN samples; a segment outside.
+    NotApplicable
+        A film without a sound track, or a folder of its frames.
     """
     path = local_path(uri)
     check_segment(path, start, end)
+    if path.is_dir() and any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
+        raise NotApplicable(f"{path.name}: a folder of pictures has no sound")
     check_file(path)
     source = _open(path)
     try:
@@ -220,8 +225,9 @@ class _Ffmpeg:
             pictures = [s.codec_context.name for s in self._container.streams.video]
             self._container.close()
             # FFmpeg takes any text for the drawing of a text terminal.
-            what = "has no sound track" if pictures and pictures != ["ansi"] else "not a sound file"
-            raise BadMedia(f"{path.name}: {what}")
+            if pictures and pictures != ["ansi"]:
+                raise NotApplicable(f"{path.name}: has no sound track")
+            raise BadMedia(f"{path.name}: not a sound file")
         self._stream = streams[0]
         self.seconds = self._length()
         self.rate = self._stream.rate

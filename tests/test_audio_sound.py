@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from affectlake.data import sound
-from affectlake.data.errors import BadMedia
+from affectlake.data.errors import BadMedia, NotApplicable
 from affectlake.data.sound import RATE, AudioClip, read_audio
 
 soundfile = pytest.importorskip("soundfile")
@@ -82,7 +82,7 @@ def test_a_film_is_heard(tmp_path):
 
 
 def test_a_silent_film_is_named(tmp_path):
-    with pytest.raises(BadMedia, match="a.mp4: has no sound track"):
+    with pytest.raises(NotApplicable, match="a.mp4: has no sound track"):
         read_audio(film(tmp_path / "a.mp4", audible=False))
 
 
@@ -177,6 +177,9 @@ def test_what_is_not_there(tmp_path):
     with pytest.raises(BadMedia, match="no such file"):
         read_audio(tmp_path / "a.wav")
     with pytest.raises(BadMedia, match="not a file"):
+        read_audio(tmp_path)
+    (tmp_path / "0.png").touch()
+    with pytest.raises(NotApplicable, match="folder of pictures has no sound"):
         read_audio(tmp_path)
     with pytest.raises(BadMedia, match="only local paths"):
         read_audio("s3://bucket/a.wav")

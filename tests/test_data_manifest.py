@@ -68,6 +68,27 @@ def test_a_plain_name_wins_over_its_alias(tmp_path):
     assert got["audio_path"][0] == "x"
 
 
+@pytest.mark.parametrize(
+    ("table", "medium"),
+    [
+        ("sample_id,path\na,x.JPG\nb,y.png\n", "image"),
+        ("sample_id,File\na,x.wav\nb,\n", "audio"),
+        ("sample_id,filename\na,x.mp4\nb,y.mkv\n", "video"),
+    ],
+)
+def test_a_plain_path_is_what_its_suffix_says(tmp_path, table, medium):
+    got = read_manifest(write(tmp_path, "m.csv", table), "d")
+    assert got[medium].notna().sum() == table.count(".") and got[medium][0].startswith(f"{tmp_path}/x.")
+    assert got[["audio", "image", "video"]].notna().any().sum() == 1
+
+
+def test_a_plain_path_is_not_guessed_at(tmp_path):
+    with pytest.raises(BadManifest, match="no sample has any of audio, image, video, text.*'path'"):
+        read_manifest(write(tmp_path, "m.csv", "sample_id,path\na,x.jpg\nb,y.wav\n"), "d")
+    got = read_manifest(write(tmp_path, "m.csv", "sample_id,path,audio\na,x.jpg,y.wav\n"), "d")
+    assert got["path"][0] == "x.jpg" and got["image"].isna().all()
+
+
 def test_parquet_says_the_same_as_csv(tmp_path):
     csv = read_manifest(write(tmp_path, "m.csv", CSV), "d")
     pd.read_csv(tmp_path / "m.csv", dtype={"sample_id": str, "speaker": str}, keep_default_na=False).to_parquet(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from affectlake.data.store import Store
 from affectlake.flows.cli.app import run
 
 CHEAP = ["--only", "audio.spectral", "--only", "text.style", "--no-prefect", "--workers", "1"]
@@ -81,6 +82,19 @@ def test_put_brings_features_in(lake, capsys, tmp_path):
     assert code == 0 and json.loads(out)["extractors"]["face.au"]["new"] == 48
     code, _, err = call(capsys, "put", "demo", "face.au", tmp_path / "au.csv", "--store", lake)
     assert code == 2 and "'note' is not numeric" in err
+
+
+def test_put_takes_samples_from_the_table_where_there_are_none_yet(capsys, tmp_path):
+    table = pd.DataFrame({"sample_id": ["a", "b"], "Speaker": ["anna", "ben"], "turn": [0, 1], "emotion": ["joy", ""]})
+    table.assign(face_1=[0.5, 0.25], voice_1=[1, 2]).to_csv(tmp_path / "votes.csv", index=False)
+    words = ["put", "votes", "face.votes", tmp_path / "votes.csv", "--columns", "face_*", "--store", tmp_path / "lake"]
+    code, _, err = call(capsys, *words)
+    assert code == 0 and "about the samples: speaker, turn, emotion, voice_1" in err
+    code, _, err = call(capsys, *(w.replace("face", "voice") if isinstance(w, str) else w for w in words))
+    assert code == 0 and "votes has its samples already: speaker, turn, emotion, face_1" in err
+    got = Store(tmp_path / "lake").load("votes", ["*"], label="emotion")
+    assert got["speaker"].tolist() == ["anna", "ben"] and got["emotion"].isna().tolist() == [False, True]
+    assert got[["face.votes.face_1", "voice.votes.voice_1"]].to_numpy().tolist() == [[0.5, 1], [0.25, 2]]
 
 
 def test_bench_report_and_predict(lake, corpus, capsys, tmp_path):

@@ -471,8 +471,8 @@ class Store:
         frame : DataFrame [index=sample_id] or one with a column sample_id
             Numeric columns; rows without any value count as absent.
         samples : DataFrame, optional
-            Where the store does not know the dataset yet: its samples (see `affectlake.data.samples.samples_frame`).
-            Without it, the dataset is made of the frame's ids alone.
+            Where the store does not know the dataset yet: its samples, as `affectlake.data.samples.samples_frame`
+            gives them (``readable=False`` where there are no media). Without it, the frame's ids alone.
         columns : sequence of dict, optional
             name, unit, low, high, description, source of each column.
         author : str
@@ -649,13 +649,6 @@ def _numbers(frame: pd.DataFrame, extractor: str) -> pd.DataFrame:
 
 def _bare(dataset: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Samples of which nothing is known but their ids."""
-    from affectlake.data.samples import CORE
+    from affectlake.data.samples import samples_frame
 
-    nothing = pd.DataFrame({c: pd.Series(np.nan, index=range(len(frame)), dtype="str") for c in CORE})
-    return nothing.assign(
-        sample_id=frame.index.to_numpy(),
-        dataset=dataset,
-        start=np.nan,
-        end=np.nan,
-        turn=pd.Series(pd.NA, index=nothing.index, dtype="Int64"),
-    )
+    return samples_frame(pd.DataFrame({"sample_id": frame.index}), dataset, readable=False)

@@ -137,6 +137,9 @@ def put(
 ) -> int:
     """Bring in features that were computed elsewhere.
 
+    Of a dataset that the store does not hold yet, the file's other columns become the samples: speaker, split, text
+    and the other names of a manifest, and labels.
+
     Parameters
     ----------
     dataset
@@ -155,21 +158,28 @@ def put(
     from fnmatch import filter as matching
 
     from affectlake.data.errors import UnknownName, UsageError
-    from affectlake.data.manifest import read_any
+    from affectlake.data.manifest import known_names, read_any
+    from affectlake.data.samples import samples_frame
     from affectlake.data.store import Store
 
     modality, dot, name = extractor.partition(".")
     if not dot:
         raise UsageError(f"{extractor!r} is not an extractor name: expected modality.name, such as face.au")
-    frame = read_any(file)
+    frame = known_names(read_any(file))
     if "sample_id" not in frame:
         raise UsageError(f"{file} has no column sample_id; it has {', '.join(frame.columns[:10])}")
-    frame = frame.set_index("sample_id")
     for pattern in columns:
         if not matching(frame.columns, pattern):
             raise UnknownName("column", pattern, frame.columns)
-    frame = frame[[c for c in frame if any(matching([c], pattern) for pattern in columns)]]
-    snapshot = Store(store, create=True).put(dataset, modality, name, frame)
+    chosen = [c for c in frame.columns.drop("sample_id") if any(matching([c], pattern) for pattern in columns)]
+    about = frame.drop(columns=chosen)
+    lake = Store(store, create=True)
+    known = dataset in {d["dataset"] for d in lake.status()["datasets"]}
+    samples = None if known else samples_frame(about, dataset, base=file.absolute().parent, readable=False)
+    snapshot = lake.put(dataset, modality, name, frame.set_index("sample_id")[chosen], samples=samples)
+    others = ", ".join(about.columns.drop("sample_id"))
+    if others:
+        note(f"not taken, {dataset} has its samples already: {others}" if known else f"about the samples: {others}")
     if json:
         as_json({"dataset": dataset, "snapshot": snapshot.id, "extractors": snapshot.counts})
     else:
