@@ -1,21 +1,25 @@
 """A pool of worker processes that outlives crashing and hanging decoders, and names the culprit."""
 
-import atexit
 import importlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
-from threading import Lock
+from socket import gethostname
+from threading import local
 
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 
-from affectlake.features import registry
+from affectlake.data.errors import AffectlakeError
+from affectlake.features import registry, settings
 from affectlake.features.compute import Chunk, compute, failed, one_line
+from affectlake.features.inputs import decoding
+from affectlake.features.protocol import fingerprint
 
 # One thread per worker: two threads on shared cores halve the speed of MiniLM and xgboost. The libraries read
 # these once, when they are first imported, so they must be set before the workers start.
@@ -78,8 +82,13 @@ class Workers:
     def __exit__(self, kind, value, trace) -> None:
         if kind is None and self._pool.active:
             self._pool.close()
+            self._pool.join()
         else:
-            self._pool.stop()
+            self.stop()
+
+    def stop(self) -> None:
+        """End the processes without waiting for what they do."""
+        self._pool.stop()
         self._pool.join()
 
     def run(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, dict[str, pa.Table]]]:
@@ -93,7 +102,9 @@ class Workers:
                 if reason is None:
                     yield chunk, future.result()
                 elif len(chunk.requests) == len(chunk.extractors) == 1:
-                    yield chunk, {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
+                    with settings.use(dict(chunk.settings)):
+                        said = {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
+                    yield chunk, said
                 else:
                     waiting |= {self._submit(c): c for c in _split(chunk)}
 
@@ -121,26 +132,51 @@ def _split(chunk: Chunk) -> Iterator[Chunk]:
         yield from (replace(chunk, extractors=(name,)) for name in chunk.extractors)
 
 
-_shared: dict[tuple, Workers] = {}
-_sharing = Lock()
+def fingerprints(names: Iterable[str]) -> dict[str, str]:
+    """Fingerprint of each extractor as it is installed here, under the settings in force."""
+    chosen = map(registry.get, names)
+    return {e.name: fingerprint(e, decoding(e.reads)) for e in chosen}
 
 
-def shared(count: int, timeout: float, extractors: tuple[str, ...]) -> Workers:
-    """This process's pool for these settings, started at the first call and kept warm until `close_shared` or exit.
+_mine = local()
 
-    Several threads of one process, or tasks that follow each other on a remote worker, use the same processes.
+
+def compute_shard(shard: Sequence[Chunk], timeout: float, expected: Mapping[str, str]) -> list[dict[str, pa.Table]]:
+    """Results of each chunk; what a cluster's worker is asked to run.
+
+    The samples are given to a process of the calling thread's own, which may die of them, and which stays warm for the
+    shards that follow.
+
+    Parameters
+    ----------
+    shard : sequence of Chunk
+    timeout : float > 0
+        Seconds that one sample may take.
+    expected : mapping of extractor to fingerprint
+        What the results will be kept under.
+
+    Raises
+    ------
+    AffectlakeError
+        An extractor is not installed here, or not the same one.
     """
-    key = (count, timeout, extractors)
-    with _sharing:
-        if key not in _shared:
-            _shared[key] = Workers(count, timeout, extractors).__enter__()
-        return _shared[key]
-
-
-@atexit.register
-def close_shared() -> None:
-    """Stop the pools of this process."""
-    with _sharing:
-        for workers in _shared.values():
-            workers.__exit__(None, None, None)
-        _shared.clear()
+    with settings.use(dict(shard[0].settings)):
+        here = fingerprints(expected)
+    for name, wanted in expected.items():
+        if here[name] != wanted:
+            raise AffectlakeError(
+                f"{name} of the worker on {gethostname()} is not the one that was asked for (version "
+                f"{registry.get(name).version} there): install the same affectlake and weights on every machine"
+            )
+    key = timeout, tuple(expected)
+    if getattr(_mine, "key", None) != key:
+        # Dask's nanny starts its workers as daemons, to which multiprocessing forbids children, because they would
+        # outlive a daemon that is killed. Ours do not: they end when their pipe does.
+        current_process().daemon = False
+        if hasattr(_mine, "workers"):
+            _mine.workers.__exit__(None, None, None)
+        _mine.workers = Workers(1, timeout, expected).__enter__()
+        _mine.key = key
+        # Not atexit, which worker processes of Dask never come to.
+        Finalize(None, _mine.workers.stop, exitpriority=100)
+    return [tables for _, tables in _mine.workers.run(shard)]

@@ -4,7 +4,8 @@ from affectlake.flows.settings import configure
 
 configure()
 
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from functools import partial  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 from prefect import flow, task  # noqa: E402
@@ -16,8 +17,9 @@ from prefect.schedules import Cron  # noqa: E402
 from prefect.states import Failed, State  # noqa: E402
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 
-from affectlake.data.errors import AffectlakeError, UsageError  # noqa: E402
+from affectlake.data.errors import AffectlakeError  # noqa: E402
 from affectlake.features.compute import Chunk  # noqa: E402
+from affectlake.flows import engines  # noqa: E402
 from affectlake.flows import nightly as night  # noqa: E402
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark  # noqa: E402
 from affectlake.flows.progress import silent, to_stderr  # noqa: E402
@@ -28,64 +30,26 @@ if TYPE_CHECKING:
 
 
 @task(name="compute shard", cache_policy=NO_CACHE, persist_result=False)
-def compute_shard(
-    shard: list[Chunk], workers: int, timeout: float, extractors: tuple[str, ...]
-) -> list[dict[str, "pa.Table"]]:
-    """One shard: a thread that waits for worker processes, which do the work and may die of it."""
-    from affectlake.features.workers import shared
-
-    return [tables for _, tables in shared(workers, timeout, extractors).run(shard)]
+def compute_shard(work: Callable[[], list[dict[str, "pa.Table"]]]) -> list[dict[str, "pa.Table"]]:
+    """One shard: a thread that waits for worker processes, here or on a cluster, which do the work and may die of it."""
+    return work()
 
 
 def run_as_tasks(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
     """Compute shards as tasks of the current flow run, results in order of completion."""
     if not shards:
         return
-    from affectlake.features.workers import close_shared
-
-    names = tuple(sorted({n for shard in shards for c in shard for n in c.extractors}))
-    # On a cluster every task brings one worker process of its own; here all tasks share one pool.
-    count = options.workers if options.engine == "local" else 1
-    futures = [compute_shard.submit(shard, count, options.timeout, names) for shard in shards]
-    try:
+    with engines.start(options, shards) as compute:
+        # Prefect looks for futures in whatever it is given, sample by sample; it does not look into a partial.
+        futures = [compute_shard.submit(partial(compute, shard)) for shard in shards]
         for future in as_completed(futures):
             yield from future.result()
-    finally:
-        close_shared()
 
 
 def task_runner(options: RefreshOptions) -> TaskRunner:
-    """Where tasks run: threads here, or a Dask or Ray cluster (at ``options.address``, else one of our own).
-
-    Raises
-    ------
-    UsageError
-        The engine's package is not installed.
-    """
-    try:
-        match options.engine:
-            case "dask":
-                return _dask(options)
-            case "ray":
-                from prefect_ray import RayTaskRunner
-
-                return RayTaskRunner(address=options.address)
-            case _:
-                # One thread more than workers, so that every worker always finds a shard waiting.
-                return ThreadPoolTaskRunner(max_workers=options.workers + 1)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"the engine {options.engine!r} needs pip install 'affectlake[{options.engine}]'") from error
-
-
-def _dask(options: RefreshOptions) -> TaskRunner:
-    import dask
-    from prefect_dask import DaskTaskRunner
-
-    if options.address:
-        return DaskTaskRunner(address=options.address)
-    # A daemonic process may not have children, and each task needs one that is allowed to die.
-    dask.config.set({"distributed.worker.daemon": False})
-    return DaskTaskRunner(cluster_kwargs={"n_workers": options.workers, "threads_per_worker": 1})
+    """Threads that wait; raises UsageError where the engine's package is not installed."""
+    engines.check(options.engine)
+    return ThreadPoolTaskRunner(max_workers=engines.in_flight(options))
 
 
 @flow(name="refresh", validate_parameters=False, persist_result=False)

@@ -1,0 +1,218 @@
+"""What a growing archive costs: `python benchmarks/scale.py [--samples 10000 100000 1000000] [--in FOLDER]`.
+
+For each size: files of 8 x 8 pixels in folders of a thousand, a Parquet manifest of them with a text each (every text
+ten times), and `affectlake.flows.refresh.refresh` with an extractor of 88 columns that costs next to nothing and with
+text.style. Every operation runs in a process of its own, as a night does, and prints seconds and peak resident memory
+by stage; worker processes are not counted. The store and the files are deleted afterwards.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PLUGIN = '''
+"""An extractor that costs next to nothing, so that what is measured is everything else."""
+
+import numpy as np
+
+from affectlake.features.protocol import Column
+
+
+class Tiny:
+    name = "image.tiny"
+    version = "1"
+    reads = "image"
+    parameters = {}
+    columns = tuple(Column(f"c{i}") for i in range(88))
+    requires = ()
+    install = "already there"
+    cost = 0.01
+    licence = "Apache-2.0"
+    summary = "Pixels, scaled."
+
+    def weights(self):
+        return ()
+
+    def extract(self, batch):
+        return [np.resize(picture.ravel(), 88).astype(np.float32) / 255 for picture in batch]
+
+
+extractor = Tiny()
+'''
+ENTRY = "[affectlake.extractors]\ntiny = tiny_extractor:extractor\n"
+STAGES = ("samples", "lock", "scan", "plan", "compute", "publish")
+OPERATIONS = ("first", "unchanged", "1 % in a row", "1 % spread", "load", "load a column")
+
+
+class Memory:
+    """Samples this process's resident memory every 10 ms; use as a context manager."""
+
+    def __enter__(self) -> "Memory":
+        self.points: list[tuple[float, float]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        page = os.sysconf("SC_PAGE_SIZE")
+        with open("/proc/self/statm") as file:
+            while not self._stop.wait(0.01):
+                file.seek(0)
+                self.points.append((time.perf_counter(), int(file.read().split()[1]) * page / 2**30))
+
+    def peak(self, start: float, end: float) -> float:
+        return max((gib for at, gib in self.points if start <= at <= end), default=0.0)
+
+
+def picture(root: Path, i: int) -> Path:
+    return root / "files" / f"{i // 1000:04d}" / f"{i:07d}.png"
+
+
+def write_picture(path: Path, seed: int) -> None:
+    import cv2
+    import numpy as np
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    path.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())
+
+
+def archive(root: Path, n: int) -> None:
+    """Files, manifest and plug-in."""
+    import pandas as pd
+
+    for i in range(n):
+        path = picture(root, i)
+        if i % 1000 == 0:
+            path.parent.mkdir(parents=True)
+        write_picture(path, i)
+    frame = pd.DataFrame(
+        {
+            "sample_id": [f"sample-{i:07d}" for i in range(n)],
+            "speaker": [f"speaker-{i % 5000}" for i in range(n)],
+            "image": [str(picture(root, i).relative_to(root)) for i in range(n)],
+            "text": [f"I think that number {i % max(n // 10, 1)} makes me happy!" for i in range(n)],
+            "emotion": ["happy", "sad"] * (n // 2),
+        }
+    )
+    frame.to_parquet(root / "manifest.parquet")
+    plugin = root / "plugin"
+    (plugin / "tiny_extractor-1.0.dist-info").mkdir(parents=True)
+    (plugin / "tiny_extractor.py").write_text(PLUGIN)
+    (plugin / "tiny_extractor-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tiny-extractor\nVersion: 1.0\n"
+    )
+    (plugin / "tiny_extractor-1.0.dist-info" / "entry_points.txt").write_text(ENTRY)
+
+
+def change(root: Path, n: int, operation: str) -> None:
+    import numpy as np
+
+    if operation == "1 % in a row":
+        chosen = range(n // 3, n // 3 + n // 100)
+    else:
+        chosen = np.random.default_rng(1).choice(n, n // 100, replace=False)
+    for i in chosen:
+        write_picture(picture(root, int(i)), n + int(i) + 10**9 * len(operation))
+
+
+def measured(root: Path, operation: str) -> dict:
+    """Seconds and GiB by stage of one operation, in this process."""
+    with Memory() as memory:
+        stages = _load(root, operation) if operation.startswith("load") else _refresh(root)
+    start, found = stages.pop("start"), {}
+    for name, seconds in stages["seconds"].items():
+        found[name] = [seconds, memory.peak(start, start + seconds)]
+        start += seconds
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"stages": found, "counts": stages.get("counts"), "total": sum(s for s, _ in found.values()), "peak": peak}
+
+
+def _refresh(root: Path) -> dict:
+    from affectlake.flows.refresh import RefreshOptions, refresh
+
+    start = time.perf_counter()
+    options = RefreshOptions(
+        "big",
+        manifest=str(root / "manifest.parquet"),
+        store=str(root / "lake"),
+        only=("image.tiny", "text.style"),
+        workers=int(os.environ.get("SCALE_WORKERS", "1")),
+    )
+    done = refresh(options)
+    total = time.perf_counter() - start
+    seconds = {name: done.stages[name] for name in STAGES if name in done.stages}
+    seconds = {"samples": max(total - sum(seconds.values()), 0.0), **seconds}
+    return {"start": start, "seconds": seconds, "counts": done.extractors}
+
+
+def _load(root: Path, operation: str) -> dict:
+    from affectlake.data import Store
+
+    start = time.perf_counter()
+    if operation == "load":
+        frame = Store(root / "lake").load("big", "image.tiny", label="emotion")
+        assert len(frame) and frame.shape[1] == 90
+    else:
+        frame = Store(root / "lake").load("big", "image.tiny.c7", label="emotion")
+    return {"start": start, "seconds": {operation: time.perf_counter() - start}}
+
+
+def in_process(root: Path, *words: str) -> str:
+    path = os.pathsep.join([str(root / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, str(Path(__file__).absolute()), "--one", *words, "--in", str(root)]
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def size(root: Path, n: int, say: Callable[[str], None]) -> None:
+    start = time.perf_counter()
+    archive(root, n)
+    say(f"{n:,} samples: archive written in {time.perf_counter() - start:.0f} s; seconds (GiB)")
+    say(" ".join(["operation".ljust(14), *(s.rjust(15) for s in STAGES), "total".rjust(15)]))
+    for operation in OPERATIONS:
+        if operation.startswith("1 %"):
+            change(root, n, operation)
+        found = json.loads(in_process(root, operation))
+        stages = found["stages"]
+        cells = [f"{stages[s][0]:7.2f} ({stages[s][1]:4.2f})" if s in stages else "" for s in STAGES]
+        total = f"{found['total']:7.2f} ({found['peak']:4.2f})"
+        say(" ".join([operation.ljust(14), *(c.rjust(15) for c in cells), total.rjust(15)]))
+    for folder in ("features/big/image.tiny", "features/big/text.style", "tables/big", "snapshots"):
+        log = sum(f.stat().st_size for f in (root / "lake" / folder).rglob("_delta_log/*"))
+        data = sum(f.stat().st_size for f in (root / "lake" / folder).rglob("*.parquet")) - log
+        say(f"  {folder}: {data / 2**20:.1f} MiB of data, {log / 2**20:.2f} MiB of log, all versions")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--in", dest="folder", help="where the archive is made (default: the system's temporary folder)")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measured(Path(arguments.folder), arguments.one)))
+        return
+    for n in arguments.samples:
+        root = Path(tempfile.mkdtemp(prefix="affectlake-scale-", dir=arguments.folder))
+        try:
+            size(root, n, lambda line: print(line, flush=True))
+        finally:
+            shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()
