@@ -200,7 +200,9 @@ def size(root: Path, n: int, say: Callable[[str], None]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--in", dest="folder", help="where the archive is made (default: the system's temporary folder)")
+    parser.add_argument(
+        "--in", dest="folder", help="where the archive is made (default: the system's temporary folder)"
+    )
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

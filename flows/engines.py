@@ -7,6 +7,7 @@ task engine on every worker: seconds of imports in each, and an API that every w
 
 import importlib.util
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -84,6 +85,7 @@ def _local(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Comput
 
 @contextmanager
 def _dask(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Compute]:
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")  # read when dask is imported; here and in its workers
     import distributed
 
     from affectlake.features.workers import compute_shard, fingerprints, one_thread
@@ -92,7 +94,7 @@ def _dask(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Compute
     prints = fingerprints(names)
     try:
         cluster = options.address or distributed.LocalCluster(
-            n_workers=options.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            n_workers=options.workers, threads_per_worker=1, dashboard_address=None
         )
         client = distributed.Client(cluster, set_as_default=False)
     except (OSError, ValueError) as error:

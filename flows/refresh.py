@@ -255,8 +255,13 @@ def choose(only: Iterable[str]) -> tuple[list[Extractor], dict[str, str]]:
 
 
 def run_here(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
-    """Compute in worker processes of this machine, without prefect."""
+    """Compute on the engine that the options name, without prefect."""
     if not shards:
+        return
+    if options.engine != "local":
+        from affectlake.flows.engines import run
+
+        yield from run(shards, options)
         return
     from affectlake.features.workers import Workers
 

@@ -59,16 +59,18 @@ def test_an_extractor_that_dies_does_not_take_the_others_along(evil):
     assert found[evil]["fine"] == found["text.style"]["crash"] == found["text.style"]["fine"] == ("ok", None)
 
 
-def test_a_pool_is_shared_until_it_is_closed(evil):
-    from affectlake.features.workers import close_shared, shared
+def test_a_thread_of_a_cluster_keeps_its_process_until_other_work_comes(evil):
+    from affectlake.features import workers
 
-    first = shared(1, 5.0, (evil,))
-    assert shared(1, 5.0, (evil,)) is first
-    [(_, tables)] = first.run([chunk(evil, "four")])
+    mine = workers.fingerprints([evil])
+    [tables] = workers.compute_shard([chunk(evil, "four")], 5.0, mine)
     assert outcomes(tables[evil]) == {"four": ("ok", None)}
-    close_shared()
-    assert shared(1, 5.0, (evil,)) is not first
-    close_shared()
+    first = workers._mine.workers
+    workers.compute_shard([chunk(evil, "five")], 5.0, mine)
+    assert workers._mine.workers is first
+    workers.compute_shard([chunk(evil, "five")], 6.0, mine)
+    assert workers._mine.workers is not first and not first._pool.active
+    workers._mine.workers.stop()
 
 
 def test_a_module_that_cannot_be_imported_costs_only_its_extractor(evil, monkeypatch):

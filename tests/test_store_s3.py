@@ -108,6 +108,22 @@ def test_two_writers_lose_nothing(store):
     assert [row[f"text.t{i}.v"] for i in range(4)] == list(range(4))
 
 
+def test_a_refresh_on_a_cluster(store, tmp_path):
+    """What workers in other processes compute is published to the object store as if it had been computed here."""
+    pytest.importorskip("distributed")
+    from affectlake.flows import engines
+    from affectlake.flows.refresh import RefreshOptions, refresh
+
+    manifest = tmp_path / "texts.csv"
+    manifest.write_text("sample_id,text\n" + "".join(f"t{i},I am {'very ' * i}happy\n" for i in range(30)))
+    frames = []
+    for uri, engine in ((store.uri, "dask"), (tmp_path / "here", "local")):
+        options = RefreshOptions("d", manifest=str(manifest), store=str(uri), only=("text.style",), engine=engine)
+        assert refresh(options, engines.run).extractors["text.style"]["new"] == 30
+        frames.append(Store(uri).load("d"))
+    pd.testing.assert_frame_equal(*frames, check_exact=True)
+
+
 def test_a_bucket_that_is_not_there_is_one_line(endpoint, capsys):
     from affectlake.flows.cli.app import run
 

@@ -1,7 +1,10 @@
 """An extractor as a third party would ship it, which does whatever its text says."""
 
 import ctypes
+import os
+import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +31,8 @@ class Evil:
         return [self._answer(request.text) for request in batch]
 
     def _answer(self, text):
+        if text.startswith("kill "):
+            self._kill_parent_once(Path(text.removeprefix("kill ")))
         match text:
             case "crash":
                 ctypes.string_at(0)
@@ -42,6 +47,13 @@ class Evil:
             case "nothing":
                 return NotApplicable("nothing to say")
         return np.array([len(text), 1], np.float32)
+
+    def _kill_parent_once(self, mark):
+        """Take down whoever runs this worker process, as a machine does that goes; not if the file is there."""
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(1000)
 
 
 extractor = Evil()

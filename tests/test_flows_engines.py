@@ -1,0 +1,132 @@
+"""The same refresh on other engines, with a real scheduler and workers in other processes."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from affectlake.data import Store
+from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.features import plan
+from affectlake.flows import engines
+from affectlake.flows.refresh import RefreshOptions, refresh
+
+PLUGIN = str(Path(__file__).parent / "plugin")
+
+
+@pytest.fixture
+def manifest(evil, tmp_path, monkeypatch):
+    """Forty texts in ten shards; one of them takes down, once, whoever runs its worker process."""
+    monkeypatch.setenv("PYTHONPATH", PLUGIN)
+    monkeypatch.setitem(plan.CHUNK, "text", 2)
+    monkeypatch.setattr(plan, "SHARD_CHUNKS", 2)
+    texts = [f"text number {i} is{' very' * i} long" for i in range(38)] + ["raise", f"kill {tmp_path / 'mark'}"]
+    path = tmp_path / "texts.csv"
+    path.write_text("sample_id,speaker,text\n" + "".join(f"t{i},s{i % 4},{t}\n" for i, t in enumerate(texts)))
+    return path
+
+
+def run(manifest, store, engine, address=None, workers=2):
+    """What was published, and the outcomes that are no values."""
+    options = RefreshOptions(
+        "texts",
+        manifest=str(manifest),
+        store=str(store),
+        only=("text.evil", "text.style"),
+        workers=workers,
+        engine=engine,
+        address=address,
+    )
+    refresh(options, engines.run)
+    store = Store(store)
+    failures = store.failures("texts")[["sample_id", "extractor", "outcome"]].to_dict("records")
+    return store.load("texts", to="arrow"), failures, store.columns("text.style").drop(columns="drift")
+
+
+def same_as_here(manifest, store, engine, address=None):
+    """Run on the engine, with the kill, and here, without it: the values must be equal, byte for byte."""
+    mark = manifest.parent / "mark"
+    mark.unlink(missing_ok=True)
+    there = run(manifest, store, engine, address)
+    assert mark.exists(), "nobody was killed"
+    here = run(manifest, manifest.parent / "here", "local", workers=1)
+    # Comparing buffers, not numbers: NaN would hide in the one, and a last bit in the other.
+    assert [c.combine_chunks().buffers() for c in there[0].columns] == [
+        c.combine_chunks().buffers() for c in here[0].columns
+    ]
+    assert there[0].schema == here[0].schema and there[2].equals(here[2])
+    assert there[1] == here[1] == [{"sample_id": "t38", "extractor": "text.evil", "outcome": "failed"}]
+
+
+def test_an_engine_that_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setitem(engines.MODULES, "dask", "no_such_module")
+    with pytest.raises(UsageError, match=r"pip install 'affectlake\[dask\]'"):
+        engines.check("dask")
+
+
+def test_shards_that_are_lost_are_done_again_and_not_for_ever():
+    class Lost(Exception):
+        pass
+
+    left = [Lost("one"), Lost("two"), None]
+
+    def attempt(shard):
+        error = left.pop(0)
+        if error:
+            raise error
+        return shard
+
+    assert engines._until_done(attempt, ["shard"], (Lost,)) == ["shard"]
+    left += [Lost("again")] * engines.ATTEMPTS
+    with pytest.raises(AffectlakeError, match="lost with its worker 4 times"):
+        engines._until_done(attempt, ["shard"], (Lost,))
+    left[:] = [KeyError("ours")]
+    with pytest.raises(KeyError):
+        engines._until_done(attempt, ["shard"], (Lost,))
+
+
+def test_a_worker_with_another_version_is_refused(evil):
+    from affectlake.features.compute import Chunk
+    from affectlake.features.inputs import Request
+    from affectlake.features.workers import compute_shard
+
+    shard = [Chunk("text", (evil,), (Request("content", text="four"),))]
+    with pytest.raises(AffectlakeError, match="is not the one that was asked for"):
+        compute_shard(shard, 5.0, {evil: "another fingerprint"})
+
+
+@pytest.fixture
+def dask(tmp_path):
+    """Address of a scheduler with two workers, each started by hand as on machines of their own."""
+    pytest.importorskip("distributed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    environment = os.environ | {"PYTHONPATH": PLUGIN, "DASK_LOGGING__DISTRIBUTED": "error"}
+    command = [sys.executable, "-c", "import sys; from dask.__main__ import main; main()"]
+    scheduler = [*command, "scheduler", "--host", address, "--no-dashboard"]
+    worker = [*command, "worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path)]
+    processes = [subprocess.Popen(words, env=environment) for words in (scheduler, worker, worker)]
+    yield address
+    for process in reversed(processes):
+        process.terminate()
+        process.wait(20)
+
+
+def test_dask(manifest, dask, tmp_path):
+    same_as_here(manifest, tmp_path / "there", "dask", dask)
+
+
+def test_nobody_at_the_address_is_one_line(manifest, tmp_path, monkeypatch):
+    dask = pytest.importorskip("dask")
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        with pytest.raises(AffectlakeError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+            run(manifest, tmp_path / "there", "dask", "tcp://127.0.0.1:9")
+
+
+def test_ray(manifest, tmp_path):
+    pytest.importorskip("ray")
+    same_as_here(manifest, tmp_path / "there", "ray")
