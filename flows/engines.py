@@ -27,7 +27,7 @@ AHEAD = 128
 """Shards that a cluster is given at a time: enough to keep it busy, few enough for its scheduler's memory."""
 
 ATTEMPTS = 4
-"""Times that a shard is handed in anew after the cluster gave it up; each time the cluster itself tries several times."""
+"""Times that a shard is handed in; each time the cluster itself already tries several workers."""
 
 _log = logging.getLogger("affectlake.engines")
 

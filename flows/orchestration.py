@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @task(name="compute shard", cache_policy=NO_CACHE, persist_result=False)
 def compute_shard(work: Callable[[], list[dict[str, "pa.Table"]]]) -> list[dict[str, "pa.Table"]]:
-    """One shard: a thread that waits for worker processes, here or on a cluster, which do the work and may die of it."""
+    """One shard: a thread that waits for processes, here or on a cluster, which do the work and may die of it."""
     return work()
 
 
