@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import pandas as pd
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.models import leakage, metrics, splits, training, zoo
 from affectlake.models.calibration import METHODS as CALIBRATIONS
+from affectlake.models.early import View
 from affectlake.models.member import Settings
 from affectlake.models.splits import Fold
 from affectlake.models.training import Data
@@ -80,7 +81,7 @@ class Plan:
 
     def __post_init__(self):
         for kind, given, valid in (
-            ("model", self.models, zoo.MODELS),
+            ("model", self.models, zoo.NAMES),
             ("fusion", self.fusions, _ALL_FUSIONS),
             ("protocol", [self.protocol], splits.PROTOCOLS),
             ("subsets", [self.subsets], ("all", "full")),
@@ -256,9 +257,9 @@ def _jobs(folder: str, plan: Plan, names: tuple[str, ...], n_folds: int, setting
         if fusion in plan.fusions:
             sets = [*((m,) for m in names), *_subsets(plan, names)]
             jobs += [_Job(folder, fusion, s, "", f, *common) for s in sets for f in range(n_folds)]
-    # Longest first, so that no worker is left alone with a long one at the end.
+    # Fold by fold, so that what its jobs share is prepared once; in each the longest first.
     cost = {"xgboost": 4, "random-forest": 3, "extra-trees": 2, "mlp": 3}
-    return sorted(jobs, key=lambda j: (-cost.get(j.model, 1), -len(j.names), j.fold))
+    return sorted(jobs, key=lambda j: (j.fold, -cost.get(j.model, 1), -len(j.names)))
 
 
 def _subsets(plan: Plan, names: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -287,13 +288,19 @@ def _read(folder: str) -> Data:
     return Data(blocks, np.load(root / "y.npy"), np.load(root / "groups.npy"))
 
 
+@lru_cache(maxsize=2)
+def _halves(folder: str, number: int) -> tuple[Data, Callable[[str], View]]:
+    """The training part of a fold, and its tested part by modality: prepared once for the jobs of a worker."""
+    data = _read(folder)
+    fold = np.load(Path(folder) / f"fold-{number}.npz")
+    train = training.subset(data, fold["train"])
+    return train, cache(lambda m: View(train.view(m).block, data.blocks[m][fold["test"]]))
+
+
 def _work(job: _Job) -> dict[str, Any]:
     start = time.perf_counter()
-    data = _read(job.folder)
-    fold = np.load(Path(job.folder) / f"fold-{job.fold}.npz")
-    mine = Data({m: data.blocks[m] for m in job.names}, data.y, data.groups)
-    train = training.subset(mine, fold["train"])
-    test = {m: b[fold["test"]] for m, b in mine.blocks.items()}
+    train, view = _halves(job.folder, job.fold)
+    test = {m: view(m) for m in job.names}
     out: dict[str, Any] = {}
     if job.kind == "unimodal":
         fitted = training.fit_unimodal(train, job.names[0], job.model, job.settings, job.calibrate, job.inner)
@@ -324,7 +331,13 @@ def _candidates(outputs, data: Data, folds: list[Fold], plan: Plan, settings: Se
 
     def of(kind: str, fusion: str, s: tuple[str, ...], model: str) -> _Candidate:
         found = [outputs[kind, s, model, f] for f in every]
-        return _Candidate(fusion, s, model or None, [o["test"] for o in found], sum(o["seconds"] for o in found))
+        return _Candidate(
+            fusion,
+            s,
+            zoo.called(model, settings.task) if model else None,
+            [o["test"] for o in found],
+            sum(o["seconds"] for o in found),
+        )
 
     found = []
     for model in plan.models:
@@ -365,7 +378,7 @@ def _late(outputs, data, folds, fusion, method, names, model, settings) -> _Cand
         )
         test = {m: t[fold.test] for m, t in there.items()}
         answers.append(fitted.predict({m: p["test"] for m, p in parts.items()}, test))
-    return _Candidate(fusion, names, model, answers, spent + time.perf_counter() - start)
+    return _Candidate(fusion, names, zoo.called(model, settings.task), answers, spent + time.perf_counter() - start)
 
 
 # Scores.

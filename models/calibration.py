@@ -1,6 +1,7 @@
 """From scores to probabilities, by scikit-learn's calibrators on out-of-fold scores."""
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 METHODS = ("temperature", "sigmoid", "isotonic")
@@ -12,7 +13,7 @@ class Scores(ClassifierMixin, BaseEstimator):
     def __init__(self, classes: int = 2):
         self.classes = classes
 
-    def fit(self, x, y=None):
+    def fit(self, x, y=None, sample_weight=None):
         self.classes_ = np.arange(self.classes)
         return self
 
@@ -23,7 +24,7 @@ class Scores(ClassifierMixin, BaseEstimator):
         return x.argmax(axis=1)
 
 
-def calibrator(scores: np.ndarray, truth: np.ndarray, method: str = "temperature"):
+def calibrator(scores: np.ndarray, truth: np.ndarray, method: str = "temperature", balanced: bool = False):
     """A fitted calibrator; ``predict_proba(scores)`` of it gives probabilities.
 
     Parameters
@@ -32,14 +33,33 @@ def calibrator(scores: np.ndarray, truth: np.ndarray, method: str = "temperature
         Of samples that the scoring model was not trained on: margins or log-probabilities.
     truth : int array, shape=(n,)
     method : "temperature" (Guo et al. 2017) | "sigmoid" (Platt 1999) | "isotonic" (Zadrozny & Elkan 2002)
+    balanced : bool
+        Weight classes inversely to their frequency, as models do that are ranked by a score that counts classes alike:
+        otherwise a calibration of each class by itself would give rare classes back their small prior.
     """
     from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.frozen import FrozenEstimator
+    from sklearn.utils.class_weight import compute_sample_weight
 
-    frozen = FrozenEstimator(Scores(scores.shape[1]).fit(scores))
     everything = np.arange(len(truth))  # the scores are out of fold already
-    fitted = CalibratedClassifierCV(frozen, method=method, cv=[(everything, everything)], ensemble=False)
-    return fitted.fit(scores, truth)
+    calibrated = CalibratedClassifierCV(
+        Scores(scores.shape[1]), method=method, cv=[(everything, everything)], ensemble=False
+    )
+    weights = compute_sample_weight("balanced", truth) if balanced else None
+    return calibrated.fit(scores, truth, sample_weight=weights)
+
+
+def fitted(scores: np.ndarray, truth: np.ndarray, method: str, balanced: bool):
+    """A `calibrator`; None where there is nothing to calibrate, or too little: a class that was never seen."""
+    if scores.shape[1] == 1 or len(np.unique(truth)) < scores.shape[1]:
+        return None
+    return calibrator(scores, truth, method, balanced)
+
+
+def probabilities(scores: np.ndarray, calibrator) -> np.ndarray:
+    """Calibrated probabilities [shape=(n, classes)]; numbers [shape=(n, 1)] as they are."""
+    if scores.shape[1] == 1:
+        return scores
+    return softmax(scores, axis=1) if calibrator is None else calibrator.predict_proba(scores)
 
 
 def log_probabilities(p: np.ndarray) -> np.ndarray:

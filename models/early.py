@@ -1,22 +1,74 @@
-"""Early fusion: blocks of features, one per modality, each filled, scaled and weighted, then put side by side."""
+"""Early fusion: blocks of features, one per modality, each filled, scaled, reduced and weighted, side by side."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+
+
+def present(block: np.ndarray) -> np.ndarray:
+    """Which rows have any value."""
+    return ~np.isnan(block).all(axis=1)
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The principal axes of a block's training samples.
+
+    All of them together lose nothing: whatever is learned from inner products of samples comes out as from the columns,
+    but thousands of correlated columns become at most as many components as there are training samples.
+
+    Attributes
+    ----------
+    mean : float32 array, shape=(columns,)
+    axes : float32 array, shape=(columns, components)
+        By falling variance.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+
+    SMALLEST = 1e-6
+    """Variance, relative to that of the first component, below which a component is rounding."""
+
+    @classmethod
+    def fit(cls, z: np.ndarray) -> "Rotation":
+        """Fit on scaled columns [shape=(n, columns)], by the smaller of their two matrices of inner products."""
+        mean = z.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centred = (z - mean).astype(np.float64)
+        wide = centred.shape[1] > centred.shape[0]
+        values, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+        values, vectors = values[::-1], vectors[:, ::-1]
+        kept = max(1, int((values > cls.SMALLEST * max(values[0], 1e-12)).sum()))
+        values, vectors = np.maximum(values[:kept], 1e-12), vectors[:, :kept]
+        axes = centred.T @ vectors / np.sqrt(values) if wide else vectors
+        return cls(mean, axes.astype(np.float32))
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        return (z - self.mean) @ self.axes
 
 
 class Block:
     """Preparation of one modality's features, fitted on training samples only.
 
-    Gaps become the training median, columns get zero mean and unit variance, outliers are cut at `CLIP` standard
-    deviations, and the block as a whole is scaled so that each modality has the same say whatever its width.
+    Gaps become the training median, columns get zero mean and unit variance, and outliers are cut at `CLIP` standard
+    deviations.
+
+    Attributes
+    ----------
+    pipeline : fitted scikit-learn pipeline
+    variance : float
+        Of the prepared training samples, over all columns.
+    rotation : Rotation or None
+        None where nobody asked for components.
     """
 
     CLIP = 5.0
 
-    def __init__(self):
-        self.pipeline = None
-        self.weight = 1.0
+    def __init__(self, pipeline: Any = None, variance: float = 1.0, rotation: Rotation | None = None):
+        self.pipeline, self.variance, self.rotation = pipeline, variance, rotation
 
     def fit(self, x: np.ndarray) -> "Block":
         """Fit on features [shape=(n, columns)], NaN where there is no value."""
@@ -33,30 +85,94 @@ class Block:
         return np.clip(self.pipeline.transform(x), -self.CLIP, self.CLIP).astype(np.float32)
 
 
-def side_by_side(
-    blocks: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray], gaps: Mapping[str, bool], names: Sequence[str]
-) -> np.ndarray:
-    """One matrix of several prepared blocks.
+class View:
+    """Features of some samples in one modality, prepared once for all that read them.
 
-    Parameters
+    Attributes
     ----------
-    blocks : mapping of modality to float array, shape=(n, columns)
-    present : mapping of modality to bool array, shape=(n,)
-    gaps : mapping of modality to bool
-        Whether the training samples lack the modality somewhere; then a column says where it is there.
-    names : sequence of str
-        Modalities in order.
-
-    Returns
-    -------
-    float array, shape=(n, all columns)
-        Each block is scaled to the same total variance; a missing modality is all zeros, its mean.
+    there : bool array, shape=(n,)
+        Which samples have the modality.
     """
-    mean_width = np.mean([blocks[m].shape[1] for m in names])
-    parts = []
-    for m in names:
-        scale = np.float32(np.sqrt(mean_width / max(blocks[m].shape[1], 1)))
-        parts.append(np.where(present[m][:, None], blocks[m] * scale, np.float32(0)))
-        if gaps[m]:
-            parts.append(present[m][:, None].astype(np.float32))
-    return np.hstack(parts)
+
+    def __init__(self, block: Block, x: np.ndarray):
+        self.block, self._x, self.there = block, x, present(x)
+
+    @classmethod
+    def fitted(cls, x: np.ndarray) -> "View":
+        """Training samples [shape=(n, columns)], with a block that is fitted on those that have the modality."""
+        there = present(x)
+        view = cls(Block().fit(x[there]), x)
+        view.block.variance = max(float(view.columns[there].var(axis=0, dtype=np.float64).sum()), 1e-12)
+        return view
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """Prepared columns [shape=(n, columns)], float32; zeros where a sample lacks the modality."""
+        out = np.zeros(self._x.shape, dtype=np.float32)
+        if self.there.any():
+            out[self.there] = self.block.transform(self._x[self.there])
+        return out
+
+    @cached_property
+    def components(self) -> np.ndarray:
+        """The same along the block's principal axes [shape=(n, components)], which a training view fits."""
+        if self.block.rotation is None:
+            self.block.rotation = Rotation.fit(self.columns[self.there])
+        out = self.block.rotation(self.columns)
+        out[~self.there] = 0
+        return out
+
+
+@dataclass(frozen=True)
+class Table:
+    """Modalities side by side, as models read them.
+
+    Each block is scaled to the same variance, so that each modality has the same say whatever its width. A missing
+    modality is all zeros, its mean.
+
+    Attributes
+    ----------
+    views : dict of modality to View
+        In order.
+    gaps : dict of modality to bool
+        Whether the training samples lack the modality somewhere; then a last column says where it is there.
+    rows : bool array, shape=(n,), or None
+        Only these samples.
+    """
+
+    views: Mapping[str, View]
+    gaps: Mapping[str, bool]
+    rows: np.ndarray | None = None
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """[shape=(n, all columns)], float32: for what looks at one column at a time."""
+        return self._side_by_side([v.columns for v in self.views.values()])
+
+    @cached_property
+    def components(self) -> np.ndarray:
+        """[shape=(n, all components)], float32: for what looks at inner products."""
+        return self._side_by_side([v.components for v in self.views.values()])
+
+    def leading(self, most: int) -> np.ndarray:
+        """Positions in `components` of each modality's first ``most``, and of the marks."""
+        parts: list[np.ndarray] = []
+        start = 0
+        for m, view in self.views.items():
+            width = view.components.shape[1]
+            parts.append(np.arange(start, start + min(most, width)))
+            start += width
+            if self.gaps[m]:
+                parts.append(np.array([start]))
+                start += 1
+        return np.concatenate(parts)
+
+    def _side_by_side(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
+        mean = np.mean([v.block.variance for v in self.views.values()])
+        parts = []
+        for (m, view), block in zip(self.views.items(), blocks, strict=True):
+            parts.append(block * np.float32(np.sqrt(mean / view.block.variance)))
+            if self.gaps[m]:
+                parts.append(view.there[:, None].astype(np.float32))
+        found = np.hstack(parts)
+        return found if self.rows is None or self.rows.all() else found[self.rows]

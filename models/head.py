@@ -79,7 +79,7 @@ def fit(
     Parameters
     ----------
     blocks : mapping of modality to float array, shape=(n, columns)
-        Prepared, see `affectlake.models.early.Block`.
+        Components, see `affectlake.models.early.Rotation`.
     present : mapping of modality to bool array, shape=(n,)
     y : array, shape=(n,)
         Class indices, or numbers where ``classes`` is 1.
@@ -107,7 +107,7 @@ def _train(kind, widths, classes, x, there, y, weight, fold: Fold, seed: int) ->
     torch.manual_seed(seed)
     order = torch.Generator().manual_seed(seed)
     net = _network(kind, widths, classes)
-    optimiser = torch.optim.Adam(net.parameters(), lr=RATE, weight_decay=DECAY)
+    optimiser = torch.optim.Adam(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
     truth = torch.tensor(y, dtype=torch.float32 if classes <= 2 else torch.long)
     weights = torch.tensor(weight, dtype=torch.float32)
     train, held = torch.as_tensor(fold.train), torch.as_tensor(fold.test)
@@ -170,13 +170,18 @@ def _tensors(widths: Mapping[str, int], blocks: Mapping[str, np.ndarray], presen
 def _network(kind: str, widths: Mapping[str, int], classes: int) -> Any:
     import torch
     from torch import nn
+    from torch.nn import functional as f
 
     outputs = classes if classes > 2 else 1
+    owner = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(list(widths.values())))
 
     class Projected(nn.Module):
         def __init__(self):
             super().__init__()
-            self.project = nn.ModuleList(nn.Linear(w, UNITS) for w in widths.values())
+            # One matrix for the projections of all modalities costs less than one for each: what is missing is zero.
+            each = [nn.Linear(w, UNITS) for w in widths.values()]
+            self.project = nn.Parameter(torch.cat([layer.weight.detach() for layer in each], dim=1))
+            self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in each], dim=1))
             self.drop_in, self.drop = nn.Dropout(0.2), nn.Dropout(DROPOUT)
             self.out = nn.Linear(UNITS, outputs)
 
@@ -184,11 +189,8 @@ def _network(kind: str, widths: Mapping[str, int], classes: int) -> Any:
             if self.training and there.shape[1] > 1:
                 kept = there * (torch.rand_like(there) >= MODALITY_DROPOUT)
                 there = torch.where(kept.any(dim=1, keepdim=True), kept, there)
-            parts = torch.split(x, list(widths.values()), dim=1)
-            h = sum(
-                layer(self.drop_in(part)) * there[:, i : i + 1]
-                for i, (layer, part) in enumerate(zip(self.project, parts, strict=True))
-            )
+                x = x * there[:, owner]
+            h = f.linear(self.drop_in(x), self.project) + f.linear(there, self.bias)
             # A mean over what is there keeps the scale that the next layer was trained on.
             h = torch.relu(h / there.sum(dim=1, keepdim=True).clamp(min=1) ** 0.5)
             return self.out(self.drop(h))

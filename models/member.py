@@ -1,13 +1,15 @@
-"""One model on one matrix: fitted, tuned and scored out of fold on grouped inner folds."""
+"""One model on one table: fitted, tuned and scored out of fold on grouped inner folds."""
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from affectlake.models import zoo
+from affectlake.models import calibration, zoo
 from affectlake.models.calibration import log_probabilities
+from affectlake.models.early import Table
 from affectlake.models.splits import Fold
 
 
@@ -34,42 +36,94 @@ class Settings:
     tune: bool = False
 
 
+@dataclass(frozen=True)
 class Selected:
-    """An estimator that sees the columns only that tell most, one by one, about the target in its training samples.
+    """An estimator and what it reads of a table.
+
+    Attributes
+    ----------
+    estimator : scikit-learn estimator
+    reads : "columns" | "components"
+    columns : int array or None
+        Positions; None for all.
+    offset : float array, shape=(classes,), or None
+        Taken off the scores: logarithms of class frequencies, where the estimator cannot weight classes itself.
+    """
+
+    estimator: Any
+    reads: zoo.Reads
+    columns: np.ndarray | None = None
+    offset: np.ndarray | None = None
+
+    def seen(self, x: np.ndarray) -> np.ndarray:
+        return x if self.columns is None else x[:, self.columns]
+
+    def scores(self, table: Table, settings: Settings) -> np.ndarray:
+        """Margins or log-probabilities [shape=(n, classes)]; predictions [shape=(n, 1)] of a regressor.
+
+        A class that was absent from the estimator's training samples gets the lowest score.
+        """
+        return self.scores_of(getattr(table, self.reads), settings)
+
+    def scores_of(self, x: np.ndarray, settings: Settings) -> np.ndarray:
+        """The same for rows of what `reads` names."""
+        x, estimator = self.seen(x), self.estimator
+        if settings.task == "regression":
+            return estimator.predict(x).reshape(-1, 1).astype(np.float64)
+        if hasattr(estimator, "predict_proba"):
+            found = log_probabilities(estimator.predict_proba(x))
+        else:
+            found = estimator.decision_function(x)
+            found = np.column_stack([-found, found]) / 2 if found.ndim == 1 else found
+        if found.shape[1] < settings.classes:
+            full = np.full((len(x), settings.classes), min(found.min(), np.log(1e-7)))
+            full[:, np.asarray(_classes(estimator), dtype=int)] = found
+            found = full
+        found = found.astype(np.float64)
+        return found if self.offset is None else found - self.offset
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several models whose calibrated probabilities (or numbers) are averaged.
+
+    Attributes
+    ----------
+    parts : tuple of Selected
+    calibrators : tuple
+        One for each, see `affectlake.models.calibration`; None where there is nothing to calibrate.
+    """
+
+    parts: tuple[Selected, ...]
+    calibrators: tuple[Any, ...]
+
+    def scores(self, table: Table, settings: Settings) -> np.ndarray:
+        """Log-probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
+        return averaged([p.scores(table, settings) for p in self.parts], self.calibrators)
+
+
+def averaged(scores: Sequence[np.ndarray], calibrators: Sequence[Any]) -> np.ndarray:
+    """Scores [shape=(n, classes)] of an ensemble from those of its parts."""
+    mean = np.mean([calibration.probabilities(s, c) for s, c in zip(scores, calibrators, strict=True)], axis=0)
+    return mean if mean.shape[1] == 1 else log_probabilities(mean)
+
+
+def telling(x: np.ndarray, y: np.ndarray, most: int, task: zoo.Task) -> np.ndarray:
+    """Positions of the columns that tell most, one by one, about the target, by the F statistic.
 
     Trees cost in proportion to the columns they are offered, and among thousands of correlated ones little is lost.
     """
+    from sklearn.feature_selection import f_classif, f_regression
 
-    def __init__(self, estimator: Any, columns: np.ndarray):
-        self.estimator, self.columns = estimator, columns
-
-    @classmethod
-    def fit(cls, estimator: Any, x: np.ndarray, y: np.ndarray, most: int, task: zoo.Task) -> "Selected":
-        """Choose columns by the F statistic; the estimator is fitted by the caller, on `seen`."""
-        from sklearn.feature_selection import f_classif, f_regression
-
-        varies = np.flatnonzero(x.min(axis=0) < x.max(axis=0))
-        told = np.full(x.shape[1], -1.0)
-        with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-            # scikit-learn calls a column "constant" that tells the classes apart without any error.
-            warnings.simplefilter("ignore", UserWarning)
-            if len(varies):
-                told[varies] = (f_regression if task == "regression" else f_classif)(x[:, varies], y)[0]
-        order = np.argsort(-np.nan_to_num(told, posinf=np.finfo(float).max), kind="stable")
-        return cls(estimator, np.sort(order[:most]))
-
-    def seen(self, x: np.ndarray) -> np.ndarray:
-        return x[:, self.columns]
-
-    @property
-    def classes_(self):
-        return _classes(self.estimator)
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.estimator.predict(self.seen(x))
-
-    def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        return self.estimator.predict_proba(self.seen(x))
+    varies = np.flatnonzero(x.min(axis=0) < x.max(axis=0))
+    told = np.full(x.shape[1], -1.0)
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        # scikit-learn calls a column "constant" that tells the classes apart without any error.
+        warnings.simplefilter("ignore", UserWarning)
+        if len(varies):
+            told[varies] = (f_regression if task == "regression" else f_classif)(x[:, varies], y)[0]
+    order = np.argsort(-np.nan_to_num(told, posinf=np.finfo(float).max), kind="stable")
+    return np.sort(order[:most])
 
 
 @dataclass(frozen=True)
@@ -78,28 +132,27 @@ class Member:
 
     Attributes
     ----------
-    estimator : scikit-learn estimator
+    estimator : Selected or Ensemble
     oof : float array, shape=(n, classes), or None
         Scores of the training samples, each by a model that had not seen its group; None where nobody asked.
     parameters : dict
         Chosen from the grid.
     """
 
-    estimator: Any
+    estimator: Selected | Ensemble
     oof: np.ndarray | None
     parameters: dict[str, Any]
 
 
 def fit(
-    name: str, x: np.ndarray, y: np.ndarray, inner: list[Fold], settings: Settings, out_of_fold: bool = True
+    name: str, table: Table, y: np.ndarray, inner: list[Fold], settings: Settings, out_of_fold: bool = True
 ) -> Member:
     """Fit a model of the zoo.
 
     Parameters
     ----------
     name : str
-    x : float array, shape=(n, columns)
-        Without gaps, see `affectlake.models.early.Block`.
+    table : Table
     y : array, shape=(n,)
         Class indices (each class at least once) or numbers.
     inner : list of Fold
@@ -109,38 +162,29 @@ def fit(
         Whether `Member.oof` is wanted.
     """
     model = zoo.get(name)
+    if model.parts:
+        return _ensemble(model, table, y, inner, settings)
     candidates = _candidates(model.grid) if settings.tune else [{}]
     best: tuple[float, dict[str, Any], np.ndarray | None, list[int]] | None = None
     if out_of_fold or model.margins or len(candidates) > 1:
         for parameters in candidates:
-            oof, rounds = _out_of_fold(model, parameters, x, y, inner, settings)
+            oof, rounds = _out_of_fold(model, parameters, table, y, inner, settings)
             loss = _loss(oof, y, settings) if len(candidates) > 1 else 0.0
             if best is None or loss < best[0]:
                 best = (loss, parameters, oof, rounds)
     elif model.boosted:
-        best = (0.0, {}, None, [_fitted(model, {}, x, y, settings, inner[0])[1]])
+        best = (0.0, {}, None, [_fitted(model, {}, table, y, settings, inner[0])[1]])
     _, parameters, oof, rounds = best or (0.0, {}, None, [])
     fixed = int(np.median(rounds)) if model.boosted else None
-    return Member(_fitted(model, parameters, x, y, settings, rounds=fixed)[0], oof, parameters)
+    return Member(_fitted(model, parameters, table, y, settings, rounds=fixed)[0], oof, parameters)
 
 
-def scores(estimator: Any, x: np.ndarray, settings: Settings) -> np.ndarray:
-    """Margins or log-probabilities [shape=(n, classes)]; predictions [shape=(n, 1)] of a regressor.
-
-    A class that was absent from the estimator's training samples gets the lowest score.
-    """
-    if settings.task == "regression":
-        return estimator.predict(x).reshape(-1, 1).astype(np.float64)
-    if hasattr(estimator, "predict_proba"):
-        found = log_probabilities(estimator.predict_proba(x))
-    else:
-        found = estimator.decision_function(x)
-        found = np.column_stack([-found, found]) / 2 if found.ndim == 1 else found
-    if found.shape[1] == settings.classes:
-        return found.astype(np.float64)
-    full = np.full((len(x), settings.classes), min(found.min(), np.log(1e-7)))
-    full[:, np.asarray(_classes(estimator), dtype=int)] = found
-    return full
+def _ensemble(model: zoo.Model, table: Table, y, inner, settings: Settings) -> Member:
+    found = [fit(part, table, y, inner, settings) for part in model.parts]
+    calibrators = [calibration.fitted(m.oof, y, "temperature", settings.balanced) for m in found]
+    oof = averaged([m.oof for m in found], calibrators)
+    parameters = {name: m.parameters for name, m in zip(model.parts, found, strict=True) if m.parameters}
+    return Member(Ensemble(tuple(m.estimator for m in found), tuple(calibrators)), oof, parameters)
 
 
 def _classes(estimator: Any) -> np.ndarray:
@@ -154,52 +198,69 @@ def _candidates(grid) -> list[dict[str, Any]]:
     return list(ParameterGrid(dict(grid)))
 
 
-def _out_of_fold(model, parameters, x, y, inner, settings) -> tuple[np.ndarray, list[int]]:
+def _out_of_fold(model, parameters, table: Table, y, inner, settings) -> tuple[np.ndarray, list[int]]:
     found, rounds = np.zeros((len(y), settings.classes)), []
     for fold in inner:
-        estimator, n = _fitted(model, parameters, x, y, settings, fold)
+        estimator, n = _fitted(model, parameters, table, y, settings, fold)
         rounds.append(n)
-        found[fold.test] = scores(estimator, x[fold.test], settings)
+        found[fold.test] = estimator.scores_of(getattr(table, model.reads)[fold.test], settings)
     return found, rounds
 
 
-def _fitted(model, parameters, x, y, settings, fold: Fold | None = None, rounds: int | None = None) -> tuple[Any, int]:
+def _fitted(
+    model: zoo.Model, parameters, table: Table, y, settings: Settings, fold: Fold | None = None, rounds=None
+) -> tuple[Selected, int]:
     """An estimator fitted on the training part of a fold (or on everything), and its number of boosting rounds.
 
     Boosting stops early on the fold's test part, unless ``rounds`` says how many there are.
     """
-    estimator = model.make(settings.task, settings.seed, settings.balanced, **parameters)
+    rest = dict(parameters)
+    keep = rest.pop("keep", model.keep)
+    estimator = model.make(settings.task, settings.seed, settings.balanced, **rest)
+    x = getattr(table, model.reads)
     train = np.arange(len(y)) if fold is None else fold.train
-    offered = x[train]
-    if model.most and x.shape[1] > model.most:
-        estimator = Selected.fit(estimator, offered, y[train], model.most, settings.task)
-        offered = estimator.seen(offered)
-    inner = estimator.estimator if isinstance(estimator, Selected) else estimator
+    chosen = None
+    if keep is not None and keep < x.shape[1]:
+        if model.reads == "components":
+            chosen = table.leading(keep)
+        else:
+            chosen = telling(x[train], y[train], keep, settings.task)
+    selected = Selected(estimator, model.reads, chosen)
+    offered = selected.seen(x[train])
     if not model.boosted:
-        inner.fit(offered, y[train])
-        return estimator, 0
+        weights = _sample_weights(y[train], settings) if model.balance == "samples" else None
+        estimator.fit(offered, y[train], **({} if weights is None else {"sample_weight": weights}))
+        if model.balance == "offset" and settings.task == "classification" and settings.balanced:
+            share = np.bincount(y[train], minlength=settings.classes) / len(train)
+            selected = replace(selected, offset=np.log(np.where(share > 0, share, 1.0)))
+        return selected, 0
     if rounds:
-        inner.set_params(n_estimators=rounds)
-        _boost(inner, offered, y[train], settings)
-        return estimator, rounds
+        estimator.set_params(n_estimators=rounds)
+        _boost(estimator, offered, y[train], settings)
+        return selected, rounds
     watched = fold.test
     if settings.task == "classification":
         watched = watched[np.isin(y[watched], y[train])]
-    seen = estimator.seen(x[watched]) if isinstance(estimator, Selected) else x[watched]
     if not len(watched):
-        _boost(inner, offered, y[train], settings)
-        return estimator, inner.n_estimators
-    inner.set_params(early_stopping_rounds=20)
-    _boost(inner, offered, y[train], settings, (seen, y[watched]))
-    return estimator, inner.best_iteration + 1
+        _boost(estimator, offered, y[train], settings)
+        return selected, estimator.n_estimators
+    estimator.set_params(early_stopping_rounds=20)
+    _boost(estimator, offered, y[train], settings, (selected.seen(x[watched]), y[watched]))
+    return selected, estimator.best_iteration + 1
+
+
+def _sample_weights(y: np.ndarray, settings: Settings) -> np.ndarray | None:
+    if settings.task == "regression" or not settings.balanced:
+        return None
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    return compute_sample_weight("balanced", y)
 
 
 def _boost(estimator, x, y, settings: Settings, watched=None) -> None:
     options: dict[str, Any] = {}
     if settings.task == "classification":
-        from sklearn.utils.class_weight import compute_sample_weight
-
-        options["sample_weight"] = compute_sample_weight("balanced" if settings.balanced else None, y)
+        options["sample_weight"] = _sample_weights(y, settings)
         # xgboost wants classes 0 … k-1 without holes: a fold may lack one.
         estimator.present_, y = np.unique(y, return_inverse=True)
         if watched is not None:
@@ -212,7 +273,9 @@ def _boost(estimator, x, y, settings: Settings, watched=None) -> None:
 def _loss(found: np.ndarray, y: np.ndarray, settings: Settings) -> float:
     """What tuning minimises: the error in the metric's own terms, balanced over classes where they are weighted."""
     if settings.task == "regression":
-        return float(np.abs(found[:, 0] - y).mean())
+        p = found[:, 0]
+        ccc = 2 * np.cov(y, p, ddof=0)[0, 1] / max(y.var() + p.var() + (y.mean() - p.mean()) ** 2, 1e-12)
+        return 1 - float(ccc)
     hit = found.argmax(axis=1) == y
     if not settings.balanced:
         return 1 - float(hit.mean())

@@ -17,10 +17,10 @@ import numpy as np
 from affectlake.data.errors import AffectlakeError
 from affectlake.models import early, head
 from affectlake.models.fit import Fitted
-from affectlake.models.member import Selected, Settings
+from affectlake.models.member import Ensemble, Selected, Settings
 from affectlake.models.training import Early, Headed, Late, Unimodal
 
-FORMAT = 1
+FORMAT = 2
 LARGEST = 4 * 2**30
 """Bytes that the parts of a model may have unpacked."""
 
@@ -188,28 +188,57 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
     return Headed(names, blocks, head.Head(states=states, **about["head"]))
 
 
-def _put_block(parts: dict[str, bytes], name: str, block: early.Block) -> str | None:
-    return _put_object(parts, f"{name}.skops", block.pipeline)
+def _put_block(parts: dict[str, bytes], name: str, block: early.Block) -> dict[str, Any]:
+    about = {"pipeline": _put_object(parts, f"{name}.skops", block.pipeline), "variance": block.variance}
+    if block.rotation is not None:
+        from safetensors.numpy import save as tensors
+
+        arrays = {k: np.ascontiguousarray(getattr(block.rotation, k)) for k in ("mean", "axes")}
+        parts[f"{name}.safetensors"] = tensors(arrays)
+        about["rotation"] = f"{name}.safetensors"
+    return about
 
 
-def _get_block(read, name: str) -> early.Block:
-    block = early.Block()
-    block.pipeline = _get_object(read, name)
-    return block
+def _get_block(read, about: dict[str, Any]) -> early.Block:
+    from safetensors.numpy import load as tensors
+
+    rotation = early.Rotation(**tensors(read(about["rotation"]))) if "rotation" in about else None
+    return early.Block(_get_object(read, about["pipeline"]), about["variance"], rotation)
 
 
-def _put_estimator(parts: dict[str, bytes], name: str, estimator: Any) -> Any:
-    if isinstance(estimator, Selected):
-        return {"columns": estimator.columns.tolist(), "estimator": _put_estimator(parts, name, estimator.estimator)}
-    if type(estimator).__module__.startswith("xgboost"):
-        parts[f"{name}.ubj"] = bytes(estimator.get_booster().save_raw("ubj"))
-        return f"{name}.ubj"
-    return _put_object(parts, f"{name}.skops", estimator)
+def _put_estimator(parts: dict[str, bytes], name: str, estimator: Selected | Ensemble) -> dict[str, Any]:
+    if isinstance(estimator, Ensemble):
+        pairs = enumerate(zip(estimator.parts, estimator.calibrators, strict=True))
+        return {
+            "parts": [
+                {
+                    "estimator": _put_estimator(parts, f"{name}.{i}", part),
+                    "calibrator": _put_object(parts, f"{name}.{i}.calibrator.skops", calibrator),
+                }
+                for i, (part, calibrator) in pairs
+            ]
+        }
+    if type(estimator.estimator).__module__.startswith("xgboost"):
+        file = f"{name}.ubj"
+        parts[file] = bytes(estimator.estimator.get_booster().save_raw("ubj"))
+    else:
+        file = _put_object(parts, f"{name}.skops", estimator.estimator)
+    arrays = {k: getattr(estimator, k) for k in ("columns", "offset")}
+    return {"file": file, "reads": estimator.reads} | {k: None if v is None else v.tolist() for k, v in arrays.items()}
 
 
-def _get_estimator(read, name: Any, settings: Settings) -> Any:
-    if isinstance(name, dict):
-        return Selected(_get_estimator(read, name["estimator"], settings), np.array(name["columns"], dtype=np.int64))
+def _get_estimator(read, about: dict[str, Any], settings: Settings) -> Selected | Ensemble:
+    if "parts" in about:
+        found = [_get_estimator(read, p["estimator"], settings) for p in about["parts"]]
+        return Ensemble(tuple(found), tuple(_get_object(read, p["calibrator"]) for p in about["parts"]))
+    if about["reads"] not in ("columns", "components"):
+        raise BadModel(f"an estimator reads {about['reads']!r}: no model of ours does")
+    columns = None if about["columns"] is None else np.array(about["columns"], dtype=np.int64)
+    offset = None if about["offset"] is None else np.array(about["offset"], dtype=np.float64)
+    return Selected(_get_file(read, about["file"], settings), about["reads"], columns, offset)
+
+
+def _get_file(read, name: str, settings: Settings) -> Any:
     if not name.endswith(".ubj"):
         return _get_object(read, name)
     from xgboost import XGBClassifier, XGBRegressor

@@ -5,13 +5,15 @@ A part sees only the rows that it is given, so nothing can be fitted on a test s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
-from affectlake.models import early, head, late, member
-from affectlake.models.calibration import calibrator
+from affectlake.models import early, head, late, member, zoo
+from affectlake.models.calibration import fitted as calibrated
+from affectlake.models.calibration import probabilities
+from affectlake.models.early import Table, View, present
 from affectlake.models.member import Settings
 from affectlake.models.splits import inner_folds
 
@@ -37,10 +39,15 @@ class Data:
     def present(self, modality: str) -> np.ndarray:
         return present(self.blocks[modality])
 
+    @cached_property
+    def _views(self) -> dict[str, View]:
+        return {}
 
-def present(block: np.ndarray) -> np.ndarray:
-    """Which rows have any value."""
-    return ~np.isnan(block).all(axis=1)
+    def view(self, modality: str) -> View:
+        """The modality prepared by a block that is fitted on these samples: once for all models that read it."""
+        if modality not in self._views:
+            self._views[modality] = View.fitted(self.blocks[modality])
+        return self._views[modality]
 
 
 def prior(y: np.ndarray, settings: Settings) -> np.ndarray:
@@ -73,41 +80,35 @@ class Unimodal:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities [shape=(n, classes)] (numbers: [shape=(n, 1)]) for raw features with NaN."""
-        there = present(x)
-        out = np.tile(self.prior, (len(x), 1))
-        if there.any():
-            found = member.scores(self.estimator, self.block.transform(x[there]), self.settings)
-            out[there] = _probabilities(found, self.calibrator, self.settings)
+        view = _view(self.block, x)
+        out = np.tile(self.prior, (len(view.there), 1))
+        if view.there.any():
+            found = self.estimator.scores(Table({"": view}, {"": False}, view.there), self.settings)
+            out[view.there] = probabilities(found, self.calibrator)
         return out
 
 
 def fit_unimodal(data: Data, modality: str, model: str, settings: Settings, calibrate: str, n_inner: int) -> Unimodal:
     """Fit a model on the samples that have a modality."""
-    there = np.flatnonzero(data.present(modality))
-    x, y, groups = data.blocks[modality][there], data.y[there], data.groups[there]
-    block = early.Block().fit(x)
+    view = data.view(modality)
+    there = view.there
+    y, groups = data.y[there], data.groups[there]
     base = prior(data.y, settings)
     inner = inner_folds(groups, y, n_inner, settings.seed)
-    fitted = member.fit(model, block.transform(x), y, inner, settings)
-    calibration = _calibrator(fitted.oof, y, calibrate, settings)
+    fitted = member.fit(model, Table({"": view}, {"": False}, there), y, inner, settings)
+    calibration = calibrated(fitted.oof, y, calibrate, settings.balanced)
     oof = np.tile(base, (len(data.y), 1))
-    oof[there] = _probabilities(fitted.oof, calibration, settings)
-    return Unimodal(block, fitted.estimator, calibration, oof, base, settings)
+    oof[there] = probabilities(fitted.oof, calibration)
+    return Unimodal(view.block, fitted.estimator, calibration, oof, base, settings)
 
 
-def _calibrator(scores: np.ndarray, y: np.ndarray, method: str, settings: Settings) -> Any:
-    """None where there is nothing to calibrate, or too little: a class that was never seen has no calibration."""
-    if settings.task == "regression" or len(np.unique(y)) < settings.classes:
-        return None
-    return calibrator(scores, y, method)
-
-
-def _probabilities(scores: np.ndarray, calibration: Any, settings: Settings) -> np.ndarray:
-    if settings.task == "regression":
-        return scores
-    if calibration is not None:
-        return calibration.predict_proba(scores)
-    return softmax(scores, axis=1)
+def _view(block: early.Block, x: np.ndarray | View) -> View:
+    """A modality of new samples, prepared; a view that a caller kept is taken as it is."""
+    if isinstance(x, View):
+        if x.block is not block:
+            raise ValueError("a view that was prepared for another model")
+        return x
+    return View(block, x)
 
 
 @dataclass(frozen=True)
@@ -123,41 +124,20 @@ class Early:
 
     def predict(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
-        x = early.side_by_side(*_transformed(self.blocks, blocks), self.gaps, self.names)
-        return _probabilities(member.scores(self.estimator, x, self.settings), self.calibrator, self.settings)
+        table = Table({m: _view(self.blocks[m], blocks[m]) for m in self.names}, self.gaps)
+        return probabilities(self.estimator.scores(table, self.settings), self.calibrator)
 
 
 def fit_early(data: Data, names: Sequence[str], model: str, settings: Settings, calibrate: str, n_inner: int) -> Early:
     """Fit a model on modalities side by side; samples that lack some take part."""
-    from affectlake.models import zoo
-
-    prepared = _prepared(data, names)
-    blocks, there = _transformed(prepared, data.blocks)
-    gaps = {m: not bool(there[m].all()) for m in names}
-    x = early.side_by_side(blocks, there, gaps, names)
+    views = {m: data.view(m) for m in names}
+    gaps = {m: not bool(v.there.all()) for m, v in views.items()}
     inner = inner_folds(data.groups, data.y, n_inner, settings.seed)
-    margins = zoo.get(model).margins
-    fitted = member.fit(model, x, data.y, inner, settings, out_of_fold=margins)
-    calibration = _calibrator(fitted.oof, data.y, calibrate, settings) if margins else None
-    return Early(tuple(names), prepared, gaps, fitted.estimator, calibration, settings)
-
-
-def _prepared(data: Data, names: Sequence[str]) -> dict[str, early.Block]:
-    """Preparations fitted on the samples that have each modality."""
-    return {m: early.Block().fit(data.blocks[m][data.present(m)]) for m in names}
-
-
-def _transformed(
-    prepared: Mapping[str, early.Block], blocks: Mapping[str, np.ndarray]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Prepared blocks, zeros where a sample lacks the modality, and which samples have it."""
-    out, there = {}, {}
-    for m, block in prepared.items():
-        there[m] = present(blocks[m])
-        out[m] = np.zeros(blocks[m].shape, dtype=np.float32)
-        if there[m].any():
-            out[m][there[m]] = block.transform(blocks[m][there[m]])
-    return out, there
+    chosen = zoo.get(model)
+    wanted = chosen.margins or bool(chosen.parts)
+    fitted = member.fit(model, Table(views, gaps), data.y, inner, settings, out_of_fold=wanted)
+    calibration = calibrated(fitted.oof, data.y, calibrate, settings.balanced) if wanted else None
+    return Early(tuple(names), {m: v.block for m, v in views.items()}, gaps, fitted.estimator, calibration, settings)
 
 
 @dataclass(frozen=True)
@@ -170,16 +150,24 @@ class Headed:
 
     def predict(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
-        return self.head.predict(*_transformed(self.blocks, blocks))
+        views = {m: _view(self.blocks[m], blocks[m]) for m in self.names}
+        return self.head.predict(*_leading(views, self.head.widths))
 
 
 def fit_head(data: Data, names: Sequence[str], kind: str, settings: Settings, n_inner: int) -> Headed:
     """Train a head; samples that lack modalities take part."""
-    prepared = _prepared(data, names)
-    blocks, there = _transformed(prepared, data.blocks)
+    views = {m: data.view(m) for m in names}
+    widths = {m: min(v.components.shape[1], zoo.COMPONENTS) for m, v in views.items()}
+    blocks, there = _leading(views, widths)
     inner = inner_folds(data.groups, data.y, n_inner, settings.seed)
     fitted = head.fit(blocks, there, data.y, inner, settings.classes, settings.balanced, settings.seed, kind)
-    return Headed(tuple(names), prepared, fitted)
+    return Headed(tuple(names), {m: v.block for m, v in views.items()}, fitted)
+
+
+def _leading(
+    views: Mapping[str, View], widths: Mapping[str, int]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    return {m: v.components[:, : widths[m]] for m, v in views.items()}, {m: v.there for m, v in views.items()}
 
 
 @dataclass(frozen=True)

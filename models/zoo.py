@@ -7,6 +7,11 @@ from typing import Any, Literal
 from affectlake.data.errors import UnknownName
 
 Task = Literal["classification", "regression"]
+Reads = Literal["columns", "components"]
+
+
+def _none(*args: Any, **parameters: Any):
+    raise TypeError("an ensemble is made of its parts")
 
 
 @dataclass(frozen=True)
@@ -19,21 +24,36 @@ class Model:
     make : callable(task, seed, balanced, **parameters)
         An unfitted scikit-learn estimator for scaled features without gaps.
     grid : mapping of str to list
-        What ``tune`` searches.
+        What ``tune`` searches; ``keep`` is not for ``make`` but replaces `keep`.
+    reads : "columns" | "components"
+        What it is offered of a table, see `affectlake.models.early.Table`: trees look at columns one by one, all else
+        at inner products, which are the same along principal axes and cost less.
+    keep : int or None
+        How many columns: those that tell most by themselves; or how many of each modality's leading components.
+        None: all.
     margins : bool
         Its scores are no probabilities, so that it is calibrated even where that costs further fits.
     boosted : bool
         Takes a held-out part to stop on.
-    most : int or None
-        Columns that it is offered at most, see `affectlake.models.member.Selected`.
+    balance : "classes" | "samples" | "offset"
+        How it weighs classes alike: by itself, by weights of samples, or by taking the classes' frequencies out of its
+        probabilities (Menon et al. 2021).
+    numbers : str or None
+        What it is called where the label is a quantity.
+    parts : tuple of str
+        Models of which it is the mean.
     """
 
     name: str
-    make: Callable[..., Any]
+    make: Callable[..., Any] = _none
     grid: Mapping[str, list[Any]] = field(default_factory=dict)
+    reads: Reads = "components"
+    keep: int | None = None
     margins: bool = False
     boosted: bool = False
-    most: int | None = None
+    balance: Literal["classes", "samples", "offset"] = "classes"
+    numbers: str | None = None
+    parts: tuple[str, ...] = ()
 
 
 def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.02):
@@ -82,7 +102,7 @@ def _knn(task: Task, seed: int, balanced: bool, n_neighbors: int = 15):
 def _random_forest(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2):
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    common = {"n_estimators": 300, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
+    common = {"n_estimators": 200, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
     if task == "regression":
         return RandomForestRegressor(max_features=0.1, **common)
     return RandomForestClassifier(class_weight="balanced" if balanced else None, **common)
@@ -91,7 +111,7 @@ def _random_forest(task: Task, seed: int, balanced: bool, min_samples_leaf: int 
 def _extra_trees(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2):
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-    common = {"n_estimators": 300, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
+    common = {"n_estimators": 200, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
     if task == "regression":
         return ExtraTreesRegressor(max_features=0.1, **common)
     return ExtraTreesClassifier(class_weight="balanced" if balanced else None, **common)
@@ -128,25 +148,45 @@ ROUNDS = 300
 COLUMNS = 256
 """Columns that models of trees are offered at most."""
 
+COMPONENTS = 256
+"""Leading components of each modality that networks are offered at most."""
+
+_FEWER = [64, COLUMNS]
+_REDUCED = [64, COMPONENTS, None]
+_TREES: dict[str, Any] = {"reads": "columns", "keep": COLUMNS}
+
 MODELS = {
     m.name: m
     for m in (
-        Model("logreg", _logreg, {"C": [0.002, 0.02, 0.2]}),
-        Model("svm-rbf", _svm_rbf, {"C": [1.0, 5.0, 20.0]}, margins=True),
-        Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5]}, most=COLUMNS),
-        Model("xgboost", _xgboost, {"max_depth": [2, 3, 5]}, boosted=True, most=COLUMNS),
-        Model("svm-linear", _svm_linear, {"C": [0.0002, 0.002, 0.02]}, margins=True),
-        Model("lda", _lda),
-        Model("knn", _knn, {"n_neighbors": [5, 15, 45]}),
-        Model("extra-trees", _extra_trees, {"min_samples_leaf": [1, 2, 5]}, most=COLUMNS),
-        Model("mlp", _mlp, {"alpha": [0.1, 1.0, 10.0]}),
+        Model("logreg", _logreg, {"C": [0.002, 0.02, 0.2]}, numbers="ridge"),
+        Model("svm-rbf", _svm_rbf, {"C": [1.0, 5.0, 20.0], "keep": _REDUCED}, margins=True, numbers="svr-rbf"),
+        Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_TREES),
+        Model("xgboost", _xgboost, {"max_depth": [2, 3, 5], "keep": _FEWER}, boosted=True, **_TREES),
+        Model("svm-linear", _svm_linear, {"C": [0.0002, 0.002, 0.02]}, margins=True, numbers="svr-linear"),
+        Model("lda", _lda, {"keep": _REDUCED}, balance="offset", numbers="bayesian-ridge"),
+        Model("knn", _knn, {"n_neighbors": [5, 15, 45], "keep": _REDUCED}, balance="offset"),
+        Model("extra-trees", _extra_trees, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_TREES),
+        Model("mlp", _mlp, {"alpha": [0.1, 1.0, 10.0], "keep": _REDUCED}, keep=COMPONENTS, balance="samples"),
+        Model("ensemble", parts=("logreg", "svm-rbf", "mlp", "xgboost")),
     )
 }
 DEFAULT = ("logreg", "svm-rbf", "random-forest", "xgboost")
 
+_NUMBERS = {m.numbers: m for m in MODELS.values() if m.numbers}
+NAMES = (*MODELS, *_NUMBERS)
+"""Whatever `get` knows."""
+
 
 def get(name: str) -> Model:
-    """The model called ``name``; raises UnknownName."""
+    """The model called ``name``, or called so where the label is a quantity; raises UnknownName."""
+    if name in _NUMBERS:
+        return _NUMBERS[name]
     if name not in MODELS:
-        raise UnknownName("model", name, MODELS)
+        raise UnknownName("model", name, NAMES)
     return MODELS[name]
+
+
+def called(name: str, task: Task) -> str:
+    """What a model is called in a table of a task: logistic regression is ridge where the label is a quantity."""
+    model = get(name)
+    return model.numbers if task == "regression" and model.numbers else model.name
