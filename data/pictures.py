@@ -22,8 +22,12 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", "
 """Of files that are one picture, and of the frames in a folder."""
 
 _MAX_BYTES = 256 << 20
-_MAX_PIXELS = 200_000_000  # a picture is whole in memory before it can be reduced: 600 MB
+_MAX_PIXELS = 200_000_000
+_MAX_MEMORY = 500 << 20  # of the file and of the whole picture before it is reduced
 _SEEK = 2.0  # s between wanted frames from which seeking beats decoding what lies between
+_SETTLE = 0.2  # s before a wanted frame that are sought: files list frames by when they are decoded, which is earlier
+_STRIP = 64  # rows
+_DEEP = re.compile("16|48|64")  # in FFmpeg's names of pixels with more than 8 bits per channel
 _SLACK = 0.5  # s that the stated duration of a video may exceed its last frame
 
 
@@ -98,10 +102,17 @@ def _picture(path: Path) -> np.ndarray:
         raise BadMedia(f"{path.name}: {size >> 20} MB, a picture may have {_MAX_BYTES >> 20} MB")
     data = path.read_bytes()
     _check_whole(path, data)
-    width, height = _size(path, data)
+    width, height, bytes_each = _size(path, data)
     if width * height > _MAX_PIXELS:
         raise BadMedia(f"{path.name}: {width}x{height} pixels, at most {_MAX_PIXELS // 1_000_000} million are decoded")
-    return _reduced(_decoded(path, data, max(width, height)))
+    needed = size + round(width * height * bytes_each)
+    if needed > _MAX_MEMORY:
+        raise BadMedia(
+            f"{path.name}: {width}x{height} pixels of this kind take {needed >> 20} MB to decode, "
+            f"at most {_MAX_MEMORY >> 20} MB are given"
+        )
+    bgr = _reduced(_decoded(path, data, max(width, height)))
+    return np.ascontiguousarray(bgr[..., ::-1])
 
 
 def _is_jpeg(data: bytes) -> bool:
@@ -116,27 +127,49 @@ def _check_whole(path: Path, data: bytes) -> None:
         raise BadMedia(f"{path.name}: truncated, the end of the picture is missing")
 
 
-def _size(path: Path, data: bytes) -> tuple[int, int]:
-    """Width and height that the header states: decoding to find out could take all memory."""
+def _size(path: Path, data: bytes) -> tuple[int, int, float]:
+    """Width and height that the header states, and bytes that decoding takes per pixel.
+
+    Decoding to find out could take all memory.
+    """
     if data.startswith(b"\x89PNG"):
-        return struct.unpack(">II", data[16:24])
-    return _jpeg_size(path, data) if _is_jpeg(data) else _probed_size(path)
+        return *struct.unpack(">II", data[16:24]), _of_whole(deep=data[24] == 16) if _has_alpha(data) else 6
+    if not _is_jpeg(data):
+        return _probed_size(path)
+    width, height, progressive = _jpeg_size(path, data)
+    # A progressive one is whole in memory, as coefficients of 16 bits, before its first pixel is known.
+    return width, height, 6 / _jpeg_reduction(max(width, height)) ** 2 + 6 * progressive
 
 
-def _jpeg_size(path: Path, data: bytes) -> tuple[int, int]:
+def _of_whole(deep: bool) -> int:
+    """Bytes per pixel of up to four channels, of which OpenCV holds two copies."""
+    return 2 * 4 * (2 if deep else 1)
+
+
+def _has_alpha(png: bytes) -> bool:
+    # An alpha channel, or a colour that counts as transparent, which is stated before the pixels.
+    return bool(png[25] & 4) or b"tRNS" in png[: png.find(b"IDAT")]
+
+
+def _jpeg_size(path: Path, data: bytes) -> tuple[int, int, bool]:
     at = 2
     while at + 9 <= len(data):
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
         # Start of frame: C0 to CF, but for the tables C4 and CC and the reserved C8.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return width, height
+            return width, height, marker in (0xC2, 0xC6, 0xCA, 0xCE)
         # Any number of FF may stand before a marker.
         at += 1 if marker == 0xFF else 2 + length
     raise BadMedia(f"{path.name}: not a picture that can be read (no start of frame)")
 
 
-def _probed_size(path: Path) -> tuple[int, int]:
+def _jpeg_reduction(longest: int) -> int:
+    """Part of its resolution in which a JPEG is decoded, which costs a fraction of decoding all of it."""
+    return 4 if longest >= 4 * LONGEST else 2 if longest >= 2 * LONGEST else 1
+
+
+def _probed_size(path: Path) -> tuple[int, int, int]:
     import av
 
     try:
@@ -144,7 +177,7 @@ def _probed_size(path: Path) -> tuple[int, int]:
             stream = _track(container)
             if stream is None or not stream.width:
                 raise BadMedia(f"{path.name}: not a picture, or larger than can be decoded")
-            return stream.width, stream.height
+            return stream.width, stream.height, _of_whole(deep=bool(_DEEP.search(stream.codec_context.pix_fmt or "")))
     except (av.FFmpegError, ValueError) as error:
         raise BadMedia(f"{path.name}: not a picture that can be read ({reason(error)})") from None
 
@@ -156,36 +189,42 @@ def _track(container: Any) -> Any:
 
 
 def _decoded(path: Path, data: bytes, longest: int) -> np.ndarray:
+    """BGR of 8 bits, not much smaller than `LONGEST`."""
     import cv2
 
-    raw, flags = np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR
+    raw = np.frombuffer(data, np.uint8)
     try:
-        if not _is_jpeg(data):
+        if not _is_jpeg(data) and (not data.startswith(b"\x89PNG") or _has_alpha(data)):
             pixels = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
             if pixels is not None and pixels.ndim == 3 and pixels.shape[2] == 4:
                 return _over_white(pixels)
-        elif longest >= 2 * LONGEST:
-            flags = cv2.IMREAD_REDUCED_COLOR_4 if longest >= 4 * LONGEST else cv2.IMREAD_REDUCED_COLOR_2
+            del pixels  # or two pictures would be in memory
+        reduction = _jpeg_reduction(longest) if _is_jpeg(data) else 1
+        flags = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}[reduction]
         pixels = cv2.imdecode(raw, flags)
     except cv2.error as error:
         raise BadMedia(f"{path.name}: cannot be decoded ({reason(error)})") from None
     if pixels is None:
         raise BadMedia(f"{path.name}: not a picture that can be read, or damaged")
-    return np.ascontiguousarray(pixels[..., ::-1])
+    return pixels
 
 
 def _over_white(bgra: np.ndarray) -> np.ndarray:
     most = np.float32(np.iinfo(bgra.dtype).max)
-    alpha = bgra[..., 3:] / most
-    return np.round(255 * (1 - alpha + alpha * (bgra[..., 2::-1] / most))).astype(np.uint8)
+    bgr = np.empty((*bgra.shape[:2], 3), np.uint8)
+    # In strips: as real numbers a large picture takes gigabytes.
+    for y in range(0, len(bgra), _STRIP):
+        alpha = bgra[y : y + _STRIP, :, 3:] / most
+        bgr[y : y + _STRIP] = np.round(255 * (1 - alpha + alpha * (bgra[y : y + _STRIP, :, :3] / most)))
+    return bgr
 
 
-def _reduced(rgb: np.ndarray) -> np.ndarray:
+def _reduced(picture: np.ndarray) -> np.ndarray:
     import cv2
 
-    height, width = rgb.shape[:2]
+    height, width = picture.shape[:2]
     size = _fitting(width, height)
-    return rgb if size == (width, height) else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return picture if size == (width, height) else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def _fitting(width: int, height: int) -> tuple[int, int]:
@@ -239,23 +278,40 @@ def _origin(stream: Any) -> float:
 
 def _shown_at(container: Any, stream: Any, times: list[float]) -> Iterator[tuple[Any, float]]:
     """The frames shown at ``times`` (rising) and until when; one that is shown at several of them comes once."""
-    origin = _origin(stream)
-    decoded = container.decode(stream)
-    shown, ahead = None, next(decoded, None)
+    origin, unit, codec = _origin(stream), float(stream.time_base), stream.codec_context
+    time = times[0]
+
+    def decoded() -> Iterator[Any]:
+        for packet in container.demux(stream):
+            if codec.name == "h264" and packet.pts is not None:
+                # Nobody sees what ends well before the wanted time, and to what nothing refers need not be decoded.
+                # Of other codecs some only look at this when they are opened, or refer to what they call unreferred.
+                ends = (packet.pts + (packet.duration or 0)) * unit - origin
+                codec.skip_frame = "NONREF" if ends < time - _SLACK else "DEFAULT"
+            yield from packet.decode()
 
     def begins(frame: Any) -> float:
         return (frame.time or 0.0) - origin
 
+    frames = decoded()
+    shown, ahead = None, next(frames, None)
     for time in times:
         if ahead is not None and time - begins(ahead) > _SEEK:
-            container.seek(int((time + origin) / stream.time_base), stream=stream)
-            decoded = container.decode(stream)
-            ahead = next(decoded, None)
+            key = stream.index_entries.search_timestamp(round((time - _SETTLE + origin) / unit))
+            # Where the file lists its key frames, only for one that is still to come; decoding goes on otherwise.
+            if key < 0 or stream.index_entries[key].timestamp * unit - origin > begins(ahead):
+                # Transport streams (.ts) know no key frames: what comes then is the next one, which may be too late.
+                for back in (_SETTLE, 5.0, 20.0, math.inf):
+                    container.seek(round((max(time - back, -1.0) + origin) / unit), stream=stream)
+                    frames = decoded()
+                    ahead = next(frames, None)
+                    if ahead is not None and begins(ahead) <= time:
+                        break
         newer = None
         # A stream may begin a little after its own zero: its first frame stands for that too.
         while ahead is not None and (begins(ahead) <= time or shown is None):
             shown = newer = ahead
-            ahead = next(decoded, None)
+            ahead = next(frames, None)
         if newer is not None:
             lasts = float((newer.duration or 0) * stream.time_base)
             yield newer, begins(newer) + lasts if ahead is None else begins(ahead)

@@ -41,9 +41,9 @@ def write(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def write_video(path: Path, frames: list[np.ndarray], rate: int = 10, turn: int = 0) -> Path:
+def write_video(path: Path, frames: list[np.ndarray], rate: int = 10, turn: int = 0, **options: str) -> Path:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
+        stream = container.add_stream("libx264" if options else "mpeg4", rate=rate, options=options)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.bit_rate, stream.time_base = "yuv420p", 2_000_000, Fraction(1, rate)
         for frame in frames:
@@ -132,6 +132,29 @@ def test_a_bomb_is_not_decoded(tmp_path):
         read_image(path)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "channels", "dtype", "options", "needed"),
+    [
+        (".png", 3, np.uint8, [], 6),
+        (".png", 3, np.uint16, [], 6),
+        (".png", 4, np.uint8, [], 8),
+        (".png", 4, np.uint16, [], 16),
+        (".bmp", 3, np.uint8, [], 8),
+        (".tiff", 3, np.uint16, [], 16),
+        (".jpg", 3, np.uint8, [], 6),
+        (".jpg", 3, np.uint8, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], 12),
+    ],
+)
+def test_memory_is_bounded_by_what_decoding_takes(tmp_path, monkeypatch, suffix, channels, dtype, options, needed):
+    path, pixels = tmp_path / f"a{suffix}", np.zeros((100, 200, channels), dtype)
+    path.write_bytes(cv2.imencode(suffix, pixels, options)[1].tobytes())
+    monkeypatch.setattr(pictures, "_MAX_MEMORY", path.stat().st_size + 20_000 * needed)
+    assert read_image(path).shape == (100, 200, 3)
+    monkeypatch.setattr(pictures, "_MAX_MEMORY", path.stat().st_size + 20_000 * needed - 1)
+    with pytest.raises(BadMedia, match="200x100 pixels of this kind take 0 MB to decode"):
+        read_image(path)
+
+
 def test_a_file_of_many_bytes_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "_MAX_BYTES", 100)
     with pytest.raises(BadMedia, match="a picture may have"):
@@ -216,6 +239,36 @@ def test_a_video_without_its_end_is_bad(tmp_path, fading):
 def test_a_video_that_states_no_length_is_read(tmp_path):
     path = write_video(tmp_path / "a.m4v", [np.full((32, 32, 3), v, np.uint8) for v in (0, 80, 160, 240)] * 5)
     assert len(read_frames(path, count=8)) == 8
+
+
+@pytest.mark.parametrize("every", [15, 250])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_what_is_skipped_changes_no_frame(tmp_path, monkeypatch, suffix, every):
+    """A long film of which few frames are wanted: what lies between is sought past or, if nothing refers to it, left."""
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    frames = [np.roll(noise, 3 * i, axis=1) for i in range(400)]
+    path = write_video(tmp_path / f"a{suffix}", frames, g=str(every), bf="3")
+    decoded, rotation = [], pictures._upright
+    monkeypatch.setattr(pictures, "_upright", lambda frame: decoded.append(frame.pts) or rotation(frame))
+    found = read_frames(path, count=8)
+    with av.open(str(path)) as container:
+        every_frame = list(container.decode(video=0))
+        origin = float(every_frame[0].pts * every_frame[0].time_base)
+        times = np.array([float(f.time) - origin for f in every_frame])
+        wanted = [every_frame[np.flatnonzero(times <= (i + 0.5) * 40 / 8 + 1e-6)[-1]] for i in range(8)]
+    assert decoded == [f.pts for f in wanted]
+    for got, frame in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(got, frame.to_ndarray(format="rgb24"))
+
+
+def test_a_wanted_frame_just_before_a_key_frame_is_found(tmp_path):
+    """Files list a key frame by when it is decoded, which is before it is shown: seeking must not overshoot."""
+    levels = np.linspace(0, 255, 300)
+    frames = [np.full((32, 32, 3), level, np.uint8) for level in levels]
+    path = write_video(tmp_path / "a.mp4", frames, g="50", bf="3")
+    for end in np.arange(29.0, 30.0, 0.05):
+        shown = read_frames(path, 0.0, float(end), count=3)
+        assert abs(shown[-1].mean() - levels[int(end * 5 / 6 * 10)]) < 3
 
 
 def test_a_turned_video_is_upright(tmp_path):
