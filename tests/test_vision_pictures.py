@@ -244,7 +244,7 @@ def test_a_video_that_states_no_length_is_read(tmp_path):
 @pytest.mark.parametrize("every", [15, 250])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_what_is_skipped_changes_no_frame(tmp_path, monkeypatch, suffix, every):
-    """A long film of which few frames are wanted: what lies between is sought past or, if nothing refers to it, left."""
+    """Of a long film few frames are wanted: what lies between is sought past, or left where nothing refers to it."""
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     frames = [np.roll(noise, 3 * i, axis=1) for i in range(400)]
     path = write_video(tmp_path / f"a{suffix}", frames, g=str(every), bf="3")
