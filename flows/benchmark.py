@@ -1,9 +1,11 @@
 """From the store to the leaderboard: plain functions, no prefect here."""
 
 import json
+import shlex
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,6 +34,11 @@ class BenchOptions:
         Globs over extractors or columns; empty: all.
     protocol : str
         ``auto`` is official where the dataset has a split, else grouped by speaker.
+    train_on : tuple of str
+        Other datasets of the store to train on, all of ``dataset`` being tested on.
+    normalise : "none" | "speaker" | "corpus"
+    missing, explain : bool
+        See `affectlake.models.benchmark.Plan`.
     folds, repeats, seed : int
     models, fusions : tuple of str
     subsets : "all" | "full"
@@ -57,6 +64,10 @@ class BenchOptions:
     seed: int = 0
     as_of: str | None = None
     workers: int = 1
+    train_on: tuple[str, ...] = ()
+    normalise: str = "none"
+    missing: bool = False
+    explain: bool = True
 
     def plan(self, samples: "pd.DataFrame") -> "Plan":
         from affectlake.models.benchmark import Plan
@@ -64,6 +75,8 @@ class BenchOptions:
         protocol = self.protocol
         if protocol == "auto":
             protocol = "official" if samples["split"].notna().any() else "grouped"
+        if self.train_on:
+            protocol = "cross-corpus"
         chosen = {k: getattr(self, k) for k in ("models", "fusions") if getattr(self, k)}
         return Plan(
             label=self.label,
@@ -75,19 +88,28 @@ class BenchOptions:
             tune=self.tune,
             calibrate=self.calibrate,
             seed=self.seed,
+            normalise=self.normalise,
+            test_on=self.dataset if self.train_on else None,
+            missing=self.missing,
+            explain=self.explain,
             **chosen,
         )
 
     @property
     def command(self) -> str:
         """The command that runs this benchmark again."""
-        words = ["affectlake bench", self.dataset, "--label", self.label, "--store", self.store]
-        words += ["--protocol", self.protocol, "--folds", str(self.folds), "--seed", str(self.seed)]
-        words += ["--metric", self.metric, *(["--tune"] if self.tune else [])]
-        for name in ("features", "models", "fusions"):
+        words = ["affectlake", "bench", self.dataset, "--label", self.label, "--store", self.store]
+        usual = BenchOptions("", "")
+        for name in ("protocol", "folds", "repeats", "subsets", "metric", "calibrate", "seed", "as_of", "normalise"):
+            if getattr(self, name) != getattr(usual, name):
+                words += [f"--{name.replace('_', '-')}", str(getattr(self, name))]
+        for name in ("tune", "missing", "explain"):
+            if getattr(self, name) != getattr(usual, name):
+                words.append(f"--{name}" if getattr(self, name) else f"--no-{name}")
+        for name in ("train_on", "features", "models", "fusions"):
             if getattr(self, name):
-                words += [f"--{name}", *(f"'{v}'" for v in getattr(self, name))]
-        return " ".join(words)
+                words += [f"--{name.replace('_', '-')}", *getattr(self, name)]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -125,24 +147,62 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
 
     store = Store(options.store)
     snapshot = store.snapshot(options.dataset, options.as_of)
-    samples, blocks = features(store, options, snapshot.id)
+    extractors = _extractors(store, options.dataset, snapshot.id)
+    if options.normalise == "corpus" and not options.train_on:
+        raise UsageError("features relative to their corpus need a second one: --train-on DATASET")
+    samples, blocks, crossing = corpora(store, options, snapshot.id)
     with _mapping(options, map) as mapped:
         result = run(samples, blocks, options.plan(samples), map=mapped, progress=progress.bar("fitting"))
     done = Benchmark(
         result,
         {
+            "run": uuid.uuid4().hex[:12],
             "dataset": options.dataset,
             "snapshot": snapshot.id,
-            "synthetic": "synthetic" in samples and bool(samples["synthetic"].astype(bool).any()),
+            "synthetic": "synthetic" in samples and bool(samples["synthetic"].fillna(False).astype(bool).any()),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "code_version": code_version(),
             "command": options.command,
-            "extractors": _extractors(store, options.dataset, snapshot.id),
+            "configuration": asdict(options),
+            "extractors": extractors,
+            "transfer": crossing,
         },
     )
-    store.record("benchmarks", _record(done))
-    store.record("predictions", _predictions(done))
+    for name, rows in _records(done).items():
+        store.record(name, rows)
     return done
+
+
+def corpora(store, options: BenchOptions, as_of: str):
+    """Samples and features of the tested dataset and of those that are trained on, and what crossing them means.
+
+    Raises
+    ------
+    UsageError
+        The dataset is to be trained on as well, or two corpora have nothing in common.
+    AffectlakeError
+        An extractor has another fingerprint in one of them.
+    """
+    from affectlake.models.transfer import together
+
+    tested = features(store, options, as_of)
+    if not options.train_on:
+        return *tested, None
+    mine = {t["extractor"]: t for t in _extractors(store, options.dataset, as_of)}
+    trained = {}
+    for name in options.train_on:
+        if name == options.dataset:
+            raise UsageError(f"{name!r} is tested on: train on other datasets")
+        theirs = store.snapshot(name, options.as_of)
+        for table in _extractors(store, name, theirs.id):
+            ours = mine.get(table["extractor"])
+            if ours and ours["fingerprint"] != table["fingerprint"]:
+                raise AffectlakeError(
+                    f"{table['extractor']} has another fingerprint in {name} than in {options.dataset}: refresh both, "
+                    "or choose other --features"
+                )
+        trained[name] = features(store, replace(options, dataset=name), theirs.id)
+    return together(tested, trained, options.label)
 
 
 def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", dict[str, "pd.DataFrame"]]:
@@ -161,11 +221,19 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
         if len(block):
             blocks[modality] = block
     contents = store.contents(options.dataset, as_of)
+    # Few imported numbers are often equal by chance; and equal texts are no duplicates: people do say the same.
+    put = {
+        t["extractor"]
+        for t in _extractors(store, options.dataset, as_of)
+        if t["version"] == "put" and t["columns"] < 20
+    }
     for modality in blocks:
-        # Equal texts are no duplicates: people do say the same; the audit looks at texts by themselves.
-        if modality != "text":
-            mine = contents[[c for c in contents if c.startswith(f"{modality}.")]]
+        mine = contents[[c for c in contents if c.startswith(f"{modality}.") and c not in put]]
+        if modality != "text" and mine.shape[1]:
             samples[f"content.{modality}"] = mine.bfill(axis=1).iloc[:, 0].reindex(samples.index)
+    # Segments of one recording belong together even where nobody says who speaks.
+    segmented = samples["start"].notna() | samples["end"].notna()
+    samples["recording"] = samples["video"].fillna(samples["audio"]).where(segmented)
     if not blocks:
         raise AffectlakeError(f"the store holds no features of {options.dataset!r} that match: affectlake refresh …")
     return samples, blocks
@@ -176,17 +244,46 @@ def _extractors(store, dataset: str, as_of: str) -> list[dict[str, Any]]:
     return found["tables"]
 
 
-def _record(done: Benchmark):
+def _records(done: Benchmark) -> dict[str, "pd.DataFrame"]:
+    """What goes into the store: tables that share the column ``run``; docs/models.md describes them."""
     import pandas as pd
 
-    about = done.to_json()
-    row = {k: about[k] for k in ("dataset", "label", "protocol", "snapshot", "created", "code_version")}
-    return pd.DataFrame([row | {"document": json.dumps(plain(about))}])
+    about, result = done.to_json(), done.result
+    keys = {k: about[k] for k in ("run", "dataset", "label", "protocol", "snapshot", "created", "code_version")}
+    keys["train_on"] = "+".join(about["configuration"]["train_on"])
+    configuration = json.dumps(plain(about["configuration"]))
+    tables = {
+        "benchmarks": pd.DataFrame([keys | {"configuration": configuration, "document": json.dumps(plain(about))}]),
+        "scores": pd.DataFrame([keys | {"place": i} | _flat(r) for i, r in enumerate(result.rows, 1)]),
+        "predictions": _predictions(done).assign(run=about["run"]),
+    }
+    if about["importance"]:
+        found = [
+            {"kind": kind} | entry
+            for kind in ("modalities", "extractors", "columns")
+            for entry in about["importance"][kind]
+        ]
+        row = {k: v for k, v in _flat(about["importance"]["row"]).items() if k in ("fusion", "modalities", "model")}
+        tables["importance"] = pd.DataFrame([keys | row | e for e in found])
+    return tables
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as columns: ``uar``, ``uar_low``, ``uar_high``, and so on."""
+    out = {"fusion": row["fusion"], "modalities": "+".join(row["modalities"]), "model": row["model"] or ""}
+    for key, value in row.items():
+        if isinstance(value, dict) and key != "difference":
+            out |= {key: value["value"], f"{key}_low": value["low"], f"{key}_high": value["high"]}
+        elif key in ("p_value", "seconds"):
+            out[key] = float("nan") if value is None else float(value)
+    return out
 
 
 def _predictions(done: Benchmark):
     """Out-of-fold predictions of every row; probabilities in the order of the benchmark's ``classes``."""
     frame = done.result.predictions
+    if frame.empty:
+        return frame
     shares = [c for c in frame if c.startswith("p_")]
     rows = frame.drop(columns=shares).assign(
         truth=frame["truth"].astype("str"), predicted=frame["predicted"].astype("str")
@@ -198,17 +295,69 @@ def _predictions(done: Benchmark):
     )
 
 
-def newest_result(store: str, dataset: str) -> dict[str, Any]:
-    """The document of the last benchmark of ``dataset``; raises AffectlakeError where there is none."""
+def history(store: str, dataset: str, label: str | None = None) -> list[dict[str, Any]]:
+    """Past benchmarks of a dataset, oldest first: the best row of each, and how it moved against the run before it
+    of the same label, protocol and metric.
+
+    Raises
+    ------
+    AffectlakeError
+        None was run.
+    """
     from affectlake.data.store import Store
 
-    records = Store(store).records("benchmarks")
+    before: dict[tuple, float] = {}
+    found = []
+    for about in _documents(Store(store), dataset):
+        if label not in (None, about["label"]):
+            continue
+        metric, best = about["metric"], about["rows"][0]
+        score = best[metric]
+        trained = "+".join((about.get("transfer") or {}).get("train_on", ()))
+        relative = about.get("normalise", "none")
+        same = (about["label"], about["protocol"], metric, relative, trained)
+        found.append(
+            {
+                "created": about["created"],
+                "run": about.get("run", ""),
+                "label": about["label"],
+                "protocol": about["protocol"],
+                "train_on": trained,
+                "normalise": relative,
+                "snapshot": about["snapshot"],
+                "code_version": about["code_version"],
+                "samples": about["n_samples"],
+                "fusion": best["fusion"],
+                "modalities": best["modalities"],
+                "model": best["model"],
+                "metric": metric,
+                **{k: score[k] for k in ("value", "low", "high")},
+                "change": score["value"] - before[same] if same in before else None,
+                "leaks": about["leakage"]["leaks"],
+            }
+        )
+        before[same] = score["value"]
+    if not found:
+        raise AffectlakeError(f"no benchmark of {dataset!r} by {label!r} was run on this store")
+    return found
+
+
+def _documents(store, dataset: str) -> list[dict[str, Any]]:
+    """Documents of all benchmarks of a dataset, oldest first; raises AffectlakeError where there is none."""
+    records = store.records("benchmarks")
     mine = records[records["dataset"] == dataset] if len(records) else records
     if not len(mine):
         raise AffectlakeError(
             f"no benchmark of {dataset!r} was run on this store: affectlake bench {dataset} --label …"
         )
-    return json.loads(mine.sort_values("created")["document"].iloc[-1])
+    return [json.loads(d) for d in mine.sort_values("created", kind="stable")["document"]]
+
+
+def newest_result(store: str, dataset: str) -> dict[str, Any]:
+    """The document of the last benchmark of ``dataset``; raises AffectlakeError where there is none."""
+    from affectlake.data.store import Store
+
+    return _documents(Store(store), dataset)[-1]
 
 
 def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
@@ -221,12 +370,21 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     from affectlake.models.persistence import save
 
     store = Store(options.store)
-    samples, blocks = features(store, options, done.about["snapshot"])
+    samples, blocks, _ = corpora(store, options, done.about["snapshot"])
+    if options.train_on:
+        # What was measured is a model of the other corpora alone.
+        samples = samples[samples["dataset"] != options.dataset]
+        blocks = {m: b[b.index.isin(samples.index)] for m, b in blocks.items()}
     best = next(r for r in done.result.rows if r["fusion"] != "dummy")
     used = {m: blocks[m] for m in best["modalities"]}
     fingerprints = {e["extractor"]: e["fingerprint"] for e in done.about["extractors"]}
-    card = {"settings": _settings(store.snapshot(options.dataset, done.about["snapshot"]))}
-    fitted = fit(samples, used, options.plan(samples), best["fusion"], best["model"], fingerprints, card)
+    plan = replace(options.plan(samples), protocol="grouped", test_on=None)
+    about = done.to_json()
+    card = {k: about[k] for k in ("dataset", "snapshot", "created", "code_version", "protocol", "synthetic", "command")}
+    card |= {"train_on": list(options.train_on), "leaks": about["leakage"]["leaks"]}
+    card["settings"] = _settings(store.snapshot(options.dataset, done.about["snapshot"]))
+    card["scores"] = {k: v for k, v in best.items() if isinstance(v, dict) and k != "difference"}
+    fitted = fit(samples, used, plan, best["fusion"], best["model"], fingerprints, card)
     return save(fitted, to)
 
 

@@ -1,5 +1,6 @@
 """Progress on stderr: a bar on a terminal, a line every 30 seconds elsewhere."""
 
+import atexit
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -70,14 +71,22 @@ class Bars:
                 yield item
 
     def bar(self, title):
-        # Reading files is short next to computing: one rewritten line is enough.
-        last = 0.0
+        # Redrawn by the reports themselves: a thread of its own would outlive work that fails half-way.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        shown = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
+        task = shown.add_task(title, total=None)
 
         def report(done: int, total: int) -> None:
-            nonlocal last
-            if done == total or time.monotonic() - last > 0.2:
-                last = time.monotonic()
-                print(f"\r{title}: {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+            if not shown.live.is_started and done < total:
+                shown.start()
+                atexit.register(shown.stop)  # gives the cursor back where the work ends in an error
+            shown.update(task, completed=done, total=total, refresh=shown.live.is_started)
+            if done >= total:
+                shown.stop()
+                atexit.unregister(shown.stop)
 
         return report
 

@@ -4,7 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UnknownName, UsageError
-from affectlake.models import leakage, metrics, splits, training, zoo
+from affectlake.models import importance, leakage, missing, normalise, scores, splits, training, transfer, zoo
 from affectlake.models.calibration import METHODS as CALIBRATIONS
 from affectlake.models.early import View
+from affectlake.models.importance import Group
 from affectlake.models.member import Settings
+from affectlake.models.scores import Candidate, Entry, Scorer
 from affectlake.models.splits import Fold
-from affectlake.models.training import Data
+from affectlake.models.training import HEADS, Data
 
 FUSIONS = (
     "unimodal",
@@ -31,7 +33,6 @@ FUSIONS = (
     "mlp-head",
     "dummy",
 )
-HEADS = {"mlp-head": "projected", "mlp-dense": "dense"}
 _ALL_FUSIONS = (*FUSIONS, "mlp-dense")
 METRICS = ("uar", "accuracy", "f1_macro", "f1_weighted")
 _NUMBERS_FROM = 10  # a numeric label with more values than this is a quantity, not a class
@@ -45,9 +46,12 @@ class Plan:
     ----------
     label : str
         Column of the samples frame.
-    protocol : "grouped" | "official" | "loso" | "kfold" | "random"
-        See `affectlake.models.splits.folds`.
+    protocol : "grouped" | "official" | "loso" | "kfold" | "random" | "cross-corpus"
+        See `affectlake.models.splits.folds`; ``cross-corpus`` trains on all corpora but ``test_on``. What is random
+        is also run grouped by speaker, and what crosses corpora also with features relative to their corpus, so that
+        both scores and the gap are shown.
     folds, repeats, seed : int
+        Repetitions draw folds and the models' own chance anew.
     models : tuple of str
         See `affectlake.models.zoo`.
     fusions : tuple of str
@@ -63,6 +67,14 @@ class Plan:
         Grouped folds inside each training set: for calibration, late fusion, early stopping and tuning.
     draws : int
         Bootstrap samples of speakers behind each interval.
+    normalise : "none" | "speaker" | "corpus"
+        See `affectlake.models.normalise`.
+    test_on : str or None
+        Value of the samples' column ``dataset``, for ``cross-corpus``.
+    missing : bool
+        Also score every fusion of all modalities, with the first of the models, while more and more are hidden.
+    explain : bool
+        Permutation importance of the best row.
     """
 
     label: str
@@ -78,12 +90,17 @@ class Plan:
     calibrate: str = "temperature"
     inner: int = 3
     draws: int = 5000
+    normalise: str = "none"
+    test_on: str | None = None
+    missing: bool = False
+    explain: bool = False
 
     def __post_init__(self):
         for kind, given, valid in (
             ("model", self.models, zoo.NAMES),
             ("fusion", self.fusions, _ALL_FUSIONS),
-            ("protocol", [self.protocol], splits.PROTOCOLS),
+            ("protocol", [self.protocol], (*splits.PROTOCOLS, *(["cross-corpus"] if self.test_on else []))),
+            ("normalisation", [self.normalise], normalise.METHODS),
             ("subsets", [self.subsets], ("all", "full")),
             ("metric", [self.metric], METRICS),
             ("calibration", [self.calibrate], CALIBRATIONS),
@@ -150,7 +167,7 @@ class Result:
     about: dict[str, Any] = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """label, protocol, folds, n_samples, n_speakers, rows, leakage, ablation, confusion, per_class, per_speaker."""
+        """What `affectlake.flows.report` shows: docs/models.md lists the keys."""
         return self.about | {"rows": self.rows}
 
     def _repr_html_(self) -> str:
@@ -192,22 +209,122 @@ def run(
     target = Target.of(samples[plan.label])
     if len(target.y) < 10:
         raise UsageError(f"{len(target.y)} labelled samples are too few to compare anything")
-    folds = splits.folds(samples, target.y, plan.protocol, plan.folds, plan.repeats, plan.seed)
-    _check_folds(folds, target)
-    data = Data(aligned(samples, blocks), target.y, splits.groups(samples).to_numpy())
+    if plan.missing and len(blocks) < 2:
+        raise UsageError("what happens when modalities are missing can only be asked where there are two or more")
     settings = settings_of(plan, target)
-    names = tuple(data.blocks)
+    parts = _parts(samples, blocks, target, plan)
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), data, folds)
-        jobs = _jobs(folder, plan, names, len(folds), settings)
-        outputs = {}
-        for done, (job, output) in enumerate(zip(jobs, map(_work, jobs), strict=True), 1):
-            outputs[job.kind, job.names, job.model, job.fold] = output
-            if progress:
-                progress(done, len(jobs))
-    scored = _Scored(samples, data, target, folds, plan, settings)
-    rows = scored.rows(_candidates(outputs, data, folds, plan, settings, names))
-    return scored.result(rows)
+        for part in parts:
+            _write(Path(folder) / part.name, part)
+        jobs = [j for part in parts for j in _jobs(str(Path(folder) / part.name), part, settings)]
+        # Fold by fold, so that what its jobs share is prepared once; in each the longest first.
+        jobs.sort(key=lambda j: (j.folder, j.fold, -_COST.get(j.model, 1), -len(j.names)))
+        explained = len(parts[0].folds) if plan.explain else 0
+        count = _Count(progress, len(jobs) + explained)
+        outputs: dict[str, dict[Any, Any]] = {part.name: {} for part in parts}
+        for job, output in zip(jobs, map(_work, jobs), strict=True):
+            outputs[Path(job.folder).name][job.kind, job.names, job.model, job.fold] = output
+            count.one()
+        ranked = {}
+        for part in parts:
+            ranked[part.name] = part.scorer(samples, target, settings).rank(
+                _candidates(outputs[part.name], part, settings)
+            )
+        main = parts[0]
+        best = next((e for e in ranked["main"] if e.candidate.names), None)
+        wanted, shuffled = [], []
+        if plan.explain and best is not None:
+            columns = {m: [str(c) for c in blocks[m].columns] for m in best.candidate.names}
+            wanted = importance.groups(columns, main.data, main.folds, target.task)
+            every = range(len(main.folds))
+            explains = [
+                _Explain(
+                    str(Path(folder) / "main"),
+                    *best.candidate.key,
+                    wanted,
+                    f,
+                    main.settings(settings, f),
+                    plan.calibrate,
+                    plan.inner,
+                )
+                for f in every
+            ]
+            for output in map(_explain, explains):
+                shuffled.append(output)
+                count.one()
+    return _result(samples, parts, ranked, plan, target, settings, best, wanted, shuffled)
+
+
+class _Count:
+    """Tells the caller how many jobs are done."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int):
+        self.progress, self.total, self.done = progress, total, 0
+
+    def one(self) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A table of its own: the main one, or one to compare it with."""
+
+    name: str
+    data: Data
+    folds: list[Fold]
+    plan: Plan
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.data.blocks)
+
+    @property
+    def repeats(self) -> int:
+        return self.plan.repeats if self.plan.protocol in splits.REPEATED else 1
+
+    def settings(self, settings: Settings, fold: int) -> Settings:
+        """Those of a fold: each repetition has a seed of its own."""
+        return replace(settings, seed=settings.seed + fold // (len(self.folds) // self.repeats))
+
+    def scorer(self, samples: pd.DataFrame, target: "Target", settings: Settings) -> Scorer:
+        metric = self.plan.metric if target.task == "classification" else "ccc"
+        rest = (metric, self.plan.draws, self.plan.seed)
+        return Scorer(samples, target.y, target.classes, self.data.groups, self.folds, self.repeats, *rest)
+
+
+def _parts(samples, blocks, target: Target, plan: Plan) -> list[_Part]:
+    raw = aligned(samples, blocks)
+    who = splits.groups(samples).to_numpy()
+
+    def part(name: str, plan: Plan, folds: list[Fold], blocks: Mapping[str, np.ndarray]) -> _Part:
+        relative = normalise.groups(samples, plan.normalise)
+        ready = {m: normalise.normalised(b, relative) for m, b in blocks.items()}
+        return _Part(name, Data(ready, target.y, who), folds, plan)
+
+    folds = _folds(samples, target, plan)
+    parts = [part("main", plan, folds, raw)]
+    if plan.protocol == "random" and splits.has_speakers(samples):
+        fair = replace(plan, protocol="grouped", folds=min(plan.folds, len(np.unique(who))))
+        parts.append(part("grouped", fair, _folds(samples, target, fair), raw))
+    elif plan.protocol == "cross-corpus" and plan.normalise == "none":
+        parts.append(part("corpus", replace(plan, normalise="corpus"), folds, raw))
+    if plan.missing:
+        less = tuple(f for f in plan.fusions if f != "dummy")
+        reduced = replace(plan, subsets="full", models=plan.models[:1], fusions=less)
+        for i, share in enumerate(missing.shares(len(raw))[1:], 1):
+            parts.append(part(f"missing-{i}", reduced, folds, missing.hidden(raw, share, plan.seed)))
+    return parts
+
+
+def _folds(samples: pd.DataFrame, target: Target, plan: Plan) -> list[Fold]:
+    if plan.protocol == "cross-corpus":
+        folds = [transfer.fold(samples, str(plan.test_on))]
+    else:
+        folds = splits.folds(samples, target.y, plan.protocol, plan.folds, plan.repeats, plan.seed)
+    _check_folds(folds, target)
+    return folds
 
 
 def _check_folds(folds: list[Fold], target: Target) -> None:
@@ -245,21 +362,26 @@ class _Job:
     inner: int
 
 
-def _jobs(folder: str, plan: Plan, names: tuple[str, ...], n_folds: int, settings: Settings) -> list[_Job]:
-    common = (settings, plan.calibrate, plan.inner)
-    jobs = []
+_COST = {"xgboost": 4, "random-forest": 3, "extra-trees": 2, "mlp": 3}
+"""Seconds of a fit, roughly and relative to a linear model."""
+
+
+def _jobs(folder: str, part: _Part, settings: Settings) -> list[_Job]:
+    plan, names = part.plan, part.names
+    wanted: list[tuple[str, tuple[str, ...], str]] = []
     for model in plan.models:
         if any(f == "unimodal" or f.startswith("late") for f in plan.fusions):
-            jobs += [_Job(folder, "unimodal", (m,), model, f, *common) for m in names for f in range(n_folds)]
+            wanted += [("unimodal", (m,), model) for m in names]
         if "early" in plan.fusions:
-            jobs += [_Job(folder, "early", s, model, f, *common) for s in _subsets(plan, names) for f in range(n_folds)]
+            wanted += [("early", s, model) for s in _subsets(plan, names)]
     for fusion in HEADS:
         if fusion in plan.fusions:
-            sets = [*((m,) for m in names), *_subsets(plan, names)]
-            jobs += [_Job(folder, fusion, s, "", f, *common) for s in sets for f in range(n_folds)]
-    # Fold by fold, so that what its jobs share is prepared once; in each the longest first.
-    cost = {"xgboost": 4, "random-forest": 3, "extra-trees": 2, "mlp": 3}
-    return sorted(jobs, key=lambda j: (j.fold, -cost.get(j.model, 1), -len(j.names)))
+            wanted += [(fusion, s, "") for s in [*((m,) for m in names), *_subsets(plan, names)]]
+    return [
+        _Job(folder, *row, f, part.settings(settings, f), plan.calibrate, plan.inner)
+        for row in wanted
+        for f in range(len(part.folds))
+    ]
 
 
 def _subsets(plan: Plan, names: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -269,17 +391,19 @@ def _subsets(plan: Plan, names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [s for k in sizes for s in combinations(names, k)]
 
 
-def _write(folder: Path, data: Data, folds: list[Fold]) -> None:
+def _write(folder: Path, part: _Part) -> None:
+    folder.mkdir()
+    data = part.data
     for m, block in data.blocks.items():
         np.save(folder / f"block-{m}.npy", block)
     np.save(folder / "y.npy", data.y)
     np.save(folder / "groups.npy", np.unique(data.groups, return_inverse=True)[1])
-    for i, fold in enumerate(folds):
+    for i, fold in enumerate(part.folds):
         np.savez(folder / f"fold-{i}.npz", train=fold.train, test=fold.test)
     (folder / "names.json").write_text(json.dumps(list(data.blocks)))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def _read(folder: str) -> Data:
     root = Path(folder)
     names = json.loads((root / "names.json").read_text())
@@ -314,24 +438,39 @@ def _work(job: _Job) -> dict[str, Any]:
     return out | {"seconds": time.perf_counter() - start}
 
 
-# Candidates: every row of the table with its answers.
-
-
 @dataclass(frozen=True)
-class _Candidate:
+class _Explain:
+    folder: str
     fusion: str
     names: tuple[str, ...]
     model: str | None
-    answers: list[np.ndarray]
-    seconds: float
+    wanted: list[Group]
+    fold: int
+    settings: Settings
+    calibrate: str
+    inner: int
 
 
-def _candidates(outputs, data: Data, folds: list[Fold], plan: Plan, settings: Settings, names) -> list[_Candidate]:
+def _explain(job: _Explain) -> tuple[np.ndarray, np.ndarray]:
+    data = _read(job.folder)
+    fold = np.load(Path(job.folder) / f"fold-{job.fold}.npz")
+    mine = Data({m: data.blocks[m] for m in job.names}, data.y, data.groups)
+    row = (job.fusion, job.names, job.model)
+    return importance.shuffled(
+        mine, Fold(fold["train"], fold["test"]), *row, job.wanted, job.settings, job.calibrate, job.inner
+    )
+
+
+# Candidates: every row of the table with its answers.
+
+
+def _candidates(outputs, part: _Part, settings: Settings) -> list[Candidate]:
+    data, folds, plan, names = part.data, part.folds, part.plan, part.names
     every = range(len(folds))
 
-    def of(kind: str, fusion: str, s: tuple[str, ...], model: str) -> _Candidate:
+    def of(kind: str, fusion: str, s: tuple[str, ...], model: str) -> Candidate:
         found = [outputs[kind, s, model, f] for f in every]
-        return _Candidate(
+        return Candidate(
             fusion,
             s,
             zoo.called(model, settings.task) if model else None,
@@ -356,11 +495,11 @@ def _candidates(outputs, data: Data, folds: list[Fold], plan: Plan, settings: Se
             found += [of(fusion, fusion, s, "") for s in [*((m,) for m in names), *_subsets(plan, names)]]
     if "dummy" in plan.fusions:
         answers = [np.tile(training.prior(data.y[f.train], settings), (len(f.test), 1)) for f in folds]
-        found.append(_Candidate("dummy", (), None, answers, 0.0))
+        found.append(Candidate("dummy", (), None, answers, 0.0))
     return found
 
 
-def _late(outputs, data, folds, fusion, method, names, model, settings) -> _Candidate:
+def _late(outputs, data, folds, fusion, method, names, model, settings) -> Candidate:
     start, answers, spent = time.perf_counter(), [], 0.0
     there = {m: data.present(m) for m in names}
     for f, fold in enumerate(folds):
@@ -378,121 +517,73 @@ def _late(outputs, data, folds, fusion, method, names, model, settings) -> _Cand
         )
         test = {m: t[fold.test] for m, t in there.items()}
         answers.append(fitted.predict({m: p["test"] for m, p in parts.items()}, test))
-    return _Candidate(fusion, names, zoo.called(model, settings.task), answers, spent + time.perf_counter() - start)
+    return Candidate(fusion, names, zoo.called(model, settings.task), answers, spent + time.perf_counter() - start)
 
 
-# Scores.
+# The result.
 
 
-class _Scored:
-    """Turns candidates into rows: all are scored on the same samples and the same draws of speakers."""
+def _result(
+    samples, parts: list[_Part], ranked, plan: Plan, target: Target, settings, best, wanted, shuffled
+) -> Result:
+    main, entries = parts[0], ranked["main"]
+    scorer = main.scorer(samples, target, settings)
+    who = samples["speaker"] if "speaker" in samples else pd.Series(dtype="str")
+    about = {
+        "label": plan.label,
+        "task": target.task,
+        "metric": scorer.metric,
+        "protocol": plan.protocol,
+        "folds": 1 if plan.protocol == "official" else len(main.folds) // main.repeats,
+        "repeats": main.repeats,
+        "seed": plan.seed,
+        "normalise": plan.normalise,
+        "transductive": plan.normalise != "none",
+        "n_samples": len(samples),
+        "n_tested": len(np.unique(scorer.at)),
+        "n_speakers": int(who.nunique()),
+        "classes": list(target.classes),
+        "leakage": leakage.audit(samples, main.folds, main.data.blocks),
+        "ablation": scorer.ablation(entries),
+        "fusion_gain": scorer.fusion_gain(entries),
+        "importance": scorer.importance(best, wanted, shuffled, plan.seed) if wanted else None,
+        "contrast": _contrast(parts, ranked, scorer.metric),
+        "missing": _missing(parts, ranked, scorer.metric),
+        **(scorer.details(best) if best else {"confusion": None, "per_class": [], "per_speaker": []}),
+    }
+    return Result([e.row for e in entries], scorer.predictions(entries), about)
 
-    def __init__(self, samples, data: Data, target: Target, folds: list[Fold], plan: Plan, settings: Settings):
-        self.samples, self.target, self.folds, self.plan, self.settings = samples, target, folds, plan, settings
-        self.at = np.concatenate([f.test for f in folds])
-        self.truth = target.y[self.at]
-        self.draws = metrics.Draws.of(data.groups[self.at], plan.draws, plan.seed)
-        self.metric = plan.metric if target.task == "classification" else "ccc"
 
-    def rows(self, candidates: list[_Candidate]) -> list[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
-        """(row, answers, score in each draw), best first, the dummy last among equals."""
-        found = []
-        for c in candidates:
-            answers = np.concatenate(c.answers)
-            scores = self._scores(answers)
-            row: dict[str, Any] = {"fusion": c.fusion, "modalities": list(c.names), "model": c.model}
-            row |= {name: metrics.interval(values) for name, values in scores.items()}
-            found.append((row | {"p_value": None, "seconds": round(c.seconds, 3)}, answers, scores[self.metric]))
-        found.sort(key=lambda f: (-f[0][self.metric]["value"], f[0]["fusion"] == "dummy", len(f[0]["modalities"])))
-        best = found[0][2]
-        for (row, _, _), p in zip(
-            found[1:], metrics.holm([metrics.paired_p(best, s) for _, _, s in found[1:]]), strict=True
-        ):
-            row["p_value"] = p
-        return found
+_CONTRASTS = {
+    "grouped": ("random", "grouped by speaker", "the gap is leakage: folds at random know the tested speakers"),
+    "corpus": ("as they are", "relative to their corpus", "features relative to their corpus are transductive"),
+}
 
-    def _scores(self, answers: np.ndarray) -> dict[str, np.ndarray]:
-        if self.target.task == "regression":
-            return metrics.regression(self.truth, answers[:, 0], self.draws)
-        return metrics.classification(self.truth, answers, self.draws)
 
-    def result(self, found) -> Result:
-        rows = [row for row, _, _ in found]
-        _, answers, _ = next(f for f in found if f[0]["fusion"] != "dummy")
-        who = self.samples["speaker"] if "speaker" in self.samples else pd.Series(dtype="str")
-        about = {
-            "label": self.plan.label,
-            "task": self.target.task,
-            "metric": self.metric,
-            "protocol": self.plan.protocol,
-            "folds": len(self.folds) // self.plan.repeats if self.plan.protocol != "official" else 1,
-            "repeats": self.plan.repeats,
-            "seed": self.plan.seed,
-            "n_samples": len(self.samples),
-            "n_tested": len(np.unique(self.at)),
-            "n_speakers": int(who.nunique()),
-            "classes": list(self.target.classes),
-            "leakage": leakage.audit(self.samples, self.folds),
-            "ablation": self._ablation(rows),
-            **self._details(answers),
+def _contrast(parts: list[_Part], ranked: Mapping[str, list[Entry]], metric: str) -> dict[str, Any] | None:
+    """The main table beside the one that it must be seen with."""
+    name = next((p.name for p in parts if p.name in _CONTRASTS), None)
+    if name is None:
+        return None
+    of, against, note = _CONTRASTS[name]
+    rows = scores.contrast(ranked["main"], ranked[name], metric)
+    return {"of": of, "against": against, "note": note, "metric": metric, "rows": rows}
+
+
+def _missing(parts: list[_Part], ranked: Mapping[str, list[Entry]], metric: str) -> dict[str, Any] | None:
+    """Scores by share of missing modality: one curve for each fusion of all modalities and for each modality."""
+    hidden = [p for p in parts if p.name.startswith("missing-")]
+    if not hidden:
+        return None
+    found = [{e.candidate.key: e.row[metric] for e in ranked[p.name]} for p in (parts[0], *hidden)]
+    shares = missing.shares(len(parts[0].names))
+    curves = [
+        {
+            "fusion": fusion,
+            "modalities": list(names),
+            "model": model,
+            "points": [{"share": s} | f[fusion, names, model] for s, f in zip(shares, found, strict=True)],
         }
-        return Result(rows, self._predictions(found), about)
-
-    def _ablation(self, rows) -> list[dict[str, Any]]:
-        """The best row of every set of modalities."""
-        best: dict[tuple[str, ...], dict[str, Any]] = {}
-        for row in rows:
-            if row["modalities"]:
-                best.setdefault(tuple(row["modalities"]), row)
-        return [
-            {"modalities": list(s), "value": r[self.metric]["value"], "fusion": r["fusion"], "model": r["model"]}
-            for s, r in sorted(best.items(), key=lambda e: (len(e[0]), e[0]))
-        ]
-
-    def _details(self, answers: np.ndarray) -> dict[str, Any]:
-        """Confusion, recall by class and score by speaker of the best row."""
-        speaker = (
-            self.samples["speaker"].to_numpy()[self.at] if "speaker" in self.samples else np.full(len(self.at), "")
-        )
-        if self.target.task == "regression":
-            error = np.abs(answers[:, 0] - self.truth)
-            return {"confusion": None, "per_class": [], "per_speaker": _by_speaker(speaker, error)}
-        from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-        predicted, classes = answers.argmax(axis=1), range(len(self.target.classes))
-        p, r, f, n = precision_recall_fscore_support(self.truth, predicted, labels=list(classes), zero_division=0)
-        return {
-            "confusion": {
-                "labels": list(self.target.classes),
-                "matrix": confusion_matrix(self.truth, predicted, labels=list(classes)).tolist(),
-            },
-            "per_class": [
-                {"label": c, "recall": float(r[i]), "precision": float(p[i]), "f1": float(f[i]), "n": int(n[i])}
-                for i, c in enumerate(self.target.classes)
-            ],
-            "per_speaker": _by_speaker(speaker, predicted == self.truth),
-        }
-
-    def _predictions(self, found) -> pd.DataFrame:
-        parts = []
-        fold = np.concatenate([np.full(len(f.test), i) for i, f in enumerate(self.folds)])
-        names = self.target.classes
-        for row, answers, _ in found:
-            if row["fusion"] == "dummy":
-                continue
-            frame = pd.DataFrame({"sample_id": self.samples.index.to_numpy()[self.at], "fold": fold})
-            frame = frame.assign(fusion=row["fusion"], modalities="+".join(row["modalities"]), model=row["model"] or "")
-            if names:
-                labels = np.array(names)
-                frame = frame.assign(truth=labels[self.truth], predicted=labels[answers.argmax(axis=1)])
-                frame = frame.assign(**{f"p_{c}": answers[:, i].astype(np.float32) for i, c in enumerate(names)})
-            else:
-                frame = frame.assign(truth=self.truth, predicted=answers[:, 0])
-            parts.append(frame)
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def _by_speaker(speaker: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]:
-    frame = pd.DataFrame({"speaker": speaker, "value": values.astype(float)}).dropna(subset="speaker")
-    grouped = frame.groupby("speaker")["value"].agg(["mean", "size"]).sort_values("mean")
-    return [{"speaker": str(s), "value": float(r["mean"]), "n": int(r["size"])} for s, r in grouped.iterrows()]
+        for fusion, names, model in found[1]
+    ]
+    return {"metric": metric, "model": hidden[0].plan.models[0], "shares": shares, "curves": curves}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import AffectlakeError, UnknownName
-from affectlake.models import benchmark, splits, training
+from affectlake.models import benchmark, normalise, splits, training
 from affectlake.models.training import Data, Early, Headed, Late, Settings, Unimodal
 
 
@@ -65,6 +65,8 @@ class Fitted:
     settings : Settings
     card : dict
         Samples, speakers, versions: the model card.
+    normalise : str
+        What features are taken relative to, see `affectlake.models.normalise`.
     """
 
     label: str
@@ -77,6 +79,7 @@ class Fitted:
     top: Early | Late | Headed | None
     settings: Settings
     card: dict[str, Any] = field(default_factory=dict)
+    normalise: str = "none"
 
     @property
     def extractors(self) -> list[str]:
@@ -98,7 +101,7 @@ class Fitted:
                     f"it has {str(fingerprints.get(name))[:12]}: train again, or install the version of that time"
                 )
 
-    def predict(self, blocks: Mapping[str, pd.DataFrame]) -> Answers:
+    def predict(self, blocks: Mapping[str, pd.DataFrame], speakers: pd.Series | None = None) -> Answers:
         """Label samples.
 
         Parameters
@@ -106,9 +109,14 @@ class Fitted:
         blocks : mapping of modality to DataFrame [index=sample_id]
             Features by their full names; modalities may be absent, wholly or for some samples (NaN). All frames have
             the same index.
+        speakers : Series [index=sample_id], optional
+            Whose samples they are, for a model of features relative to their speaker: it takes what it is given here
+            as all there is of a speaker. A model of features relative to their corpus takes it as the corpus.
 
         Raises
         ------
+        UsageError
+            The model takes features relative to their speaker, and a sample has none.
         UnknownName
             A column that the model reads is not there.
         """
@@ -122,6 +130,8 @@ class Fitted:
                 if c not in blocks[m]:
                     raise UnknownName("column", c, blocks[m].columns)
             arrays[m] = blocks[m].reindex(index)[columns].to_numpy(dtype=np.float32)
+        relative = self._relative(index, speakers)
+        arrays = {m: normalise.normalised(x, relative) for m, x in arrays.items()}
         there = {m: training.present(x) for m, x in arrays.items()}
         said = {m: self.single[m].predict(x) for m, x in arrays.items()}
         if self.top is None:
@@ -132,6 +142,12 @@ class Fitted:
             fused = self.top.predict(arrays)
         single = {m: np.where(there[m][:, None], p, np.nan) for m, p in said.items()}
         return Answers([str(i) for i in index], self.classes, fused, single)
+
+    def _relative(self, index: pd.Index, speakers: pd.Series | None) -> np.ndarray | None:
+        about = pd.DataFrame({"dataset": "this"}, index=index)
+        if speakers is not None:
+            about["speaker"] = speakers.reindex(index)
+        return normalise.groups(about, self.normalise) if len(index) else None
 
 
 def fit(
@@ -157,7 +173,9 @@ def fit(
     """
     target = benchmark.Target.of(samples[plan.label])
     settings = benchmark.settings_of(plan, target)
-    data = Data(benchmark.aligned(samples, blocks), target.y, splits.groups(samples).to_numpy())
+    relative = normalise.groups(samples, plan.normalise)
+    arrays = {m: normalise.normalised(x, relative) for m, x in benchmark.aligned(samples, blocks).items()}
+    data = Data(arrays, target.y, splits.groups(samples).to_numpy())
     names = tuple(data.blocks)
     # Whatever fuses them, each modality also answers for itself.
     single = {m: training.fit_unimodal(data, m, model or "logreg", settings, plan.calibrate, plan.inner) for m in names}
@@ -174,6 +192,7 @@ def fit(
     columns = {m: [str(c) for c in blocks[m].columns] for m in names}
     about = {"samples": len(samples), "speakers": int(samples["speaker"].nunique()) if "speaker" in samples else 0}
     about |= card or {}
-    fitted = Fitted(plan.label, target.classes, fusion, model, columns, {}, single, top, settings, about)
+    what = (plan.label, target.classes, fusion, model, columns)
+    fitted = Fitted(*what, {}, single, top, settings, about, plan.normalise)
     made_of = {name: fingerprints[name] for name in fitted.extractors if name in fingerprints}
     return replace(fitted, fingerprints=made_of)

@@ -1,5 +1,6 @@
 """The leakage audit: what is in the training and the test part of a fold at once, by name."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,26 +10,45 @@ from affectlake.models.splits import Fold
 
 _SHOWN = 3
 
+NEAR = 0.15
+"""A copy's distance in standardised features, as a share of the median distance to the nearest neighbour."""
 
-def audit(samples: pd.DataFrame, folds: list[Fold]) -> dict[str, Any]:
+NARROW = 20
+"""Features of fewer columns cannot tell a copy from another sample."""
+
+COARSE = 0.05
+"""Where more samples than this share have a near-duplicate, the features are coarse rather than the samples copied."""
+
+MOST = 50_000
+"""Samples among which near-duplicates are looked for: every pair is compared."""
+
+_SIMILAR, _WORDS = 0.8, 5  # word pairs that two texts of at least so many words have in common (cosine of the sets)
+
+
+def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndarray] | None = None) -> dict[str, Any]:
     """Look for what training and test parts share.
 
     Parameters
     ----------
     samples : DataFrame [index=sample_id]
-        Columns speaker, dialogue, text; ``content.<what>`` columns hold content hashes.
+        Columns speaker, dialogue, recording, text; ``content.<what>`` columns hold content hashes.
     folds : list of Fold
+    blocks : mapping of modality to float array, shape=(n, columns), optional
+        Features in which near-duplicates are looked for; of texts, the words themselves are compared.
 
     Returns
     -------
     dict
-        ``leaks``: whether speakers, dialogues or media are shared, so that scores say too much; ``speakers``,
-        ``dialogues``, ``duplicates``, ``texts``: numbers of tested samples concerned; ``findings``: sentences.
+        ``leaks``: whether speakers, dialogues, recordings or media are shared, so that scores say too much;
+        ``speakers``, ``dialogues``, ``recordings``, ``duplicates``, ``near_duplicates``, ``texts``, ``near_texts``:
+        numbers of tested samples concerned; ``findings``: sentences.
     """
     findings: list[str] = []
     tested = sum(len(f.test) for f in folds)
-    counts = {"speakers": 0, "dialogues": 0, "duplicates": 0, "texts": 0}
-    for column, name, key in (("speaker", "speaker", "speakers"), ("dialogue", "dialogue", "dialogues")):
+    keys = ("speakers", "dialogues", "recordings", "duplicates", "near_duplicates", "texts", "near_texts")
+    counts = dict.fromkeys(keys, 0)
+    for name in ("speaker", "dialogue", "recording"):
+        column, key = name, f"{name}s"
         if column in samples and samples[column].notna().any():
             shared, values = _shared(samples[column], folds)
             counts[key] = shared
@@ -60,8 +80,104 @@ def audit(samples: pd.DataFrame, folds: list[Fold]) -> dict[str, Any]:
                 f"{counts['texts']} of {tested} tested samples say a text that was trained on word for word "
                 f"({plain.nunique()} distinct texts in all); that counts where words carry the label"
             )
-    leaks = bool(counts["speakers"] or counts["dialogues"] or counts["duplicates"])
+        counts["near_texts"] = _near_texts(samples, plain, folds, findings)
+    for m, block in (blocks or {}).items():
+        if m != "text":
+            same = samples[f"content.{m}"] if f"content.{m}" in samples else pd.Series(index=samples.index)
+            counts["near_duplicates"] += _near_media(samples.index, m, block, same.to_numpy(), folds, findings)
+    leaks = any(counts[k] for k in ("speakers", "dialogues", "recordings", "duplicates", "near_duplicates"))
     return {"leaks": leaks, **counts, "findings": findings}
+
+
+def _near_media(ids: pd.Index, what: str, block: np.ndarray, same: np.ndarray, folds, findings: list[str]) -> int:
+    """Tested samples of which nearly a copy (another encoding, say) was trained on."""
+    there = np.flatnonzero(~np.isnan(block).all(axis=1))
+    if block.shape[1] < NARROW or not 3 <= len(there) <= MOST:
+        return 0
+    from sklearn.neighbors import NearestNeighbors
+
+    x = _standardised(block[there])
+    search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(x)
+    nearest = search.kneighbors()[0][:, 0]
+    far = float(np.median(nearest))
+    suspects = np.flatnonzero(nearest < NEAR * far)
+    if not len(suspects):
+        return 0
+    found = search.radius_neighbors(x[suspects], NEAR * far, return_distance=False)
+    pairs = [
+        (there[i], there[j])
+        for i, js in zip(suspects, found, strict=True)
+        for j in js
+        if i != j and not (pd.notna(same[there[i]]) and same[there[i]] == same[there[j]])
+    ]
+    if not pairs:
+        return 0
+    alike = len({i for i, _ in pairs})
+    if alike > COARSE * len(there):
+        findings.append(
+            f"{alike} of {len(there)} samples have a twin by their {what} features: too coarse to tell copies by"
+        )
+        return 0
+    hit, example = _between(pairs, folds)
+    shown = "; ".join(f"{ids[i]} ~ {ids[j]}" for i, j in [p for p in pairs if p[0] < p[1]][:_SHOWN])
+    findings.append(f"near-duplicates: {alike} samples have nearly the same {what} features as another ({shown})")
+    if hit:
+        i, j = example
+        findings.append(
+            f"{hit} tested samples have nearly the {what} of one trained on (such as {ids[i]} and {ids[j]})"
+        )
+    return hit
+
+
+def _standardised(x: np.ndarray) -> np.ndarray:
+    """Columns with zero mean and unit variance, gaps at the mean, outliers cut at five standard deviations."""
+    known = ~np.isnan(x)
+    n = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, x, 0).sum(axis=0, dtype=np.float64) / n
+    centred = np.where(known, x - mean, 0)
+    deviation = np.sqrt((centred**2).sum(axis=0) / n)
+    return np.clip(centred / np.where(deviation > 0, deviation, 1), -5, 5)
+
+
+def _near_texts(samples: pd.DataFrame, plain: pd.Series, folds: list[Fold], findings: list[str]) -> int:
+    """Tested samples whose text was trained on but for a few words."""
+    distinct = plain.dropna().drop_duplicates()
+    distinct = distinct[distinct.str.count(" ") >= _WORDS - 1]
+    if not 2 <= len(distinct) <= MOST:
+        return 0
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.neighbors import NearestNeighbors
+
+    pairs_of_words = HashingVectorizer(ngram_range=(2, 2), token_pattern=r"\S+", binary=True, norm="l2")
+    x = pairs_of_words.transform(distinct)
+    near = NearestNeighbors(metric="cosine", algorithm="brute", radius=1 - _SIMILAR).fit(x)
+    found = near.radius_neighbors(return_distance=False)
+    rows = {text: np.flatnonzero(plain == text) for text in distinct[[len(f) > 0 for f in found]]}
+    texts = distinct.tolist()
+    pairs = [(a, b) for i, js in enumerate(found) for j in js for a in rows[texts[i]] for b in rows[texts[j]]]
+    hit, example = _between(pairs, folds)
+    if hit:
+        i, j = example
+        findings.append(
+            f"{hit} tested samples say nearly a text that was trained on (such as {samples.index[i]} and "
+            f"{samples.index[j]}); that counts where words carry the label"
+        )
+    return hit
+
+
+def _between(pairs: list[tuple[int, int]], folds: list[Fold]) -> tuple[int, tuple[int, int]]:
+    """Tested samples that have a partner in their fold's training part, and the first such pair."""
+    total, first = 0, (-1, -1)
+    if not pairs:
+        return total, first
+    a, b = np.array(pairs).T
+    for fold in folds:
+        hit = np.isin(a, fold.test) & np.isin(b, fold.train)
+        total += len(np.unique(a[hit]))
+        if hit.any() and first[0] < 0:
+            at = int(np.flatnonzero(hit)[0])
+            first = int(a[at]), int(b[at])
+    return total, first
 
 
 def _shared(values: pd.Series, folds: list[Fold]) -> tuple[int, list[str]]:

@@ -110,11 +110,28 @@ def regression(truth: np.ndarray, predicted: np.ndarray, draws: Draws) -> dict[s
     return {"ccc": np.nan_to_num(ccc), "pearson": pearson, "mae": absolute / n}
 
 
+def recalls(truth: np.ndarray, probability: np.ndarray, draws: Draws) -> np.ndarray:
+    """Recall of each class in each bootstrap sample [shape=(1 + draws, classes)], NaN where a sample has none of it."""
+    k = probability.shape[1]
+    own = np.eye(k)[truth]
+    hits = own * (probability.argmax(axis=1) == truth)[:, None]
+    actual, found = draws.sums(own), draws.sums(hits)
+    return np.divide(found, actual, out=np.full_like(found, np.nan), where=actual > 0)
+
+
 def interval(values: np.ndarray, level: float = 0.95) -> dict[str, float]:
-    """``value`` on the data itself, ``low`` and ``high`` by the percentile bootstrap."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(values[1:], [tail, 1 - tail]) if len(values) > 1 else (values[0], values[0])
+    """``value`` on the data itself, ``low`` and ``high`` by the percentile bootstrap over the draws that have one."""
+    tail, drawn = (1 - level) / 2, values[1:][~np.isnan(values[1:])]
+    low, high = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (values[0], values[0])
     return {"value": float(values[0]), "low": float(low), "high": float(high)}
+
+
+def share_interval(hits: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share of independent trials (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, n).proportion_ci(0.95, "wilson")
+    return float(found.low), float(found.high)
 
 
 def paired_p(best: np.ndarray, other: np.ndarray) -> float:

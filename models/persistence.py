@@ -54,6 +54,7 @@ def save(fitted: Fitted, path: Path | str) -> Path:
         "columns": fitted.columns,
         "fingerprints": fitted.fingerprints,
         "settings": asdict(fitted.settings),
+        "normalise": fitted.normalise,
         "card": fitted.card,
         "versions": {p: version(p) for p in ("affectlake", "scikit-learn", "numpy", "xgboost", "torch")},
         "prior": next(iter(fitted.single.values())).prior.tolist(),
@@ -123,6 +124,7 @@ def _fitted(about: dict[str, Any], read: Callable[[str], bytes]) -> Fitted:
         _get_top(read, about["top"], prior, settings),
         settings,
         about["card"] | {"versions": about["versions"]},
+        about["normalise"],
     )
 
 

@@ -8,6 +8,8 @@ import pandas as pd
 from affectlake.data.errors import UnknownName, UsageError
 
 PROTOCOLS = ("official", "loso", "grouped", "kfold", "random")
+REPEATED = ("grouped", "kfold", "random")
+"""Protocols whose folds are drawn, and so may be drawn anew."""
 _TEST = ("test",)
 _IGNORED = ("none", "unused", "ignore")
 
@@ -21,8 +23,10 @@ class Fold:
 
 
 def groups(samples: pd.DataFrame) -> pd.Series:
-    """What must stay together: the speaker, else the dialogue, else the sample itself."""
+    """What must stay together: the speaker, else the dialogue, else the recording, else the sample itself."""
     names = pd.Series(samples.index.astype(str), index=samples.index)
+    if "recording" in samples:
+        names = samples["recording"].astype("str").where(samples["recording"].notna(), names)
     for column in ("dialogue", "speaker"):
         if column in samples:
             given = samples[column]
@@ -72,7 +76,7 @@ def folds(
             )
         splits = [StratifiedKFold(n_folds, shuffle=True, random_state=seed + r) for r in range(repeats)]
         return [Fold(a, b) for s in splits for a, b in s.split(position, strata)]
-    if not has_speakers(samples) and who[0] == str(samples.index[0]):
+    if (who == samples.index.astype(str)).all():
         raise UsageError(f"protocol {protocol!r} needs a column 'speaker' (or 'dialogue'); without one use 'kfold'")
     n_groups = len(np.unique(who))
     if protocol == "loso":

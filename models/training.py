@@ -17,6 +17,9 @@ from affectlake.models.early import Table, View, present
 from affectlake.models.member import Settings
 from affectlake.models.splits import inner_folds
 
+HEADS = {"mlp-head": "projected", "mlp-dense": "dense"}
+"""Kind of network (`affectlake.models.head`) behind each fusion by a head."""
+
 
 @dataclass(frozen=True)
 class Data:

@@ -238,7 +238,11 @@ def _records(place: Place, dataset: str, gone: Gone) -> int:
         if "sample_id" in frame:
             kept = frame[~(mine & frame["sample_id"].isin(gone.ids))]
         if "document" in frame:
-            cleaned = [_scrubbed(d, gone) if m else d for d, m in zip(kept["document"], mine[kept.index], strict=True)]
+            # A benchmark that trained on this dataset may name its people too.
+            named = mine
+            if "train_on" in frame:
+                named = mine | frame["train_on"].fillna("").str.split("+").map(lambda d: dataset in d)
+            cleaned = [_scrubbed(d, gone) if m else d for d, m in zip(kept["document"], named[kept.index], strict=True)]
             removed += sum(a != b for a, b in zip(cleaned, kept["document"], strict=True))
             kept = kept.assign(document=cleaned)
         removed += len(frame) - len(kept)

@@ -18,6 +18,7 @@ _COMMANDS = {
     "refresh": ("refresh:refresh", "Bring a dataset's features up to date, computing only what is new or changed."),
     "put": ("refresh:put", "Bring in features that were computed elsewhere."),
     "bench": ("bench:bench", "Train the fusion baselines on speaker-independent folds and print the leaderboard."),
+    "leaderboard": ("bench:leaderboard", "Past benchmarks of a dataset, and how the best row moved."),
     "report": ("bench:report", "Write the HTML report of a benchmark that was run before."),
     "predict": ("bench:predict", "Label new media with a saved model."),
     "nightly": ("nightly:nightly", "Refresh and benchmark on a schedule."),

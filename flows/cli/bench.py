@@ -1,4 +1,4 @@
-"""Commands about models: bench, report, predict."""
+"""Commands about models: bench, leaderboard, report, predict."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +22,10 @@ def bench(
     protocol: Protocol = "auto",
     folds: int = 5,
     repeats: int = 1,
+    train_on: Patterns = (),
+    normalise: Literal["none", "speaker", "corpus"] = "none",
+    missing: Annotated[bool, Parameter(negative=())] = False,
+    explain: bool = True,
     models: Patterns = (),
     fusions: Patterns = (),
     subsets: Literal["all", "full"] = "all",
@@ -51,11 +55,19 @@ def bench(
         Globs over extractors; default: all that the store holds.
     protocol
         auto is the official split where the dataset has one, else folds grouped by speaker. random leaks speakers,
-        is refused unless named here, and is marked in the result.
+        is refused unless named here, and is shown beside the grouped score.
     folds
         Number of folds.
     repeats
-        Times that the folds are drawn anew.
+        Times that the folds, and the models' own chance, are drawn anew.
+    train_on
+        Other datasets of the store to train on: all of DATASET is tested on then (cross-corpus).
+    normalise
+        Take features relative to their speaker or corpus, the tested samples included: transductive, and marked so.
+    missing
+        Also score every fusion while more and more modalities are hidden.
+    explain
+        Permutation importance of the best row's columns and modalities.
     models
         Base models; default: logistic regression, RBF-SVM, random forest, xgboost.
     fusions
@@ -105,6 +117,10 @@ def bench(
         seed=seed,
         as_of=as_of,
         workers=workers or cores(),
+        train_on=train_on,
+        normalise=normalise,
+        missing=missing,
+        explain=explain,
     )
     if prefect:
         from affectlake.flows.orchestration import run_benchmark
@@ -117,45 +133,133 @@ def bench(
     if json:
         as_json(result.to_json())
     else:
-        leaderboard(result.to_json(), top)
+        print_result(result.to_json(), top)
     if report is not None:
         from affectlake.flows.report import write_html
 
-        note(f"report: {write_html(result.to_json(), report)}")
+        earlier = plain.history(store, dataset, label)
+        note(f"report: {write_html(result.to_json(), report, earlier)}")
     if save is not None:
         note(f"model: {plain.save_best(options, result, save)}")
     return 0
 
 
-def leaderboard(result: dict, top: int = 0) -> None:
-    """Print a benchmark's ``top`` rows (0: all), best first, and the dummy's, then what the leakage audit found."""
+def print_result(result: dict, top: int = 0) -> None:
+    """Print a benchmark's ``top`` rows (0: all), best first, and the dummy's, then what goes with them."""
     title = (
         f"{'SYNTHETIC ' if result.get('synthetic') else ''}{result['dataset']}: {result['label']}, "
-        f"{result['n_samples']} samples, {result['n_speakers']} speakers, {result['protocol']}, "
-        f"snapshot {result['snapshot']}"
+        f"{result['n_samples']} samples, {result['n_speakers']} speakers, {result['protocol']}"
+        f"{_crossing(result)}{_relative(result)}, snapshot {result['snapshot']}"
     )
-    shown = [
-        m for m in ("uar", "accuracy", "f1_macro", "f1_weighted", "ccc", "mae", "pearson") if m in result["rows"][0]
-    ]
-    rows = result["rows"]
+    rows, metric = result["rows"], result["metric"]
+    shown = [m for m in ("accuracy", "f1_weighted", "uar", "mae", "pearson") if m in rows[0] and m != metric]
+    against = {_key(r): r for r in result["contrast"]["rows"]} if result["contrast"] else {}
     chosen = [r for i, r in enumerate(rows) if not top or i < top or r["fusion"] == "dummy"]
     as_table(
         [
             {"fusion": r["fusion"], "modalities": "+".join(r["modalities"]), "model": r["model"] or ""}
-            | {m: _interval(r[m]) for m in shown}
-            | {"s": round(r["seconds"], 1)}
+            | {f"{metric} [95 %]": _interval(r[metric])}
+            | ({result["contrast"]["against"]: _interval(against[_key(r)]["against"])} if against else {})
+            | ({"gap": f"{against[_key(r)]['gap']['value']:+.3f}"} if against else {})
+            | ({"repeats": " ".join(f"{v:.2f}" for v in r["repeats"])} if "repeats" in r else {})
+            | {m: f"{r[m]['value']:.3f}" for m in shown}
+            | {"p": "" if r["p_value"] is None else f"{r['p_value']:.3f}"}
             for r in chosen
         ],
         title=title,
     )
     if len(chosen) < len(rows):
         note(f"{len(chosen)} of {len(rows)} rows; --top 0 prints all")
+    if result["transductive"]:
+        note(f"transductive: features are relative to their {result['normalise']}, the tested samples included")
+    if result["contrast"]:
+        c = result["contrast"]
+        note(f"{metric} {c['of']} beside {c['against']}: {c['note']}")
+    if result.get("transfer"):
+        _print_transfer(result["transfer"])
+    if result["missing"]:
+        _print_missing(result["missing"])
     for finding in result["leakage"].get("findings", []):
         note(f"leakage: {finding}")
 
 
+def _key(row: dict) -> tuple:
+    return row["fusion"], tuple(row["modalities"]), row["model"]
+
+
+def _crossing(result: dict) -> str:
+    return f", trained on {' + '.join(result['transfer']['train_on'])}" if result.get("transfer") else ""
+
+
+def _relative(result: dict) -> str:
+    return f", relative to {result['normalise']} (transductive)" if result["transductive"] else ""
+
+
+def _print_transfer(transfer: dict) -> None:
+    note(f"cross-corpus: {transfer['trained']} samples trained on, {transfer['tested']} tested on")
+    if transfer["left_out"]:
+        left = ", ".join(f"{n} {c}" for c, n in transfer["left_out"].items())
+        note(f"cross-corpus: left out as their class is not in both: {left}")
+
+
+def _print_missing(missing: dict) -> None:
+    as_table(
+        [
+            {"fusion": c["fusion"], "modalities": "+".join(c["modalities"])}
+            | {f"{p['share']:.0%}": f"{p['value']:.3f}" for p in c["points"]}
+            for c in missing["curves"]
+        ],
+        title=f"{missing['metric']} by share of missing modalities ({missing['model']})",
+    )
+
+
 def _interval(score: dict) -> str:
     return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption = "lake", json: Json = False) -> int:
+    """Past benchmarks of a dataset, oldest first: the best row of each and how it moved.
+
+    Parameters
+    ----------
+    dataset
+        Name of a dataset that was benchmarked.
+    label
+        Only those of this label.
+    store
+        Folder or object-store URI.
+    json
+        JSON on stdout.
+    """
+    from affectlake.flows.benchmark import history
+
+    runs = history(store, dataset, label)
+    if json:
+        as_json(runs)
+        return 0
+    as_table(
+        [
+            {
+                "created": r["created"][:16].replace("T", " "),
+                "label": r["label"],
+                "protocol": r["protocol"] + _leaking(r),
+                "snapshot": r["snapshot"],
+                "code": r["code_version"],
+                "best row": " ".join([r["fusion"], "+".join(r["modalities"]), r["model"] or ""]).strip(),
+                "score": f"{r['metric']} {_interval(r)}",
+                "change": "" if r["change"] is None else f"{r['change']:+.3f}",
+            }
+            for r in runs
+        ]
+    )
+    return 0
+
+
+def _leaking(run: dict) -> str:
+    marks = [run["train_on"] and f"from {run['train_on']}", run["normalise"] != "none" and f"by {run['normalise']}"]
+    marks.append(run["leaks"] and "leaks")
+    said = ", ".join(m for m in marks if m)
+    return f" ({said})" if said else ""
 
 
 def report(dataset: str, /, *, store: StoreOption = "lake", out: Path = Path("report.html")) -> int:
@@ -170,10 +274,11 @@ def report(dataset: str, /, *, store: StoreOption = "lake", out: Path = Path("re
     out
         File to write.
     """
-    from affectlake.flows.benchmark import newest_result
+    from affectlake.flows.benchmark import history, newest_result
     from affectlake.flows.report import write_html
 
-    note(f"report: {write_html(newest_result(store, dataset), out)}")
+    newest = newest_result(store, dataset)
+    note(f"report: {write_html(newest, out, history(store, dataset, newest['label']))}")
     return 0
 
 

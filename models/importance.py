@@ -1,0 +1,155 @@
+"""Permutation importance on held-out folds: what the score loses when a column, or a whole modality, is shuffled."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from affectlake.models import training
+from affectlake.models.member import Settings
+from affectlake.models.splits import Fold
+from affectlake.models.training import Data, present
+
+REPEATS = 3
+"""Times that each group of columns is shuffled in each fold."""
+
+COLUMNS = 40
+"""Single columns that are shuffled: those that tell most, one by one, in the training parts."""
+
+_BYTES = 32 * 2**20  # of copies of the tested features at a time
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that are shuffled together.
+
+    Attributes
+    ----------
+    kind : "modalities" | "extractors" | "columns"
+    name, modality : str
+    columns : tuple of int
+        Positions in the modality's block.
+    """
+
+    kind: str
+    name: str
+    modality: str
+    columns: tuple[int, ...]
+
+
+def groups(columns: Mapping[str, Sequence[str]], data: Data, folds: list[Fold], task: str) -> list[Group]:
+    """What to shuffle: every modality, every extractor, and the most telling columns.
+
+    Parameters
+    ----------
+    columns : mapping of modality to sequence of str
+        Full names, of the modalities that the model reads.
+    data : Data
+    folds : list of Fold
+        Columns are chosen by their F statistic in the training parts, averaged as ranks.
+    task : "classification" | "regression"
+    """
+    found = [Group("modalities", m, m, tuple(range(len(cs)))) for m, cs in columns.items()]
+    telling: list[tuple[float, str, int]] = []
+    for m, cs in columns.items():
+        by_extractor: dict[str, list[int]] = {}
+        for i, c in enumerate(cs):
+            by_extractor.setdefault(".".join(c.split(".")[:2]), []).append(i)
+        found += [Group("extractors", e, m, tuple(at)) for e, at in by_extractor.items()]
+        told = np.mean([_told(data.blocks[m][f.train], data.y[f.train], task) for f in folds], axis=0)
+        telling += [(-float(t), m, i) for i, t in enumerate(told)]
+    for _, m, i in sorted(telling)[:COLUMNS]:
+        found.append(Group("columns", columns[m][i], m, (i,)))
+    return found
+
+
+def _told(x: np.ndarray, y: np.ndarray, task: str) -> np.ndarray:
+    """F statistics of the columns [shape=(columns,)], gaps at the mean; 0 for a column that never varies."""
+    from sklearn.feature_selection import f_classif, f_regression
+
+    known = ~np.isnan(x)
+    mean = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, x, mean)
+    out = np.zeros(x.shape[1])
+    varies = np.flatnonzero(np.ptp(filled, axis=0) > 1e-9)
+    if len(varies):
+        # A column that tells classes apart without any error has an infinite F.
+        with np.errstate(all="ignore"):
+            out[varies] = (f_regression if task == "regression" else f_classif)(filled[:, varies], y)[0]
+    return np.nan_to_num(out, posinf=np.finfo(np.float32).max)
+
+
+def shuffled(
+    data: Data,
+    fold: Fold,
+    fusion: str,
+    names: tuple[str, ...],
+    model: str | None,
+    wanted: list[Group],
+    settings: Settings,
+    calibrate: str,
+    inner: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Answers about the tested part as it is [shape=(n, classes)] and shuffled [shape=(groups, repeats, n, classes)].
+
+    Values are exchanged among the tested samples that have the modality.
+    """
+    train = training.subset(data, fold.train)
+    test = {m: np.asarray(data.blocks[m][fold.test]) for m in names}
+    predict = _fitted(train, fusion, names, model, settings, calibrate, inner)
+    base = predict(test, None)
+    out = np.empty((len(wanted), REPEATS, *base.shape), dtype=np.float32)
+    rng = np.random.default_rng([settings.seed, len(fold.test)])
+    for m in names:
+        block = test[m]
+        there = np.flatnonzero(present(block))
+        todo = [(g, r) for g, group in enumerate(wanted) if group.modality == m for r in range(REPEATS)]
+        # Many copies in one go: a call costs a forest as much as its answers do.
+        step = max(1, _BYTES // max(1, sum(b.nbytes for b in test.values())))
+        for at in range(0, len(todo), step):
+            some = todo[at : at + step]
+            changed = np.tile(block, (len(some), 1))
+            for i, (g, _) in enumerate(some):
+                columns = list(wanted[g].columns)
+                changed[np.ix_(i * len(block) + there, columns)] = block[np.ix_(rng.permutation(there), columns)]
+            others = {k: np.tile(b, (len(some), 1)) for k, b in test.items() if k != m}
+            said = predict({m: changed, **others}, m).reshape(len(some), *base.shape)
+            for (g, r), answers in zip(some, said, strict=True):
+                out[g, r] = answers
+    return base, out
+
+
+def _fitted(train, fusion, names, model, settings, calibrate, inner) -> Callable[[Mapping[str, Any], str | None], Any]:
+    """The row's model as a function of (blocks, which of them was changed)."""
+    if fusion == "early":
+        early = training.fit_early(train, names, model, settings, calibrate, inner)
+        return lambda blocks, changed: early.predict(blocks)
+    if not (fusion == "unimodal" or fusion.startswith("late-")):
+        head = training.fit_head(train, names, training.HEADS[fusion], settings, inner)
+        return lambda blocks, changed: head.predict(blocks)
+    single = {m: training.fit_unimodal(train, m, model, settings, calibrate, inner) for m in names}
+    if fusion == "unimodal":
+        return lambda blocks, changed: single[names[0]].predict(blocks[names[0]])
+    late = training.fit_late(
+        fusion.removeprefix("late-"),
+        names,
+        {m: u.oof for m, u in single.items()},
+        {m: train.present(m) for m in names},
+        train.y,
+        training.prior(train.y, settings),
+        settings.balanced,
+    )
+    said: dict[str, np.ndarray] = {}
+
+    def predict(blocks: Mapping[str, np.ndarray], changed: str | None) -> np.ndarray:
+        if changed is None:
+            said.update({m: u.predict(blocks[m]) for m, u in single.items()})
+            return late.predict(said, {m: present(blocks[m]) for m in names})
+        # Only the modality that was shuffled is asked again.
+        new = single[changed].predict(blocks[changed])
+        copies = len(new) // len(said[changed])
+        answers = {m: new if m == changed else np.tile(p, (copies, 1)) for m, p in said.items()}
+        return late.predict(answers, {m: present(blocks[m]) for m in names})
+
+    return predict
