@@ -1,0 +1,153 @@
+"""Benchmarks of a store: what is recorded and can be queried, runs over time, one seed, crossing corpora, reports."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.samples import samples_frame
+from affectlake.data.store import Store
+from affectlake.flows.benchmark import BenchOptions, benchmark, history, save_best
+from affectlake.flows.cli.app import run
+from affectlake.flows.report import html
+
+N = 60
+QUICK = {"label": "emotion", "models": ("logreg",), "fusions": ("unimodal", "early", "dummy"), "folds": 3}
+
+
+def fill(store: Store, dataset: str, seed: int, shift: float = 0.0) -> None:
+    """Made-up features of six speakers in two modalities, one of 20 columns."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, N)
+    ids = [f"{dataset}-i{i}" for i in range(N)]
+    table = pd.DataFrame({"sample_id": ids, "speaker": [f"{dataset}{i % 6}" for i in range(N)], "text": "x"})
+    samples = samples_frame(table.assign(emotion=np.array(list("abc"))[y]), dataset)
+    for m, width in (("audio", 20), ("face", 3)):
+        x = rng.normal(size=(N, width)) + shift
+        x[:, 0] += 2 * (y == (1 if m == "audio" else 2))
+        frame = pd.DataFrame(x, index=ids, columns=[f"c{i}" for i in range(width)])
+        store.put(dataset, m, "made", frame, samples=samples)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Store:
+    store = Store(tmp_path_factory.mktemp("bench") / "lake", create=True)
+    fill(store, "one", 0)
+    fill(store, "two", 1, shift=3.0)
+    return store
+
+
+@pytest.fixture(scope="module")
+def done(lake):
+    return benchmark(BenchOptions("one", store=lake.uri, missing=True, **QUICK), map=map)
+
+
+def bits(result):
+    rows = [{k: v for k, v in r.items() if k != "seconds"} for r in result.rows]
+    about = {k: v for k, v in result.about.items()}
+    return json.dumps([rows, about], sort_keys=True), result.predictions
+
+
+def test_one_seed_is_one_result_whatever_the_number_of_workers(lake, done):
+    options = BenchOptions("one", store=lake.uri, missing=True, workers=2, **QUICK)
+    text, predictions = bits(benchmark(options).result)
+    expected, same = bits(done.result)
+    assert text == expected
+    pd.testing.assert_frame_equal(predictions, same, check_exact=True)
+
+
+def test_records_can_be_queried(lake, done):
+    run_id = done.about["run"]
+    best = done.result.rows[0]
+    scores = lake.sql(f"select * from scores where run = '{run_id}' order by place")
+    assert len(scores) == len(done.result.rows) and scores["uar"][0] == best["uar"]["value"]
+    assert scores["uar_low"][0] == best["uar"]["low"] and scores["snapshot"].nunique() == 1
+    # the accuracy of a row again, from its out-of-fold predictions
+    again = lake.sql(
+        f"select fusion, modalities, avg((truth = predicted)::int) accuracy from predictions where run = '{run_id}' "
+        "group by all"
+    ).set_index(["fusion", "modalities"])["accuracy"]
+    for row in done.result.rows[:-1]:
+        assert again[row["fusion"], "+".join(row["modalities"])] == pytest.approx(row["accuracy"]["value"])
+    made = lake.sql(f"select configuration, document, code_version from benchmarks where run = '{run_id}'")
+    assert json.loads(made["configuration"][0])["fusions"] == list(QUICK["fusions"])
+    assert json.loads(made["document"][0])["missing"]["curves"] and made["code_version"][0]
+    told = lake.sql(
+        f"select name, value from importance where run = '{run_id}' and kind = 'columns' order by value desc"
+    )
+    assert set(told["name"][:2]) == {"audio.made.c0", "face.made.c0"}
+
+
+def test_runs_over_time(lake, done, capsys):
+    benchmark(BenchOptions("one", store=lake.uri, seed=7, explain=False, **QUICK), map=map)
+    benchmark(BenchOptions("one", store=lake.uri, normalise="speaker", explain=False, **QUICK), map=map)
+    runs = history(lake.uri, "one", "emotion")
+    assert runs[0]["change"] is None and runs[-1]["normalise"] == "speaker" and runs[-1]["change"] is None
+    plain = [r for r in runs if r["normalise"] == "none"]
+    assert plain[-1]["change"] == pytest.approx(plain[-1]["value"] - plain[-2]["value"])
+    assert run(["leaderboard", "one", "--store", lake.uri, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == runs
+    assert run(["leaderboard", "one", "--store", lake.uri]) == 0 and "by speaker" in capsys.readouterr().out
+    with pytest.raises(AffectlakeError, match="no benchmark of 'two'"):
+        history(lake.uri, "two")
+
+
+def test_crossing_corpora_of_a_store(lake, capsys, tmp_path):
+    words = ["bench", "one", "--train-on", "two", "--label", "emotion", "--store", lake.uri, "--models", "logreg"]
+    words += ["--fusions", "unimodal", "early", "dummy", "--workers", "1", "--no-prefect", "--no-explain"]
+    assert run([*words, "--json", "--save", str(tmp_path / "m")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["protocol"] == "cross-corpus" and found["transfer"]["train_on"] == ["two"]
+    assert found["transfer"]["trained"] == found["transfer"]["tested"] == N == found["n_tested"]
+    first = found["contrast"]["rows"][0]
+    assert first["against"]["value"] > first["value"]["value"]
+    from affectlake.models.persistence import load
+
+    assert load(tmp_path / "m").card["train_on"] == ["two"] and load(tmp_path / "m").card["samples"] == N
+    fill(lake, "three", 2)
+    lake.put("three", "audio", "made", pd.DataFrame({"c0": np.ones(N)}, index=[f"three-i{i}" for i in range(N)]))
+    for other, message in (("three", "another fingerprint"), ("one", "tested on"), ("twoo", "did you mean 'two'")):
+        with pytest.raises(AffectlakeError, match=message):
+            benchmark(BenchOptions("one", store=lake.uri, train_on=(other,), **QUICK), map=map)
+    with pytest.raises(UsageError, match="need a second one"):
+        benchmark(BenchOptions("one", store=lake.uri, normalise="corpus", **QUICK), map=map)
+
+
+def test_who_was_trained_on_elsewhere_is_erased_there_too(tmp_path):
+    store = Store(tmp_path / "lake", create=True)
+    fill(store, "one", 0)
+    fill(store, "two", 1)
+    document = {"leakage": {"findings": ["such as one-i3 and two:two-i4", "two4 was trained on", "fine"]}}
+    rows = pd.DataFrame([{"dataset": "one", "train_on": "two", "document": json.dumps(document)}])
+    store.record("benchmarks", rows)
+    store.record("predictions", pd.DataFrame([{"dataset": "one", "train_on": "two", "sample_id": "one-i4"}]))
+    assert store.erase("two", speaker="two4")["still_found_in"] == []
+    assert json.loads(store.records("benchmarks")["document"][0])["leakage"]["findings"] == ["fine"]
+    assert len(store.records("predictions")) == 1  # those are of the other corpus
+
+
+def test_the_report_shows_everything_and_nothing_from_elsewhere(lake, done):
+    leaky = benchmark(BenchOptions("one", store=lake.uri, protocol="random", normalise="speaker", **QUICK), map=map)
+    page = html(done.to_json(), history(lake.uri, "one"))
+    for wanted in ("<polyline", "What fusion gains", "What the best row listens to", "audio.made.c0"):
+        assert wanted in page
+    assert "http" not in page and "<script" not in page
+    said = html(leaky.to_json())
+    assert "Random beside grouped by speaker" in said and "Transductive" in said and "These folds leak" in said
+
+
+def test_the_command_of_a_result_makes_it_again(lake):
+    options = BenchOptions("one", store=lake.uri, missing=True, explain=False, repeats=2, as_of="s000001", **QUICK)
+    words = options.command.split()
+    assert words[:2] == ["affectlake", "bench"] and "--missing" in words and "--no-explain" in words
+    assert words[words.index("--fusions") + 1 :][:3] == list(QUICK["fusions"])
+
+
+def test_a_saved_model_says_where_it_comes_from(lake, done, tmp_path):
+    from affectlake.models.persistence import load
+
+    options = BenchOptions("one", store=lake.uri, **QUICK)
+    card = load(save_best(options, done, tmp_path / "m")).card
+    assert card["dataset"] == "one" and card["scores"]["uar"] == done.result.rows[0]["uar"] and not card["leaks"]
