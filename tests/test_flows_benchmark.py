@@ -41,7 +41,7 @@ def lake(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def done(lake):
-    return benchmark(BenchOptions("one", store=lake.uri, missing=True, **QUICK), map=map)
+    return benchmark(BenchOptions("one", store=lake.uri, missing=True, workers=1, **QUICK))
 
 
 def bits(result):
