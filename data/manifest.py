@@ -4,6 +4,7 @@ import codecs
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -71,8 +72,8 @@ def read_any(path: str | Path, keep: tuple[str, ...] = ("sample_id",)) -> pd.Dat
     return _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else numbered(read_table(path), keep)
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Every cell of a delimited text file as a string, empty ones as ``""``.
+def read_table(path: str | Path, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Every cell of a delimited text file as a string, empty ones as ``""``; ``names`` where it has no header.
 
     Raises
     ------
@@ -92,6 +93,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
                 dtype=str,
                 na_filter=False,
                 index_col=False,
+                header=0 if names is None else None,
+                names=names,
             )
     except (ValueError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")

@@ -3,9 +3,11 @@
 import hashlib
 import os
 
+import numpy as np
 import pytest
 
 from affectlake.data import datasets
+from affectlake.data.datasets import fer2013 as fer2013_corpus
 from affectlake.data.datasets._dataset import COMMON4, COMMON7
 from affectlake.data.errors import BadManifest, UnknownName
 from affectlake.data.samples import CORE, samples_frame
@@ -377,6 +379,41 @@ def test_ch_sims_is_chinese_and_has_labels_of_each_modality(tmp_path):
     assert got["video"].str[-8:].tolist() == ["0001.mp4", "0002.mp4"]
     labels = ["sentiment_score", "sentiment_text", "sentiment_audio", "sentiment_video"]
     assert got.loc[0, labels].tolist() == [-0.8, -0.6, -0.4, -0.8]
+
+
+def test_ch_sims_without_a_header(tmp_path):
+    ch_sims(tmp_path)
+    (tmp_path / "label.csv").rename(tmp_path / "other.txt")
+    rows = "video_0001,0001,我不想嫁给李茶,-0.8,-0.6,-0.4,-0.8,Negative,train\nvideo_0001,2,好,0,0,0,0,Neutral,valid\n"
+    put(tmp_path, "label.csv", content=rows)
+    got = datasets.get("ch-sims").load(tmp_path)
+    assert got["split"].tolist() == ["train", "dev"] and got["text"].iloc[0] == "我不想嫁给李茶"
+    labels = ["sentiment_score", "sentiment_text", "sentiment_audio", "sentiment_video"]
+    assert got.loc[0, labels].tolist() == [-0.8, -0.6, -0.4, -0.8]
+    assert got["video"].str[-8:].tolist() == ["0001.mp4", "0002.mp4"]
+
+
+def fer_table(*rows: tuple[str, str, int]) -> str:
+    return "emotion,pixels,Usage\n" + "".join(f"{e},{' '.join(['7'] * n)},{usage}\n" for e, usage, n in rows)
+
+
+def test_fer2013_table_is_saved_as_pictures(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    put(tmp_path, "fer2013.csv", content=fer_table(("0", "Training", 2304), ("6", "PrivateTest", 2304)))
+    with pytest.raises(BadManifest, match="saved as such by python -m affectlake.data.datasets.fer2013"):
+        datasets.get("fer2013").load(tmp_path)
+    assert fer2013_corpus.save(tmp_path / "fer2013.csv", tmp_path / "pictures") == 2
+    got = datasets.get("fer2013").load(tmp_path / "pictures").set_index("sample_id")
+    assert got["emotion"].to_dict() == {"Training_1": "angry", "PrivateTest_2": "neutral"}
+    assert got["split"].tolist() == ["train", "test"]
+    assert (cv2.imread(got["image"].iloc[0], cv2.IMREAD_UNCHANGED) == np.full((48, 48), 7)).all()
+
+
+@pytest.mark.parametrize("row", [("7", "Training", 2304), ("x", "Training", 2304), ("0", "", 2304), ("0", "Test", 9)])
+def test_fer2013_table_with_a_strange_row(tmp_path, row):
+    put(tmp_path, "fer2013.csv", content=fer_table(("0", "Training", 2304), row))
+    with pytest.raises(BadManifest, match="2304 pixels in row 2; found"):
+        fer2013_corpus.save(tmp_path / "fer2013.csv", tmp_path / "pictures")
 
 
 def test_a_table_of_another_sentiment_corpus_names_what_is_missing(tmp_path):

@@ -21,6 +21,7 @@ UNIMODAL = {"label_T": "sentiment_text", "label_A": "sentiment_audio", "label_V"
 _TABLE = re.compile("label")
 _CLIP = re.compile(r"\d+")
 _COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
+_WITHOUT_HEADER = ("video_id", "clip_id", "text", "label", "label_T", "label_A", "label_V", "annotation", "mode")
 
 
 def read_clips(root: Path, name: str, language: str, unimodal: bool = False) -> pd.DataFrame:
@@ -33,7 +34,10 @@ def read_clips(root: Path, name: str, language: str, unimodal: bool = False) -> 
     if path is None:
         return pd.DataFrame()
     columns = _COLUMNS + tuple(UNIMODAL) if unimodal else _COLUMNS
-    table = required(read_table(path), columns, f"{name}: {path}")
+    table = read_table(path)
+    if "label" not in table and table.shape[1] == len(_WITHOUT_HEADER) and table.columns[-1].strip() in SPLITS:
+        table = read_table(path, _WITHOUT_HEADER)  # as an early release of CH-SIMS has it
+    table = required(table, columns, f"{name}: {path}")
     # The table of one release says 7 where the clip is 0007.mp4.
     clips = {(Path(p).parent.name, int(m[0])): p for p, m in named(root, _CLIP, VIDEO)}
     turn = _numbers(table["clip_id"], path).astype("int64")

@@ -1,12 +1,22 @@
-"""FER2013: 35887 grey faces of 48 x 48 pixels, found on the web, in seven emotions; official split."""
+"""FER2013: 35887 grey faces of 48 x 48 pixels, found on the web, in seven emotions; official split.
+
+It is published as one table of pixels, fer2013.csv. To save them as pictures:
+
+    python -m affectlake.data.datasets.fer2013 fer2013.csv FOLDER
+"""
 
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
 from affectlake.data.datasets._files import IMAGE, named
+from affectlake.data.datasets._tables import required
+from affectlake.data.errors import BadManifest
+from affectlake.data.manifest import read_table
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 SPLITS = {
@@ -19,6 +29,10 @@ SPLITS = {
     "test": "test",
 }
 
+_CODES = dict(zip("0123456", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), strict=True))
+_LEVELS = re.compile(r"(?<!\S)(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\S)")
+_SIDE = 48
+_COMMAND = "python -m affectlake.data.datasets.fer2013 fer2013.csv FOLDER"
 _HOME = "https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge"
 _NAME = re.compile(r"(?:(Training|PublicTest|PrivateTest)_\d+)|.+")
 
@@ -43,15 +57,41 @@ def _about(path: str, match: re.Match) -> dict | None:
     return {"sample_id": sample_id, "split": split, "image": path, "emotion": emotion.lower()}
 
 
+def save(table: Path, folder: Path) -> int:
+    """Save the pixels of fer2013.csv as pictures like ``FOLDER/angry/PublicTest_28710.png``; returns how many.
+
+    The number is the row's in the table, counted from 1.
+
+    Raises
+    ------
+    BadManifest
+        Not that table: says what was looked for and what was found.
+    """
+    import cv2
+
+    rows = required(read_table(table), ("emotion", "Usage", "pixels"), table)
+    for number, (code, usage, pixels) in enumerate(zip(rows["emotion"], rows["Usage"], rows["pixels"], strict=True), 1):
+        values = _LEVELS.findall(pixels)
+        if code not in _CODES or usage.lower() not in SPLITS or len(values) != _SIDE**2:
+            raise BadManifest(
+                f"{table}: looked for an emotion from 0 to 6, a usage and {_SIDE**2} pixels in row {number}; "
+                f"found {code!r}, {usage!r} and {len(values)} pixels"
+            )
+        path = folder / _CODES[code] / f"{usage}_{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.array(values, dtype=np.uint8).reshape(_SIDE, _SIDE))
+    return len(rows)
+
+
 dataset = Dataset(
     name="fer2013",
     title="Facial Expression Recognition 2013",
     licence="none stated; the pictures belong to their makers",
     citation="Goodfellow et al. (2015), Neural Networks 64: 59-63, doi:10.1016/j.neunet.2014.09.005",
     url=_HOME,
-    access=f"Accept the rules of {_HOME} and save the pixels of its fer2013.csv as pictures.",
+    access=f"Accept the rules of {_HOME} and save the pixels of its fer2013.csv as pictures: {_COMMAND}.",
     layout="pictures by split and class like train/angry/1.jpg, or by class with the split in their names like "
-    "angry/PublicTest_123.jpg; fer2013.csv holds pixels and has to be saved as pictures first",
+    f"angry/PublicTest_123.jpg; the pixels of fer2013.csv are saved as such by {_COMMAND}",
     read=read,
     labels={"emotion": EMOTIONS},
     common={
@@ -66,3 +106,12 @@ dataset = Dataset(
     expected=35887,
     official_split=True,
 )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(_COMMAND)
+    try:
+        print(f"{save(Path(sys.argv[1]), Path(sys.argv[2]))} pictures saved in {sys.argv[2]}")
+    except BadManifest as error:
+        raise SystemExit(str(error)) from None
