@@ -27,7 +27,7 @@ SETTINGS = {
 }  # fmt: skip
 
 _LAGS = slice(int(RATE / HIGHEST), int(np.ceil(RATE / LOWEST)) + 1)
-_CHUNK = 2048
+_CHUNK = 128
 _RUMBLE = 3  # bins below 47 Hz: offset and hum of the room, not voice
 
 
@@ -48,22 +48,28 @@ def pitch(clip: AudioClip) -> Pitch:
 
 
 def _pitch(clip: AudioClip) -> Pitch:
-    hz, strength = _candidates(sp.power(clip))
+    frame, hz, strength = _candidates(sp.power(clip))
     loudness = sp.rms(clip) / sp.rms(clip).max()
     unvoiced = VOICING + np.maximum(0, 2 - loudness / (SILENCE / (1 + VOICING)))
-    preferred = strength + OCTAVE * np.log2(np.maximum(hz, 1) / LOWEST)
-    gain = np.concatenate([np.where(hz > 0, preferred, -np.inf), unvoiced[:, None]], axis=1)
-    path = _best_path(np.concatenate([hz, np.zeros((len(hz), 1), hz.dtype)], axis=1), gain)
-    rows = np.arange(len(hz))
-    chosen = np.minimum(path, CANDIDATES - 1)
-    voiced = path < CANDIDATES
-    return Pitch(np.where(voiced, hz[rows, chosen], 0.0), np.where(voiced, strength[rows, chosen], 0.0))
+    octave = np.log2(hz)
+    gain = strength + OCTAVE * (octave - np.log2(LOWEST))
+    # A voiced frame saves at most two switches: where it loses more than these no path goes through it.
+    worth = gain > unvoiced[frame] - 2 * SWITCH
+    frame, hz, strength, octave, gain = (x[worth] for x in (frame, hz, strength, octave, gain))
+    chosen = _best_path(np.searchsorted(frame, np.arange(len(unvoiced) + 1)), octave, gain, unvoiced)
+    track = Pitch(np.zeros_like(unvoiced), np.zeros_like(unvoiced))
+    track.hz[frame[chosen]], track.strength[frame[chosen]] = hz[chosen], strength[chosen]
+    return track
 
 
-def _candidates(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hz (0 where absent) and strength of the strongest peaks of each autocorrelation, each [shape=(frames, 4)]."""
-    parts = [_peaks(_autocorrelation(power[i : i + _CHUNK])) for i in range(0, len(power), _CHUNK)]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+def _candidates(power: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frame, Hz and strength of the (at most four) strongest peaks of each frame's autocorrelation, frame by frame."""
+    parts = []
+    for first in range(0, len(power), _CHUNK):
+        frame, hz, strength = _peaks(_autocorrelation(power[first : first + _CHUNK]))
+        parts.append((frame + first, hz, strength))
+    frame, hz, strength = (np.concatenate(x) for x in zip(*parts, strict=True))
+    return frame, hz, strength
 
 
 def _autocorrelation(power: np.ndarray) -> np.ndarray:
@@ -72,9 +78,10 @@ def _autocorrelation(power: np.ndarray) -> np.ndarray:
 
     spectrum = power.copy()
     spectrum[:, :_RUMBLE] = 0
-    r = scipy.fft.irfft(spectrum, sp.N_FFT, axis=1, overwrite_x=True)[:, : _LAGS.stop + 1]
+    # Of a real and even spectrum this is the inverse Fourier transform, but for a factor.
+    r = scipy.fft.dct(spectrum, type=1, axis=1, overwrite_x=True)[:, : _LAGS.stop + 1]
     zero = r[:, :1]
-    return r / np.where(zero > 0, zero, 1) / _window_autocorrelation()
+    return r / (np.where(zero > 0, zero, 1) * _window_autocorrelation())
 
 
 @cache
@@ -83,43 +90,61 @@ def _window_autocorrelation() -> np.ndarray:
     return (r / r[0]).astype(np.float32)
 
 
-def _peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     before, here, after = (r[:, _LAGS.start + k : _LAGS.stop + k] for k in (-1, 0, 1))
-    lags = np.arange(_LAGS.start, _LAGS.stop, dtype=np.float32)
-    peak = (here > before) & (here >= after) & (here > VOICING / 2)
-    ranked = np.where(peak, here - np.float32(OCTAVE) * np.log2(lags), -1)
-    best = np.argpartition(ranked, -CANDIDATES, axis=1)[:, -CANDIDATES:]
-    a, b, c = (np.take_along_axis(x, best, axis=1) for x in (before, here, after))
-    curve = np.minimum(a - 2 * b + c, -1e-9)
-    shift = np.clip(0.5 * (a - c) / curve, -0.5, 0.5)
-    found = np.take_along_axis(peak, best, axis=1)
-    strength = np.minimum(b - 0.25 * (a - c) * shift, 1)
-    return np.where(found, RATE / (lags[best] + shift), 0), np.where(found, strength, 0)
+    frame, lag = np.nonzero((here > before) & (here >= after) & (here > VOICING / 2))
+    a, b, c = before[frame, lag], here[frame, lag], after[frame, lag]
+    lag = (lag + _LAGS.start).astype(np.float32)
+    best = _first_of_each(frame, np.float32(OCTAVE) * np.log2(lag) - b)
+    frame, lag, a, b, c = (x[best] for x in (frame, lag, a, b, c))
+    shift = np.clip(0.5 * (a - c) / np.minimum(a - 2 * b + c, -1e-9), -0.5, 0.5)
+    return frame, RATE / (lag + shift), np.minimum(b - 0.25 * (a - c) * shift, 1)
 
 
-def _best_path(hz: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Viterbi: the state of each frame [shape=(frames,)]; the last state is unvoiced."""
-    octave = np.log2(np.maximum(hz, 1))
-    voiced = hz > 0
-    cost = np.where(
-        voiced[:-1, :, None] & voiced[1:, None, :],
-        JUMP * np.abs(octave[:-1, :, None] - octave[1:, None, :]),
-        SWITCH * (voiced[:-1, :, None] != voiced[1:, None, :]),
-    )
-    # From-state last, so that each step reduces along contiguous memory.
-    step = np.ascontiguousarray((gain[1:, None, :] - cost).transpose(0, 2, 1))
-    score = gain[0]
-    back = np.empty((len(step), gain.shape[1]), np.int64)
-    for t, transition in enumerate(step):
-        reach = transition + score
-        back[t] = reach.argmax(axis=1)
-        score = reach.max(axis=1)
-    state = int(score.argmax())
-    path = [state]
-    for row in reversed(back.tolist()):
-        state = row[state]
-        path.append(state)
-    return np.array(path[::-1])
+def _first_of_each(frame: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """Indices of the `CANDIDATES` of lowest rank of each frame, frame by frame."""
+    order = np.lexsort((rank, frame))
+    place = np.arange(len(frame)) - np.searchsorted(frame, frame)
+    return order[place < CANDIDATES]
+
+
+def _best_path(bounds: np.ndarray, octave: np.ndarray, gain: np.ndarray, unvoiced: np.ndarray) -> list[int]:
+    """Viterbi: the candidates on the path of largest gain; a frame without one of them is unvoiced.
+
+    Candidates of frame t are those from ``bounds[t]`` to ``bounds[t + 1]``. Most frames have one or none, so plain
+    Python beats arrays padded to the most there are.
+    """
+    bounds, octave, gain = bounds.tolist(), octave.tolist(), gain.tolist()
+    score = [0.0] * len(gain)
+    back = [-1] * len(gain)  # -1 is the unvoiced state
+    quiet_back: list[int] = []
+    quiet, before = 0.0, range(0)
+    for t, silence in enumerate(unvoiced.tolist()):
+        now = range(bounds[t], bounds[t + 1])
+        for j in now:
+            best, source = quiet - (SWITCH if t else 0.0), -1
+            for i in before:
+                reach = score[i] - JUMP * abs(octave[i] - octave[j])
+                if reach > best:
+                    best, source = reach, i
+            score[j], back[j] = best + gain[j], source
+        best, source = quiet, -1
+        for i in before:
+            if score[i] - SWITCH > best:
+                best, source = score[i] - SWITCH, i
+        quiet, before = best + silence, now
+        quiet_back.append(source)
+    state = max(before, key=score.__getitem__, default=-1)
+    if state >= 0 and score[state] < quiet:
+        state = -1
+    path = []
+    for source in reversed(quiet_back):
+        if state >= 0:
+            path.append(state)
+            state = back[state]
+        else:
+            state = source
+    return path[::-1]
 
 
 def runs(flags: np.ndarray) -> np.ndarray:
