@@ -84,7 +84,7 @@ OURS = {
     "tonnetz": lambda clip: spectral.tonnetz(spectral.chroma(clip)),
     "contrast": spectral.contrast,
     "centroid": spectral.centroid,
-    "bandwidth": lambda clip: spectral.bandwidth(clip, spectral.centroid(clip)),
+    "bandwidth": spectral.bandwidth,
     "rolloff": spectral.rolloff,
     "flatness": spectral.flatness,
     "zero_crossings": spectral.zero_crossings,
