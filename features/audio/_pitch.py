@@ -12,6 +12,7 @@ import numpy as np
 
 from affectlake.data.sound import RATE, AudioClip
 from affectlake.features.audio import _spectrum as sp
+from affectlake.features.audio._functionals import rank, where
 
 LOWEST, HIGHEST = 55.0, 600.0  # Hz
 CANDIDATES = 4
@@ -28,6 +29,7 @@ SETTINGS = {
 
 _LAGS = slice(int(RATE / HIGHEST), int(np.ceil(RATE / LOWEST)) + 1)
 _CHUNK = 128
+_MOST = 1 + OCTAVE * np.log2(HIGHEST * 1.1 / LOWEST)  # gain of the best candidate that there can be
 _RUMBLE = 3  # bins below 47 Hz: offset and hum of the room, not voice
 
 
@@ -48,13 +50,14 @@ def pitch(clip: AudioClip) -> Pitch:
 
 
 def _pitch(clip: AudioClip) -> Pitch:
-    frame, hz, strength = _candidates(sp.power(clip))
     loudness = sp.rms(clip) / sp.rms(clip).max()
     unvoiced = VOICING + np.maximum(0, 2 - loudness / (SILENCE / (1 + VOICING)))
+    # A voiced frame saves at most two switches: where it loses more than these no path goes through it.
+    least = unvoiced - 2 * SWITCH
+    frame, hz, strength = _candidates(sp.power(clip), np.flatnonzero(least < _MOST))
     octave = np.log2(hz)
     gain = strength + OCTAVE * (octave - np.log2(LOWEST))
-    # A voiced frame saves at most two switches: where it loses more than these no path goes through it.
-    worth = gain > unvoiced[frame] - 2 * SWITCH
+    worth = gain > least[frame]
     frame, hz, strength, octave, gain = (x[worth] for x in (frame, hz, strength, octave, gain))
     chosen = _best_path(np.searchsorted(frame, np.arange(len(unvoiced) + 1)), octave, gain, unvoiced)
     track = Pitch(np.zeros_like(unvoiced), np.zeros_like(unvoiced))
@@ -62,24 +65,24 @@ def _pitch(clip: AudioClip) -> Pitch:
     return track
 
 
-def _candidates(power: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frame, Hz and strength of the (at most four) strongest peaks of each frame's autocorrelation, frame by frame."""
-    parts = []
-    for first in range(0, len(power), _CHUNK):
-        frame, hz, strength = _peaks(_autocorrelation(power[first : first + _CHUNK]))
-        parts.append((frame + first, hz, strength))
-    frame, hz, strength = (np.concatenate(x) for x in zip(*parts, strict=True))
-    return frame, hz, strength
+def _candidates(power: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frame, Hz and strength of the (at most four) strongest peaks of the frames' autocorrelations, frame by frame."""
+    parts = [_peaks(_autocorrelation(power[some])) for some in _chunks(frames)]
+    places = [some[part[0]] for some, part in zip(_chunks(frames), parts, strict=True)]
+    return np.concatenate(places), *(np.concatenate([part[k] for part in parts]) for k in (1, 2))
+
+
+def _chunks(x: np.ndarray) -> list[np.ndarray]:
+    return [x[first : first + _CHUNK] for first in range(0, len(x), _CHUNK)]
 
 
 def _autocorrelation(power: np.ndarray) -> np.ndarray:
-    """Normalised, the window's own divided out [shape=(frames, last lag + 2)]."""
+    """Normalised, the window's own divided out [shape=(frames, last lag + 2)]; ``power`` is overwritten."""
     import scipy.fft
 
-    spectrum = power.copy()
-    spectrum[:, :_RUMBLE] = 0
+    power[:, :_RUMBLE] = 0
     # Of a real and even spectrum this is the inverse Fourier transform, but for a factor.
-    r = scipy.fft.dct(spectrum, type=1, axis=1, overwrite_x=True)[:, : _LAGS.stop + 1]
+    r = scipy.fft.dct(power, type=1, axis=1, overwrite_x=True)[:, : _LAGS.stop + 1]
     zero = r[:, :1]
     return r / (np.where(zero > 0, zero, 1) * _window_autocorrelation())
 
@@ -92,20 +95,19 @@ def _window_autocorrelation() -> np.ndarray:
 
 def _peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     before, here, after = (r[:, _LAGS.start + k : _LAGS.stop + k] for k in (-1, 0, 1))
-    frame, lag = np.nonzero((here > before) & (here >= after) & (here > VOICING / 2))
+    frame, lag = where((here > before) & (here >= after) & (here > VOICING / 2))
     a, b, c = before[frame, lag], here[frame, lag], after[frame, lag]
     lag = (lag + _LAGS.start).astype(np.float32)
-    best = _first_of_each(frame, np.float32(OCTAVE) * np.log2(lag) - b)
+    best = _strongest(frame, np.float32(OCTAVE) * np.log2(lag) - b)
     frame, lag, a, b, c = (x[best] for x in (frame, lag, a, b, c))
     shift = np.clip(0.5 * (a - c) / np.minimum(a - 2 * b + c, -1e-9), -0.5, 0.5)
     return frame, RATE / (lag + shift), np.minimum(b - 0.25 * (a - c) * shift, 1)
 
 
-def _first_of_each(frame: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    """Indices of the `CANDIDATES` of lowest rank of each frame, frame by frame."""
-    order = np.lexsort((rank, frame))
-    place = np.arange(len(frame)) - np.searchsorted(frame, frame)
-    return order[place < CANDIDATES]
+def _strongest(frame: np.ndarray, weakness: np.ndarray) -> np.ndarray:
+    """Indices of the `CANDIDATES` of least weakness of each frame, frame by frame."""
+    order = np.lexsort((weakness, frame))
+    return order[rank(frame) < CANDIDATES]
 
 
 def _best_path(bounds: np.ndarray, octave: np.ndarray, gain: np.ndarray, unvoiced: np.ndarray) -> list[int]:

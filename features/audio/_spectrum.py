@@ -187,10 +187,24 @@ def _mfcc(clip: AudioClip) -> np.ndarray:
 def mel_bank(bands: int, low: float = 0.0, high: float = RATE / 2, n_fft: int = N_FFT) -> np.ndarray:
     """Slaney's triangular filters of equal area [shape=(1 + n_fft // 2, bands)], float32; as librosa.filters.mel."""
     edges = _mel_to_hz(np.linspace(_hz_to_mel(low), _hz_to_mel(high), bands + 2))
-    bins = np.arange(1 + n_fft // 2) * (RATE / n_fft)
-    rise = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
-    return (np.maximum(0, np.minimum(rise, fall)) * (2 / (edges[2:] - edges[:-2]))).astype(np.float32)
+    return (_triangles(np.arange(1 + n_fft // 2) * (RATE / n_fft), edges) * (2 / (edges[2:] - edges[:-2]))).astype(
+        np.float32
+    )
+
+
+def _triangles(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Heights at ``x`` of triangles of height 1 between every other edge [shape=(len(x), len(edges) - 2)]."""
+    rise = (x[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - x[:, None]) / (edges[2:] - edges[1:-1])
+    return np.maximum(0, np.minimum(rise, fall))
+
+
+@cache
+def htk_bank() -> tuple[np.ndarray, np.ndarray]:
+    """Triangles on the mel scale of `short_power` [shape=(257, 26)] and Hz of their tops [shape=(26,)]; as HTK's."""
+    mel = 1127 * np.log1p(np.arange(1 + SHORT_FFT // 2) * (RATE / SHORT_FFT) / 700)
+    edges = np.linspace(*1127 * np.log1p(np.array([20.0, RATE / 2]) / 700), 28)
+    return _triangles(mel, edges).astype(np.float32), 700 * np.expm1(edges[1:-1] / 1127)
 
 
 def _hz_to_mel(hz: float) -> float:

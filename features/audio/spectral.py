@@ -188,9 +188,8 @@ class Spectral(Handcrafted):
     summary = "Cepstra, mel bands, chroma, contrast and spectral shape: functionals over the frames with sound"
 
     def measure(self, clip: AudioClip) -> np.ndarray:
-        keep, step = sp.active(clip), sp.HOP / RATE
-        values = [functionals(x, c.statistics, keep, step) for c, x in zip(CONTOURS, contours(clip), strict=True)]
-        return np.concatenate(values)
+        pairs = [(x, c.statistics) for c, x in zip(CONTOURS, contours(clip), strict=True)]
+        return functionals(pairs, sp.active(clip), sp.HOP / RATE)
 
 
 extractor = Spectral()
