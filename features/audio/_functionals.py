@@ -127,7 +127,7 @@ def slope(t: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Least-squares slope of each column of ``x`` against ``t``; 0 where ``t`` has a single value."""
     t = t - t.mean()
     spread = float(t @ t)
-    return t @ x / spread if spread > 0 else np.zeros(x.shape[1])
+    return t @ x / spread if spread > 0 else np.zeros(x.shape[1:])
 
 
 def delta(x: np.ndarray, width: int = 9) -> np.ndarray:

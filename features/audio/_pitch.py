@@ -2,7 +2,8 @@
 
 The tracker is Boersma's (Proc. Inst. Phonetic Sciences Amsterdam 17, 1993): autocorrelation of the windowed frame over
 that of the window, a few candidates per frame, and the cheapest path through them. The autocorrelation is the inverse
-transform of the shared power spectrum.
+transform of the shared power spectrum. A second pass is confined to the range of the voice that the first one found
+(De Looze & Hirst, Speech Prosody 2008), which spares most errors of an octave.
 """
 
 from functools import cache
@@ -12,19 +13,21 @@ import numpy as np
 
 from affectlake.data.sound import RATE, AudioClip
 from affectlake.features.audio import _spectrum as sp
-from affectlake.features.audio._functionals import rank, where
+from affectlake.features.audio._functionals import percentile, rank, where
 
 LOWEST, HIGHEST = 55.0, 600.0  # Hz
 CANDIDATES = 4
-VOICING = 0.45  # strength that an unvoiced frame has
+VOICING = 0.5  # strength that an unvoiced frame has
 SILENCE = 0.03  # of the clip's largest amplitude: below it frames lean to unvoiced
 OCTAVE = 0.01  # preference for the higher of equally strong candidates, per octave
 JUMP = 0.35  # cost of an octave between neighbouring frames
 SWITCH = 0.14  # cost of a change between voiced and unvoiced
+FLOOR, CEILING = 0.75, 2.5  # of the lower and upper quartile of the first pass: the range of an expressive voice
+ENOUGH = 10  # voiced frames that say what the range is
 
 SETTINGS = {
     "lowest": LOWEST, "highest": HIGHEST, "candidates": CANDIDATES, "voicing": VOICING, "silence": SILENCE,
-    "octave": OCTAVE, "jump": JUMP, "switch": SWITCH,
+    "octave": OCTAVE, "jump": JUMP, "switch": SWITCH, "floor": FLOOR, "ceiling": CEILING, "enough": ENOUGH,
 }  # fmt: skip
 
 _LAGS = slice(int(RATE / HIGHEST), int(np.ceil(RATE / LOWEST)) + 1)
@@ -57,9 +60,12 @@ def _pitch(clip: AudioClip) -> Pitch:
     frame, hz, strength = _candidates(sp.power(clip), np.flatnonzero(least < _MOST))
     octave = np.log2(hz)
     gain = strength + OCTAVE * (octave - np.log2(LOWEST))
-    worth = gain > least[frame]
-    frame, hz, strength, octave, gain = (x[worth] for x in (frame, hz, strength, octave, gain))
-    chosen = _best_path(np.searchsorted(frame, np.arange(len(unvoiced) + 1)), octave, gain, unvoiced)
+    usable = gain > least[frame]
+    chosen = _best_path(frame, octave, gain, unvoiced, usable)
+    if len(chosen) >= ENOUGH:
+        ordered = np.sort(hz[chosen])
+        usable &= (hz >= FLOOR * percentile(ordered, 25)) & (hz <= CEILING * percentile(ordered, 75))
+        chosen = _best_path(frame, octave, gain, unvoiced, usable)
     track = Pitch(np.zeros_like(unvoiced), np.zeros_like(unvoiced))
     track.hz[frame[chosen]], track.strength[frame[chosen]] = hz[chosen], strength[chosen]
     return track
@@ -110,18 +116,30 @@ def _strongest(frame: np.ndarray, weakness: np.ndarray) -> np.ndarray:
     return order[rank(frame) < CANDIDATES]
 
 
-def _best_path(bounds: np.ndarray, octave: np.ndarray, gain: np.ndarray, unvoiced: np.ndarray) -> list[int]:
-    """Viterbi: the candidates on the path of largest gain; a frame without one of them is unvoiced.
+def _best_path(
+    frame: np.ndarray, octave: np.ndarray, gain: np.ndarray, unvoiced: np.ndarray, usable: np.ndarray
+) -> np.ndarray:
+    """Viterbi: indices of the candidates on the path of largest gain; a frame without one of them is unvoiced.
 
-    Candidates of frame t are those from ``bounds[t]`` to ``bounds[t + 1]``. Most frames have one or none, so plain
-    Python beats arrays padded to the most there are.
+    Parameters
+    ----------
+    frame, octave, gain, usable : np.ndarray [shape=(candidates,)]
+        Frame by frame.
+    unvoiced : np.ndarray [shape=(frames,)]
+        Gain of having no voice.
     """
-    bounds, octave, gain = bounds.tolist(), octave.tolist(), gain.tolist()
+    kept = np.flatnonzero(usable)
+    bounds = np.searchsorted(frame[kept], np.arange(len(unvoiced) + 1)).tolist()
+    return kept[_viterbi(bounds, octave[kept].tolist(), gain[kept].tolist(), unvoiced.tolist())]
+
+
+def _viterbi(bounds: list[int], octave: list[float], gain: list[float], unvoiced: list[float]) -> list[int]:
+    # Most frames have one candidate or none, so plain Python beats arrays padded to the most there are.
     score = [0.0] * len(gain)
     back = [-1] * len(gain)  # -1 is the unvoiced state
     quiet_back: list[int] = []
     quiet, before = 0.0, range(0)
-    for t, silence in enumerate(unvoiced.tolist()):
+    for t, silence in enumerate(unvoiced):
         now = range(bounds[t], bounds[t + 1])
         for j in now:
             best, source = quiet - (SWITCH if t else 0.0), -1

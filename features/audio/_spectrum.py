@@ -64,7 +64,8 @@ def short_power(clip: AudioClip) -> np.ndarray:
 
 
 def _short_power(clip: AudioClip) -> np.ndarray:
-    return squared_spectrum(centred(clip), hamming(), SHORT_FFT)
+    # About the median, not the mean: stretches of digital silence stay silent.
+    return squared_spectrum(clip.y - np.median(clip.y[::8]), hamming(), SHORT_FFT)
 
 
 def squared_spectrum(y: np.ndarray, window: np.ndarray, n_fft: int) -> np.ndarray:

@@ -99,7 +99,7 @@ def _db(x: np.ndarray) -> np.ndarray:
 
 
 def balance(clip: AudioClip) -> dict[str, np.ndarray]:
-    """Alpha ratio, Hammarberg index (dB) and the two spectral slopes (dB/kHz) of every 20 ms frame."""
+    """Alpha ratio, Hammarberg index (dB) and the two slopes (dB/kHz) of every 20 ms frame; 0 of digital silence."""
     return clip.once(_balance)
 
 
@@ -304,7 +304,8 @@ def _balance_values(clip: AudioClip) -> Values:
     mean, std = spread(smoothed(whole, voiced))
     out = _named(SHAPE, "voiced_mean", mean) | _named(SHAPE, "voiced_std", std)
     out |= _named(SHAPE, "unvoiced_mean", spread(whole[sp.active(clip) & ~voiced])[0])
-    out |= _named(BALANCE, "unvoiced_all_mean", spread(whole[~voiced, : len(BALANCE)])[0])
+    heard = sp.short_power(clip).any(axis=1)
+    out |= _named(BALANCE, "unvoiced_all_mean", spread(whole[heard & ~voiced, : len(BALANCE)])[0])
     mean, std = spread(smoothed(whole[:, 4:9], np.ones(len(whole), bool)))
     return out | _named(SHAPE[4:9], "all_mean", mean) | _named(SHAPE[4:9], "all_std", std)
 
@@ -441,7 +442,7 @@ def _balance_columns() -> list[Column]:
         out += _pair(f"{name}_voiced", unit, low, high, f"{what}, voiced frames")
         out.append(Column(f"{name}_unvoiced_mean", unit, low, high, f"{what}, unvoiced frames with sound: mean", PAPER))
         if name in BALANCE:
-            what += ", unvoiced frames, pauses among them"
+            what += ", frames without voice, pauses too"
             out.append(Column(f"{name}_unvoiced_all_mean", unit, low, high, f"{what}: mean", PAPER))
     for name in SHAPE[4:9]:
         unit, low, high, what = quantities[name]
