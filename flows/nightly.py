@@ -1,289 +1,316 @@
-"""One night: refresh every dataset, benchmark what changed, write reports, tell somebody. No prefect here."""
+"""One night: refresh every dataset, say what changed, benchmark, report, tell somebody. No prefect here."""
 
-import json
-import re
-import subprocess
-import tomllib
-import urllib.request
-from collections.abc import Callable
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.data.errors import AffectlakeError, UnknownName
+from affectlake.flows import logs
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark
+from affectlake.flows.changes import changes, equal_data, sentences
+from affectlake.flows.config import Config, Dataset
+from affectlake.flows.drift import features_drift, score_drift
+from affectlake.flows.history import VERSION, History, alone, stem
 from affectlake.flows.machine import cores
+from affectlake.flows.metrics import write_metrics
+from affectlake.flows.notify import SendBlock, tell
 from affectlake.flows.refresh import RefreshOptions, RefreshResult, refresh
 from affectlake.flows.report import write_html
+from affectlake.flows.version import code_version
+
+if TYPE_CHECKING:
+    from affectlake.data.store import Snapshot, Store
+
+T = TypeVar("T")
+_log = logging.getLogger("affectlake.nightly")
+
+WORST_WAIT = 600.0
+"""Seconds; the longest pause between two attempts at a storage that does not answer."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True)
+class Means:
+    """How the parts of a night are done: plain functions here, flows where Prefect runs it."""
+
+    refresh: Callable[[RefreshOptions], RefreshResult] = refresh
+    benchmark: Callable[[BenchOptions], Benchmark] = benchmark
+    send_block: SendBlock | None = None
 
 
-class Bench(_Strict):
-    """The benchmark of one dataset; keys as the options of ``affectlake bench``."""
-
-    label: str
-    protocol: Literal["auto", "official", "loso", "grouped", "kfold", "random"] = "auto"
-    folds: int = Field(5, ge=2)
-    models: tuple[str, ...] = ()
-    fusions: tuple[str, ...] = ()
-    features: tuple[str, ...] = ()
-
-
-class Dataset(_Strict):
-    """One dataset: where it comes from and what to do with it."""
-
-    name: str
-    root: str | None = None
-    manifest: str | None = None
-    only: tuple[str, ...] = ("*",)
-    gate: Literal["warn", "fail"] = "fail"
-    timeout: float = Field(60.0, gt=0)
-    benchmark: Bench | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self):
-        if (self.root is None) == (self.manifest is None):
-            raise ValueError("give either root or manifest")
-        return self
-
-
-class Notify(_Strict):
-    """Whom to tell: a command gets the record on standard input, a webhook gets it as a JSON POST."""
-
-    command: tuple[str, ...] = ()
-    webhook: str | None = None
-    on: tuple[Literal["failure", "quarantine", "gate", "always"], ...] = ("failure", "quarantine", "gate")
-
-
-class Config(_Strict):
-    """What a night does. Paths are relative to the configuration file."""
-
-    store: str = "lake"
-    reports: str = "reports"
-    workers: int | None = Field(None, gt=0)
-    cron: str = "0 2 * * *"
-    timezone: str = "UTC"
-    dataset: tuple[Dataset, ...] = Field(min_length=1)
-    notify: Notify | None = None
-
-
-def load_config(path: Path | str) -> Config:
-    """Read and check a configuration.
-
-    Raises
-    ------
-    UsageError
-        The file is missing, is not TOML, or has a wrong key or value; names file, line and key.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        config = Config.model_validate(tomllib.loads(text))
-    except OSError as error:
-        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not TOML: {error}") from None
-    except ValidationError as error:
-        raise UsageError(_explain(path, text, error)) from None
-    return _absolute(config, path.absolute().parent)
-
-
-def write_config(store: str, path: Path) -> Path:
-    """Write a configuration that refreshes every dataset of a store from where it came from; returns its path.
-
-    Raises
-    ------
-    UsageError
-        The store remembers no dataset.
-    """
-    from affectlake.data.store import Store
-    from affectlake.flows.refresh import sources
-
-    found = sources(Store(store))
-    if not found:
-        raise UsageError(
-            f"the store {store} holds no dataset that was refreshed: affectlake refresh …, or write {path}"
-        )
-    lines = [f"store = {json.dumps(store if '://' in store else str(Path(store).absolute()))}", ""]
-    for source in found.values():
-        lines += ["[[dataset]]", f"name = {json.dumps(source['dataset'])}"]
-        lines += [f"{k} = {json.dumps(source[k])}" for k in ("root", "manifest") if source[k]]
-        lines += [f"only = {json.dumps(source['only'].splitlines())}", ""]
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
-
-
-def _explain(path: Path, text: str, error: ValidationError) -> str:
-    # A misspelt key is both unknown and, under its right name, missing: the first says more.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    keys = [str(k) for k in first["loc"] if isinstance(k, str)]
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        model = Config
-        for key in keys[:-1]:
-            model = {"dataset": Dataset, "benchmark": Bench, "notify": Notify}[key]
-        message = str(UnknownName("key", keys[-1], model.model_fields))
-    line = _line_of(text, first["loc"])
-    return f"{path}, line {line}, key {'.'.join(keys) or '(top)'}: {message}"
-
-
-def _line_of(text: str, location: tuple) -> int:
-    """Line of the key, or of the table that should hold it: tomllib keeps no positions."""
-    lines, at = text.splitlines(), 0
-    for part, after in zip(location, (*location[1:], None), strict=True):
-        if isinstance(part, int):
-            continue
-        pattern = re.compile(rf"^\s*(\[+\s*([\w.]+\.)?{re.escape(part)}\s*\]+|{re.escape(part)}\s*=)")
-        found = [i for i in range(at, len(lines)) if pattern.match(lines[i])]
-        if found:
-            at = found[min(after, len(found) - 1)] if isinstance(after, int) else found[0]
-    return at + 1
-
-
-def _absolute(config: Config, base: Path) -> Config:
-    def place(value: str | None) -> str | None:
-        return value if value is None or "://" in value else str(base / value)
-
-    return config.model_copy(
-        update={
-            "store": place(config.store),
-            "reports": place(config.reports),
-            "dataset": tuple(
-                d.model_copy(update={"root": place(d.root), "manifest": place(d.manifest)}) for d in config.dataset
-            ),
-        }
-    )
-
-
-def night(
-    config: Config,
-    run_refresh: Callable[[RefreshOptions], RefreshResult] = refresh,
-    run_benchmark: Callable[[BenchOptions], Benchmark] = benchmark,
-) -> dict:
+def night(config: Config, means: Means = Means(), run: str | None = None) -> dict[str, Any]:
     """Run one night and return its record; a dataset that fails does not keep the others from their turn.
 
-    The record says per dataset what was new, recomputed, unchanged, removed and failed, and where the report is. It
-    is also written to ``<reports>/runs/<time>.json``, and its figures to ``<reports>/affectlake.prom`` in Prometheus'
-    text format.
+    The record (its shape: docs/nightly.md) is also ``<reports>/runs/<time>-<run>.json``; ``<reports>/index.html`` shows
+    it, and ``<reports>/affectlake.prom`` has its figures. It is written as the night goes on: one that is killed leaves
+    what it had done, and the next marks it as interrupted.
+
+    Parameters
+    ----------
+    run : str, optional
+        Identity of the run in log and record; a new one by default.
+
+    Raises
+    ------
+    Busy
+        Another night of this reports folder is running.
     """
-    record: dict = {"started": _now(), "store": config.store, "datasets": []}
-    for dataset in config.dataset:
-        record["datasets"].append(_one(dataset, config, run_refresh, run_benchmark))
-    record["finished"] = _now()
-    record["state"] = "failed" if any(d["error"] for d in record["datasets"]) else "done"
-    _write(record, Path(config.reports))
-    if config.notify:
-        notify(config.notify, record)
+    from affectlake.flows.night_page import write_pages
+
+    reports, started = Path(config.reports), time.perf_counter()
+    run = run or uuid.uuid4().hex
+    with logs.to_stderr(config.log, run), alone(reports):
+        history = History(reports)
+        for killed in history.close_interrupted():
+            _log.warning("night %s was interrupted; what it had computed is kept", killed)
+        record: dict[str, Any] = {
+            "version": VERSION,
+            "run": run,
+            "name": config.name,
+            "store": config.store,
+            "code_version": code_version(),
+            "started": _now(),
+            "finished": None,
+            "seconds": None,
+            "state": "running",
+            "text": "",
+            "before": _heads(config),
+            "datasets": [],
+            "notifications": [],
+        }
+        history.save(record)
+        for dataset in config.dataset:
+            record["datasets"].append(_one(dataset, config, means, history, record["before"][dataset.name]))
+            history.save(record)
+        states = {d["state"] for d in record["datasets"]}
+        record["state"] = next((s for s in ("failed", "held") if s in states), "done")
+        record |= {"finished": _now(), "seconds": round(time.perf_counter() - started, 3)}
+        for entry in record["datasets"]:
+            if entry["state"] == "done":
+                entry["last_success"] = record["finished"]
+        record["text"] = "\n".join(summary(record))
+        record["notifications"] = tell(config.notify, record, means.send_block)
+        write_metrics(record, reports / "affectlake.prom")
+        history.save(record)
+        write_pages(record, history, reports)
+        _log.info("night %s: %s", stem(record), record["state"], extra={"seconds": record["seconds"]})
     return record
 
 
-def _one(dataset: Dataset, config: Config, run_refresh, run_benchmark) -> dict:
-    entry: dict = {"dataset": dataset.name, "error": None, "refresh": None, "report": None}
-    workers = config.workers or cores()
+def summary(record: dict[str, Any]) -> list[str]:
+    """A record in a few lines of plain text."""
+    lines = [f"{record['name']}: {record['state']}"]
+    for entry in record["datasets"]:
+        lines.append(f"{entry['dataset']}: {entry['error'] or entry['state']}")
+        lines += [f"- {line}" for line in told(entry)]
+    return lines
+
+
+def told(entry: dict[str, Any]) -> list[str]:
+    """What happened to a dataset, a sentence each."""
+    lines = sentences(entry["changes"]) if entry["changes"] else []
+    lines += [f"gate: {problem}" for problem in (entry["refresh"] or {}).get("problems", ())]
+    for d in entry["drift"]:
+        column = f"{d['extractor']}.{d['column']}" if d["column"] else d["extractor"]
+        lines.append(f"drift: {d['kind']} of {column} from {d['before']:.4g} to {d['now']:.4g}")
+    if entry["benchmark"] and entry["benchmark"]["ran"]:
+        best, metric = entry["benchmark"]["best"], entry["benchmark"]["metric"]
+        lines.append(f"benchmark of {entry['benchmark']['label']}: best {metric} {best['value']:.3f}, {best['row']}")
+    return lines
+
+
+def _one(dataset: Dataset, config: Config, means: Means, history: History, head: str | None) -> dict[str, Any]:
+    before = history.last(dataset.name)
+    entry: dict[str, Any] = {
+        "dataset": dataset.name,
+        "state": "failed",
+        "error": None,
+        "attempts": 0,
+        "refresh": None,
+        "changes": None,
+        "drift": [],
+        "tables": {},
+        "benchmark": None,
+        "report": None,
+        "stages": {},
+        "last_success": before and before["last_success"],
+    }
     try:
-        result = run_refresh(
-            RefreshOptions(
-                dataset=dataset.name,
-                root=dataset.root,
-                manifest=dataset.manifest,
-                store=config.store,
-                only=dataset.only,
-                workers=workers,
-                timeout=dataset.timeout,
-                gate=dataset.gate,
-                author="nightly",
-            )
-        )
-        entry["refresh"] = result.to_json()
-        if dataset.benchmark and result.published and _changed(result, Path(config.reports) / f"{dataset.name}.html"):
-            outcome = run_benchmark(
-                BenchOptions(dataset.name, store=config.store, workers=workers, **dataset.benchmark.model_dump())
-            )
-            entry["report"] = str(write_html(outcome.to_json(), Path(config.reports) / f"{dataset.name}.html"))
-            best = outcome.to_json()["rows"][0]
-            entry["best"] = {k: best[k] for k in ("fusion", "modalities", "model", "uar", "ccc") if k in best}
+        _stages(dataset, config, means, [history.reference(dataset.name, head), head], entry)
     except AffectlakeError as error:
         entry["error"] = str(error)
     except Exception as error:  # the other datasets still have their turn, and the record says what happened
-        entry["error"] = f"{type(error).__name__}: {error}"
+        entry["error"] = " ".join(f"{type(error).__name__}: {error}".split())
+        _log.exception("%s failed", dataset.name, extra={"dataset": dataset.name})
+    else:
+        entry["state"] = "done" if entry["refresh"]["published"] else "held"
+    if entry["error"]:
+        _log.error("%s: %s", dataset.name, entry["error"], extra={"dataset": dataset.name})
     return entry
 
 
-def _changed(result: RefreshResult, report: Path) -> bool:
-    moved = any(c.get(k, 0) for c in result.extractors.values() for k in ("new", "recomputed", "removed"))
-    return moved or not report.exists()
+def _stages(dataset: Dataset, config: Config, means: Means, before: list[str | None], entry: dict) -> None:
+    from affectlake.data.store import Store
+
+    def once_refreshed() -> RefreshResult:
+        entry["attempts"] += 1
+        return means.refresh(refresh_options(dataset, config))
+
+    stages = entry["stages"]
+    earlier = _earlier(config.store, dataset.name, before)
+    with _timed(stages, "refresh", dataset.name):
+        result = _persistently(once_refreshed, config, dataset.name)
+    entry["refresh"] = result.to_json()
+    stages |= result.stages
+    store = Store(config.store)
+    now = store.snapshot(dataset.name, result.snapshot)
+    entry["tables"] = {
+        n: {k: e[k] for k in ("rows", "wanted", "failed", "not_applicable")} for n, e in now.features.items()
+    }
+    with _timed(stages, "changes", dataset.name):
+        entry["changes"] = changes(store, dataset.name, earlier, now) | {"computed": result.computed}
+        reference = store.snapshot(dataset.name, dataset.drift.against) if dataset.drift.against else earlier
+        entry["drift"] = features_drift(store, dataset.name, reference, now, dataset.drift)
+    for line in sentences(entry["changes"]):
+        _log.info("%s: %s", dataset.name, line, extra={"dataset": dataset.name, "stage": "changes"})
+    if dataset.benchmark and result.published:
+        _benchmarked(dataset, config, means, store, now, entry)
 
 
-def _write(record: dict, reports: Path) -> None:
-    runs = reports / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
-    name = record["started"].replace(":", "").replace("+0000", "Z")
-    (runs / f"{name}.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
-    # Scrapers may read at any moment: a rename shows them the old file or the new one.
-    fresh = reports / "affectlake.prom.new"
-    fresh.write_text(metrics(record), encoding="utf-8")
-    fresh.replace(reports / "affectlake.prom")
+def _heads(config: Config) -> dict[str, str | None]:
+    """The newest snapshot of each dataset, None where there is none yet."""
+    from affectlake.data.store import Store
+
+    state = {d["dataset"]: d["snapshot"] for d in Store(config.store, create=True).status()["datasets"]}
+    return {d.name: state.get(d.name) for d in config.dataset}
 
 
-def metrics(record: dict) -> str:
-    """The record's figures in Prometheus' text exposition format."""
-    lines = [
-        "# HELP affectlake_rows Sample-extractor pairs of the last refresh by outcome.",
-        "# TYPE affectlake_rows gauge",
-    ]
-    for entry in record["datasets"]:
-        for extractor, counts in ((entry["refresh"] or {}).get("extractors") or {}).items():
-            for outcome, count in counts.items():
-                labels = f'dataset="{entry["dataset"]}",extractor="{extractor}",outcome="{outcome}"'
-                lines.append(f"affectlake_rows{{{labels}}} {count}")
-    lines += ["# HELP affectlake_refresh_seconds Duration.", "# TYPE affectlake_refresh_seconds gauge"]
-    for entry in record["datasets"]:
-        if entry["refresh"]:
-            lines.append(f'affectlake_refresh_seconds{{dataset="{entry["dataset"]}"}} {entry["refresh"]["seconds"]}')
-    lines += ["# HELP affectlake_failed 1 if the dataset's run failed.", "# TYPE affectlake_failed gauge"]
-    for entry in record["datasets"]:
-        lines.append(f'affectlake_failed{{dataset="{entry["dataset"]}"}} {int(bool(entry["error"]))}')
-    finished = datetime.fromisoformat(record["finished"]).timestamp()
-    lines += [
-        "# HELP affectlake_finished_timestamp_seconds End of the last run.",
-        "# TYPE affectlake_finished_timestamp_seconds gauge",
-        f"affectlake_finished_timestamp_seconds {finished:.0f}",
-    ]
-    return "\n".join(lines) + "\n"
+def _earlier(uri: str, dataset: str, names: list[str | None]) -> "Snapshot | None":
+    """The first of the snapshots that is not forgotten; None where the first is None, for nothing was before."""
+    from affectlake.data.store import Store
+
+    for name in names:
+        if name is None:
+            break
+        with suppress(UnknownName):
+            return Store(uri).snapshot(dataset, name)
+    return None
 
 
-def events(record: dict) -> set[str]:
-    """Which of the notification's occasions the record is."""
-    found = {"always"}
-    for entry in record["datasets"]:
-        if entry["error"]:
-            found.add("failure")
-        if entry["refresh"] and any(c.get("failed", 0) for c in entry["refresh"]["extractors"].values()):
-            found.add("quarantine")
-        if entry["refresh"] and entry["refresh"]["problems"]:
-            found.add("gate")
-    return found
+def refresh_options(dataset: Dataset, config: Config) -> RefreshOptions:
+    """A dataset's part of the configuration as options of a refresh."""
+    return RefreshOptions(
+        dataset=dataset.name,
+        root=dataset.root,
+        manifest=dataset.manifest,
+        store=config.store,
+        only=dataset.only,
+        workers=config.workers or cores(),
+        timeout=dataset.timeout,
+        verify=dataset.verify,
+        retry_failed=dataset.retry_failed,
+        gate=dataset.gate,
+        max_missing=dataset.max_missing,
+        engine=config.engine,
+        address=config.address,
+        author=config.name,
+        settings=dict(config.settings) | dict(dataset.settings),
+    )
 
 
-def notify(settings: Notify, record: dict) -> None:
-    """Tell whoever the settings name; raises AffectlakeError where that fails, for a silent hook is no hook."""
-    if not events(record) & set(settings.on):
-        return
-    body = json.dumps(record).encode()
+def _benchmarked(dataset: Dataset, config: Config, means: Means, store: "Store", now: "Snapshot", entry: dict) -> None:
+    """Benchmark if there is no result of these options on these data yet, and write the newest result's report.
+
+    Results are looked for in the store, not in the last record: a night that was killed between the two is made up for.
+    """
+    options = BenchOptions(
+        dataset.name, store=config.store, workers=config.workers or cores(), **dataset.benchmark.model_dump()
+    )
+    last = _last_result(store, options)
+    due = last is None or not _still_true(store, dataset.name, last["snapshot"], now)
+    document = last
+    if due:
+        with _timed(entry["stages"], "benchmark", dataset.name):
+            document = _persistently(lambda: means.benchmark(options), config, dataset.name).to_json()
+        fallen = score_drift(last, document)
+        entry["drift"] += [fallen] if fallen else []
+    best, metric = document["rows"][0], document["metric"]
+    row = " ".join([best["fusion"], "+".join(best["modalities"]), best["model"] or ""]).strip()
+    entry["benchmark"] = {
+        "ran": due,
+        "label": document["label"],
+        "metric": metric,
+        "snapshot": document["snapshot"],
+        "best": {"row": row, **best[metric]},
+        "before": last["rows"][0][metric] if due and last and last["metric"] == metric else None,
+    }
+    with _timed(entry["stages"], "report", dataset.name):
+        entry["report"] = str(write_html(document, Path(config.reports) / f"{dataset.name}.html"))
+
+
+def _last_result(store: "Store", options: BenchOptions) -> dict[str, Any] | None:
+    import json
+
+    records = store.records("benchmarks")
+    if not len(records):
+        return None
+    mine = records[(records["dataset"] == options.dataset) & (records["label"] == options.label)]
+    for text in mine.sort_values("created", ascending=False)["document"]:
+        document = json.loads(text)
+        if document["command"] == options.command:
+            return document
+    return None
+
+
+def _still_true(store: "Store", dataset: str, snapshot: str, now: "Snapshot") -> bool:
     try:
-        if settings.command:
-            subprocess.run(settings.command, input=body, check=True, timeout=60)
-        if settings.webhook:
-            request = urllib.request.Request(settings.webhook, body, {"Content-Type": "application/json"})
-            urllib.request.urlopen(request, timeout=30).close()
-    except (OSError, subprocess.SubprocessError) as error:
-        raise AffectlakeError(f"the notification could not be delivered: {error}") from error
+        return equal_data(store, dataset, store.snapshot(dataset, snapshot), now)
+    except UnknownName:  # forgotten since
+        return False
+
+
+def _persistently(action: Callable[[], T], config: Config, dataset: str) -> T:
+    """Try again, after longer and longer pauses, where a storage fails; all else is raised at once.
+
+    Whatever was computed before the failure is kept, so that another attempt only does what is left.
+    """
+    for attempt in range(config.retries + 1):
+        try:
+            return action()
+        except Exception as error:
+            if attempt == config.retries or not _of_storage(error):
+                raise
+            pause = min(config.retry_seconds * 2**attempt, WORST_WAIT) * random.uniform(0.75, 1.25)
+            _log.warning(
+                "%s: %s; attempt %d follows in %.0f s", dataset, error, attempt + 2, pause, extra={"dataset": dataset}
+            )
+            time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _of_storage(error: BaseException) -> bool:
+    from deltalake.exceptions import DeltaError
+
+    return isinstance(error, OSError | DeltaError) or isinstance(error.__cause__, OSError | DeltaError)
+
+
+@contextmanager
+def _timed(stages: dict[str, float], stage: str, dataset: str) -> Iterator[None]:
+    _log.info("%s: %s begins", dataset, stage, extra={"dataset": dataset, "stage": stage})
+    start = time.perf_counter()
+    yield
+    stages[stage] = round(time.perf_counter() - start, 3)
+    _log.info(
+        "%s: %s took %.1f s", dataset, stage, stages[stage],
+        extra={"dataset": dataset, "stage": stage, "seconds": stages[stage]},
+    )  # fmt: skip
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -4,17 +4,24 @@ from affectlake.flows.settings import configure
 
 configure()
 
+import re  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
+from datetime import UTC, datetime, timedelta  # noqa: E402
 from functools import partial  # noqa: E402
-from typing import TYPE_CHECKING  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING, Literal  # noqa: E402
 
 from prefect import flow, task  # noqa: E402
-from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.client.orchestration import get_client  # noqa: E402
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter  # noqa: E402
+from prefect.client.schemas.objects import FlowRun, StateType  # noqa: E402
 from prefect.flows import EntrypointType  # noqa: E402
 from prefect.futures import as_completed  # noqa: E402
+from prefect.runtime import flow_run  # noqa: E402
 from prefect.schedules import Cron  # noqa: E402
-from prefect.states import Failed, State  # noqa: E402
+from prefect.states import Cancelled, Crashed, Failed, State  # noqa: E402
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 
 from affectlake.data.errors import AffectlakeError  # noqa: E402
@@ -22,6 +29,8 @@ from affectlake.features.compute import Chunk  # noqa: E402
 from affectlake.flows import engines  # noqa: E402
 from affectlake.flows import nightly as night  # noqa: E402
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark  # noqa: E402
+from affectlake.flows.config import Config, load_config  # noqa: E402
+from affectlake.flows.history import Busy, History, is_running  # noqa: E402
 from affectlake.flows.progress import silent, to_stderr  # noqa: E402
 from affectlake.flows.refresh import RefreshOptions, RefreshResult, check, refresh  # noqa: E402
 
@@ -108,26 +117,173 @@ def run_benchmark(options: BenchOptions) -> Benchmark:
 
 
 @flow(name="nightly", validate_parameters=False, persist_result=False)
-def nightly_flow(config: str) -> dict:
-    """One night by the configuration file ``config``; a dataset that fails makes the run fail, after all had a turn."""
-    record = night.night(night.load_config(config), refresh_flow, benchmark_flow)
-    lines = [f"# Night of {record['started']}", ""]
-    for entry in record["datasets"]:
-        counts = (entry["refresh"] or {}).get("extractors", {})
-        lines.append(f"## {entry['dataset']}: {entry['error'] or 'done'}")
-        lines += [f"- {name}: " + ", ".join(f"{v} {k}" for k, v in c.items() if v) for name, c in counts.items()]
-        if entry["report"]:
-            lines.append(f"- report: {entry['report']}")
-    create_markdown_artifact("\n".join(lines), key="nightly")
-    if record["state"] == "failed":
-        raise AffectlakeError("; ".join(f"{e['dataset']}: {e['error']}" for e in record["datasets"] if e["error"]))
+def nightly_flow(config: str, log: Literal["text", "json"] | None = None) -> dict:
+    """One night by the configuration file ``config``; a dataset that fails makes the run fail, after all had a turn.
+
+    Runs of the same configuration that are still said to be running, but whose process is gone, are marked as crashed
+    first. Where one really is running, this one is cancelled.
+    """
+    settings = load_config(config)
+    if log is not None:
+        settings = settings.model_copy(update={"log": log})
+    run = flow_run.id
+    try:
+        if not is_running(Path(settings.reports)):
+            crash_zombies(config, run)
+        record = night.night(settings, means(), run)
+    except Busy as error:
+        return Cancelled(message=str(error))
+    except AffectlakeError as error:
+        return _failed(error)
+    _artifacts(record, settings)
+    if record["state"] != "done":
+        return _failed(AffectlakeError("; ".join(f"{e['dataset']}: {e['error'] or e['state']}" for e in _bad(record))))
     return record
 
 
-def serve_nightly(config: str, cron: str, timezone: str) -> None:
+def once(config: str, log: Literal["text", "json"] | None = None) -> dict:
+    """Run `nightly_flow` now and return the record also of a night that failed."""
+    state = nightly_flow(config, log, return_state=True)
+    run = str(state.state_details.flow_run_id)
+    for record in History(Path(load_config(config).reports)):
+        if record["run"] == run:
+            return record
+    raise AffectlakeError(state.message)
+
+
+def means() -> night.Means:
+    """A night's parts as flow runs and Prefect blocks."""
+    return night.Means(_refresh_on_engine, benchmark_flow, send_block)
+
+
+def _refresh_on_engine(options: RefreshOptions) -> RefreshResult:
+    return refresh_flow.with_options(task_runner=task_runner(options))(options)
+
+
+def send_block(name: str, subject: str, body: str) -> None:
+    """Send a message through the notification block ``type/name`` of the Prefect server."""
+    from prefect.blocks.core import Block
+
+    Block.load(name).notify(body=body, subject=subject)
+
+
+def _bad(record: dict) -> list[dict]:
+    return [e for e in record["datasets"] if e["state"] != "done"]
+
+
+def _artifacts(record: dict, settings: Config) -> None:
+    key = _key(settings.name)
+    rows = []
+    for entry in record["datasets"]:
+        found = entry["changes"]
+        row = {
+            "dataset": entry["dataset"],
+            "state": entry["state"],
+            "samples": found["samples"]["now"] if found else None,
+        }
+        for kind in ("new", "removed", "renamed", "content"):
+            row[kind] = found[kind]["count"] if found else None
+        row |= {
+            "bad": found["bad"]["new"]["count"] + found["bad"]["standing"]["count"] if found else None,
+            "computed": sum(found["computed"].values()) if found else None,
+            "seconds": entry["stages"].get("refresh"),
+        }
+        rows.append(row)
+    create_table_artifact(table=rows, key=f"{key}-counts", description=f"Night of {record['started']}")
+    create_markdown_artifact(_markdown(record), key=key)
+    page = settings.reports_url or Path(settings.reports).absolute().as_uri()
+    create_link_artifact(
+        f"{page.rstrip('/')}/index.html", key=f"{key}-report", link_text="What changed since the night before"
+    )
+
+
+def _markdown(record: dict) -> str:
+    lines = [f"# {record['name']} of {record['started']}: {record['state']}", ""]
+    for entry in record["datasets"]:
+        lines += [f"## {entry['dataset']}: {entry['error'] or entry['state']}", ""]
+        lines += [f"- {_escaped(line)}" for line in night.told(entry)]
+        if entry["report"]:
+            lines.append(f"- report: {entry['report']}")
+        lines.append("")
+    for said in record["notifications"]:
+        if not said["delivered"]:
+            lines.append(f"**{said['hook']} could not be told:** {_escaped(said['error'])}")
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """Names of files are no markup."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
+
+
+STARTING_SECONDS = 300
+"""A run may be pending for so long before its process counts as gone."""
+
+
+def crash_zombies(config: str, keep: str | None = None) -> list[str]:
+    """Mark runs of a configuration as crashed that are said to be running; the caller knows that none is.
+
+    A process that dies by SIGKILL cannot tell the server, whose record would say `Running` for good and hold the
+    deployment's concurrency slot. Forced, so that the slot is freed also where its lease was lost with the server.
+    Runs that were missed meanwhile are cancelled but for the last: one night makes up for all of them.
+
+    Parameters
+    ----------
+    config : str
+        The ``config`` parameter of the runs.
+    keep : str, optional
+        Id of the run that asks.
+
+    Returns
+    -------
+    list of str
+        Names of the runs that were marked as crashed.
+    """
+    with get_client(sync_client=True) as client:
+        found = _runs(client, config, [StateType.RUNNING, StateType.CANCELLING, StateType.PENDING], keep)
+        young = datetime.now(UTC) - timedelta(seconds=STARTING_SECONDS)
+        dead = [r for r in found if r.state_type != StateType.PENDING or r.state.timestamp < young]
+        gone = Crashed(message="its process is gone")
+        for run in dead:
+            below = FlowRunFilter(
+                parent_flow_run_id={"any_": [run.id]}, state={"type": {"any_": ["RUNNING", "PENDING"]}}
+            )
+            for child in client.read_flow_runs(flow_run_filter=below):
+                client.set_flow_run_state(child.id, gone, force=True)
+            client.set_flow_run_state(run.id, gone, force=True)
+        late = [r for r in _runs(client, config, [StateType.SCHEDULED], keep) if r.state.timestamp and _due(r)]
+        for run in sorted(late, key=lambda r: r.expected_start_time)[: None if keep else -1]:
+            client.set_flow_run_state(run.id, Cancelled(message="missed; a later night makes up for it"), force=True)
+    return [r.name for r in dead]
+
+
+def _due(run: FlowRun) -> bool:
+    return run.expected_start_time is not None and run.expected_start_time < datetime.now(UTC)
+
+
+def _runs(client, config: str, states: list[StateType], keep: str | None) -> list[FlowRun]:
+    found, page = [], True
+    while page:
+        page = client.read_flow_runs(
+            flow_filter=FlowFilter(name={"any_": [nightly_flow.name]}),
+            flow_run_filter=FlowRunFilter(state={"type": {"any_": states}}),
+            offset=len(found),
+            limit=200,
+        )
+        found += page
+    return [r for r in found if r.parameters.get("config") == config and str(r.id) != str(keep)]
+
+
+def recover(config: str) -> list[str]:
+    """`crash_zombies`, unless a night of the configuration is running."""
+    return [] if is_running(Path(load_config(config).reports)) else crash_zombies(config)
+
+
+def serve_nightly(config: str, name: str, cron: str, timezone: str) -> None:
     """Serve `nightly_flow` on a schedule until the process is told to stop; one run at a time."""
+    recover(config)
     nightly_flow.serve(
-        name="nightly",
+        name=name,
         schedule=Cron(cron, timezone=timezone),
         parameters={"config": config},
         limit=1,

@@ -1,14 +1,16 @@
 """Brings every table of a dataset up to date and publishes them as one snapshot. Plain functions: no prefect here."""
 
 import json
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.features import registry
 from affectlake.features import settings as given
 from affectlake.features.compute import Chunk
@@ -19,6 +21,9 @@ from affectlake.flows.version import code_version
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+
+_log = logging.getLogger("affectlake.refresh")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class RefreshOptions:
         Of a running Dask scheduler or Ray cluster.
     author : str
         Recorded in the snapshot.
+    max_missing : float in [0, 1]
+        Share of the last snapshot's samples, or of the files that it could read, that may be gone; see `refresh`.
     settings : mapping
         Of `affectlake.features.settings`, by name; those not named are at their default.
     """
@@ -68,6 +75,7 @@ class RefreshOptions:
     engine: Literal["local", "dask", "ray"] = "local"
     address: str | None = None
     author: str = "refresh"
+    max_missing: float = 0.5
     settings: Mapping[str, given.Value] = field(default_factory=dict)
 
 
@@ -75,7 +83,8 @@ class RefreshOptions:
 class RefreshResult:
     """What a refresh did; `to_json` is the shape of ``refresh --json``.
 
-    ``extractors`` maps each extractor to its counts: new, recomputed, unchanged, removed, failed, not_applicable.
+    ``extractors`` maps each extractor to its counts: new, recomputed, unchanged, removed, failed, not_applicable;
+    ``computed`` to the contents that it was run on, which is less where contents are equal or a result was kept.
     """
 
     dataset: str
@@ -87,6 +96,7 @@ class RefreshResult:
     problems: list[str]
     seconds: float
     stages: dict[str, float] = field(default_factory=dict)
+    computed: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -116,7 +126,7 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
     UsageError
         Unknown dataset or extractor, or a manifest that cannot be understood.
     AffectlakeError
-        Every media file is gone (a missing mount): nothing is changed.
+        More than ``max_missing`` of the samples or files are gone (a missing mount): nothing is changed.
     """
     with given.use(options.settings):
         return _refresh(options, run, progress)
@@ -125,15 +135,17 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
 def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> RefreshResult:
     from affectlake.data.store import Store
 
-    clock = _Stages()
+    clock = _Stages(options.dataset)
     check(options)
     samples = load_samples(options)
     with clock("lock"):
         store = Store(options.store, create=True)
         writer = store.writer(options.dataset)
+    computed: Counter = Counter()
     with writer as w:
         with clock("scan"):
             stats = _scan(samples, w.stats(), options, progress)
+            _all_there(store, samples, w.stats(), stats, options)
         with clock("plan"):
             chosen, skipped = choose(options.only)
             work = _plan(samples, stats, chosen, w.known, options)
@@ -143,6 +155,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
             ):
                 for name, results in tables.items():
                     w.keep(name, work.fingerprints[name], results)
+                    computed[name] += results.num_rows
         with clock("publish"):
             snapshot = w.publish(
                 samples=samples,
@@ -163,6 +176,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         problems=list(snapshot.problems),
         seconds=round(clock.total, 3),
         stages=clock.seconds,
+        computed=dict(computed),
     )
 
 
@@ -289,6 +303,23 @@ def _scan(samples, cached, options: RefreshOptions, progress: Progress) -> "pd.D
     return stats
 
 
+def _all_there(store, samples, before: "pd.DataFrame", stats: "pd.DataFrame", options: RefreshOptions) -> None:
+    """Raises where so much is gone that a mount is likelier to be missing than the data to have shrunk."""
+    from affectlake.features.scan import ABSENT
+
+    try:
+        known = store.snapshot(options.dataset).samples
+    except UnknownName:
+        return
+    readable = [int((s["sha256"] != ABSENT).sum()) if len(s) else 0 for s in (before, stats)]
+    for kind, (was, now) in {"samples": (known, len(samples)), "readable files": readable}.items():
+        if now < was * (1 - options.max_missing):
+            raise AffectlakeError(
+                f"{options.dataset!r} had {was} {kind} and has {now} now: is a mount missing? nothing was changed; "
+                f"if so many are meant to go, allow it with max_missing (now {options.max_missing:g})"
+            )
+
+
 def _plan(samples, stats, chosen, known, options: RefreshOptions):
     from affectlake.features.plan import plan
 
@@ -309,10 +340,10 @@ def _wanted(extractor: Extractor, work):
 
 
 class _Stages:
-    """Wall-clock seconds by stage."""
+    """Wall-clock seconds by stage of a dataset's refresh."""
 
-    def __init__(self):
-        self.start, self.seconds = time.perf_counter(), {}
+    def __init__(self, dataset: str):
+        self.dataset, self.start, self.seconds = dataset, time.perf_counter(), {}
 
     def __call__(self, name: str) -> "_Stage":
         return _Stage(self, name)
@@ -330,4 +361,7 @@ class _Stage:
         self.start = time.perf_counter()
 
     def __exit__(self, *exception) -> None:
-        self.stages.seconds[self.name] = round(time.perf_counter() - self.start, 3)
+        seconds = round(time.perf_counter() - self.start, 3)
+        self.stages.seconds[self.name] = seconds
+        about = {"dataset": self.stages.dataset, "stage": self.name, "seconds": seconds}
+        _log.info("%s: %s took %.1f s", self.stages.dataset, self.name, seconds, extra=about)

@@ -1,12 +1,20 @@
 """The flows with a real Prefect server: runs, artifacts, and a schedule that really fires."""
 
+import functools
 import json
 import os
+import pwd
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
@@ -88,28 +96,214 @@ def test_bad_input_is_one_line_also_from_within_a_flow(api, folder):
     assert done.returncode == 2 and "not unique" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_minute_schedule_fires_and_a_second_night_finds_nothing_to_do(api, folder):
-    """SQLAlchemy 2.1 and others have broken exactly this without a word: hence a real schedule."""
-    code = "from affectlake.flows.cli.app import main; main()"
-    command = [sys.executable, "-c", code, "nightly", "--cron", "* * * * *"]
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment(api), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+def serve(api, folder, **variables):
+    """`affectlake nightly` on a schedule that fires every ten seconds, as a process group of its own."""
+    (folder / "main.py").write_text(
+        "from affectlake.flows.cli.app import main\nif __name__ == '__main__':\n    main()\n"
     )
+    command = [sys.executable, folder / "main.py", "nightly", "affectlake.toml", "--cron", "* * * * * */10"]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment(api) | {"PREFECT_RUNNER_POLL_FREQUENCY": "1"} | variables,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def stop(process) -> str:
+    process.send_signal(signal.SIGINT)
     try:
-        deadline, completed = time.monotonic() + 170, []
-        while time.monotonic() < deadline and not completed and process.poll() is None:
-            time.sleep(2)
-            runs = ask(api, "flow_runs/filter", flows={"name": {"any_": ["nightly"]}})
-            completed = [r for r in runs if r["state_type"] == "COMPLETED"]
-        assert completed, f"{process.poll()}: {runs}"
+        return process.communicate(timeout=30)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[1]
+
+
+def nights(api, config) -> list[dict]:
+    begun = {"state": {"type": {"any_": ["PENDING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}}
+    runs = ask(api, "flow_runs/filter", flows={"name": {"any_": ["nightly"]}}, flow_runs=begun)
+    return [r for r in runs if r["parameters"]["config"] == str(config)]
+
+
+def until(condition, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.5)
+    pytest.fail(f"waited for {seconds} s")
+
+
+def test_a_schedule_fires_again_after_the_service_was_killed_in_mid_run(api, tmp_path):
+    """SQLAlchemy 2.1 and others have broken schedules without a word: hence a real one."""
+    config = tmp_path / "affectlake.toml"
+    (tmp_path / "texts.csv").write_text("sample_id,text\na,wait\nb,hello\n")
+    config.write_text('workers = 1\n[[dataset]]\nname = "texts"\nmanifest = "texts.csv"\nonly = ["text.evil"]\n')
+    plugin = {
+        "PYTHONPATH": str(Path(__file__).parent / "plugin"),
+        "EVIL_LOG": str(tmp_path / "work.log"),
+        "EVIL_GO": str(tmp_path / "go"),
+    }
+    service = serve(api, tmp_path, **plugin)
+    try:
+        until((tmp_path / "work.log").exists)  # a night is in the middle of its work
+        [killed] = [r for r in nights(api, config) if r["state_type"] == "RUNNING"]
     finally:
-        process.send_signal(signal.SIGINT)
+        os.killpg(service.pid, signal.SIGKILL)
+        service.communicate()
+    assert killed["auto_scheduled"]
+    [zombie] = [r for r in nights(api, config) if r["id"] == killed["id"]]
+    assert zombie["state_type"] == "RUNNING"  # nobody could tell the server
+    (tmp_path / "go").touch()
+    service = serve(api, tmp_path, **plugin)
+    try:
+        completed = until(lambda: [r for r in nights(api, config) if r["state_type"] == "COMPLETED"])
+    finally:
+        said = stop(service)
+    assert completed[0]["auto_scheduled"] and "serving at" in said
+    [zombie] = [r for r in nights(api, config) if r["id"] == killed["id"]]
+    assert zombie["state_type"] == "CRASHED" and "process is gone" in zombie["state"]["message"]
+    records = [json.loads(p.read_text()) for p in sorted((tmp_path / "reports" / "runs").glob("*.json"))]
+    assert [r["state"] for r in records[:2]] == ["interrupted", "done"] and records[0]["run"] == killed["id"]
+    assert {"nightly", "nightly-counts", "nightly-report"} <= {a["key"] for a in ask(api, "artifacts/filter")}
+
+
+def test_a_zombie_is_marked_and_gives_its_slot_back(api, tmp_path):
+    from prefect.client.orchestration import get_client
+    from prefect.states import Pending, Running
+
+    from affectlake.flows.history import alone
+    from affectlake.flows.orchestration import nightly_flow, recover
+
+    config = tmp_path / "c.toml"
+    config.write_text('[[dataset]]\nname = "texts"\nmanifest = "texts.csv"\n')
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(nightly_flow)
+        limited = client.create_deployment(
+            flow_id, name="limited", concurrency_limit=1, concurrency_options={"collision_strategy": "CANCEL_NEW"},
+            parameters={"config": str(config)},
+        )  # fmt: skip
+
+        def started() -> bool:
+            run = client.create_flow_run_from_deployment(limited)
+            if client.set_flow_run_state(run.id, Pending()).status.value == "ACCEPT":
+                client.set_flow_run_state(run.id, Running())
+            return client.read_flow_run(run.id).state_type.value == "RUNNING"
+
+        assert started() and not started()  # the limit is one
+        with alone(tmp_path / "reports"):
+            assert recover(str(config)) == []  # its process may well be alive
+        assert len(recover(str(config))) == 1
+        assert started()
+
+
+def test_a_second_night_is_cancelled_while_one_runs(api, tmp_path):
+    from affectlake.flows.history import alone
+    from affectlake.flows.orchestration import nightly_flow
+
+    config = tmp_path / "c.toml"
+    config.write_text('[[dataset]]\nname = "texts"\nmanifest = "texts.csv"\n')
+    with alone(tmp_path / "reports"):
+        state = nightly_flow(str(config), return_state=True)
+    assert state.is_cancelled() and "another night is running" in state.message
+
+
+def test_blocks_are_told(api, tmp_path):
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    from affectlake.flows.config import Notify
+    from affectlake.flows.notify import tell
+    from affectlake.flows.orchestration import send_block
+
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as listener:
+        Thread(target=listener.handle_request, daemon=True).start()
+        block = CustomWebhookNotificationBlock(
+            name="team", url=f"http://127.0.0.1:{listener.server_port}/",
+            json_data={"title": "{{subject}}", "text": "{{body}}"},
+        )  # fmt: skip
+        block.save("team", overwrite=True)
+        record = {"name": "nightly", "state": "failed", "text": "all of it", "datasets": []}
+        hook = Notify(block="custom-webhook/team", on=("always",), attempts=1)
+        [said] = tell([hook], record, send_block)
+    assert said["delivered"], said
+    assert got == [{"title": "nightly: failed", "text": "all of it"}]
+
+
+@pytest.fixture
+def postgres(tmp_path):
+    """URL of a PostgreSQL server of our own; skipped where Debian's postgresql is not installed."""
+    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not homes or shutil.which("setpriv") is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    as_user = []
+    if os.geteuid() == 0:  # it refuses to run as root
         try:
-            out, _ = process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, _ = process.communicate()
-    assert "wrote affectlake.toml" in out and completed[0]["auto_scheduled"]
-    record = json.loads(next((folder / "reports" / "runs").glob("*.json")).read_text())
-    counts = record["datasets"][0]["refresh"]["extractors"]["text.style"]
-    assert record["state"] != "failed" and counts["unchanged"] == 24 and counts["new"] == 0
+            as_user = ["setpriv", "--reuid", str(pwd.getpwnam("postgres").pw_uid), "--clear-groups"]
+        except KeyError:
+            pytest.skip("no user postgres, and PostgreSQL does not run as root")
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        if as_user:
+            shutil.chown(folder, "postgres")
+        run = functools.partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        run([*as_user, homes[-1] / "initdb", "-D", f"{folder}/db", "-U", "prefect", "-A", "trust", "--no-sync"])
+        command = [homes[-1] / "postgres", "-D", f"{folder}/db", "-p", str(port), "-k", folder, "-F"]
+        process = subprocess.Popen([*as_user, *command], cwd=folder, stderr=subprocess.DEVNULL)
+        try:
+            until(
+                lambda: (
+                    subprocess.run([homes[-1] / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0
+                )
+            )
+            run([homes[-1] / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "prefect", "prefect"])
+            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/prefect"
+        finally:
+            process.send_signal(signal.SIGQUIT)  # nothing in it is worth a tidy end
+            process.wait(30)
+
+
+def test_a_worker_runs_the_deployment_from_a_server_on_postgresql(postgres, tmp_path):
+    """`prefect deploy` with our prefect.yaml, a work pool, a worker, and a scheduled run that really fires."""
+    from affectlake.flows.server import server
+
+    config = tmp_path / "c.toml"
+    (tmp_path / "texts.csv").write_text("sample_id,text\na,hello\nb,good evening\n")
+    config.write_text('workers = 1\n[[dataset]]\nname = "texts"\nmanifest = "texts.csv"\nonly = ["text.style"]\n')
+    deployment = (Path(__file__).parents[1] / "prefect.yaml").read_text()
+    deployment = deployment.replace("config: affectlake.toml", f"config: {config}")
+    (tmp_path / "prefect.yaml").write_text(deployment.replace('"0 2 * * *"', '"* * * * * */10"'))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PREFECT_API_URL", raising=False)
+        patch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+        patch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", postgres)
+        with server() as url:
+            prefect = [sys.executable, "-m", "prefect"]
+            options = {"cwd": tmp_path, "env": environment(url) | {"PREFECT_WORKER_QUERY_SECONDS": "1"}}
+            quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+            for words in (["work-pool", "create", "affectlake", "--type", "process"], ["deploy", "--all"]):
+                done = subprocess.run([*prefect, "--no-prompt", *words], **options, **quiet)
+                assert done.returncode == 0, done.stdout
+            worker = subprocess.Popen(
+                [*prefect, "worker", "start", "--pool", "affectlake", "--limit", "1"],
+                **options, **quiet, start_new_session=True,
+            )  # fmt: skip
+            try:
+                completed = until(lambda: [r for r in nights(url, config) if r["state_type"] == "COMPLETED"])
+            finally:
+                os.killpg(worker.pid, signal.SIGKILL)
+                print(worker.communicate()[0])  # shown where the test fails
+    assert completed[0]["auto_scheduled"] and completed[0]["work_pool_name"] == "affectlake"
+    record = json.loads(min((tmp_path / "reports" / "runs").glob("*.json")).read_text())
+    assert record["datasets"][0]["changes"]["computed"] == {"text.style": 2}

@@ -318,6 +318,18 @@ class Store:
             found[name] = table.to_pandas().set_index("sample_id")["content"].reindex(ids)
         return pd.DataFrame(found, index=ids)
 
+    def files(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
+        """Every media file as the refresh behind a snapshot found it.
+
+        Returns
+        -------
+        DataFrame [columns=(uri, size, mtime_ns, sha256)]
+            See `affectlake.features.scan.scan`; empty for a dataset that was only ever imported.
+        """
+        snapshot = self.snapshot(dataset, as_of)
+        table = self._reading(lambda: read(self._place, snapshot.tables.get("stats")))
+        return table.to_pandas() if table else pd.DataFrame({c: [] for c in ("uri", "size", "mtime_ns", "sha256")})
+
     def status(self, as_of: AsOf = None) -> dict[str, Any]:
         """Datasets, tables, rows and coverage of the newest snapshot, as JSON-able values."""
         datasets = []

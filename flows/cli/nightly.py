@@ -1,7 +1,7 @@
 """The command that runs unattended."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -17,6 +17,9 @@ def nightly(
     cron: str | None = None,
     timezone: str | None = None,
     once: Annotated[bool, Parameter(negative=())] = False,
+    check: Annotated[bool, Parameter(negative=())] = False,
+    recover: Annotated[bool, Parameter(negative=())] = False,
+    log: Literal["text", "json"] | None = None,
     prefect: bool = True,
 ) -> int:
     """Refresh and benchmark on a schedule, one run at a time, until stopped.
@@ -35,44 +38,68 @@ def nightly(
     timezone
         IANA time zone of the schedule; overrides the file's.
     once
-        Run one night now and exit: 0 done, 1 when a dataset failed, 3 with samples in quarantine.
+        Run one night now and exit: 0 done, 1 when a dataset failed or was held back, 3 with samples in quarantine.
+    check
+        Check the file against this machine, print what it says as JSON, and exit.
+    recover
+        Mark runs whose process died as crashed on the Prefect server, and exit; for workers, before they start.
+    log
+        With --once: lines for people, or JSON; overrides the file's.
     prefect
         With --once: run as a Prefect flow; --no-prefect runs the same functions without it.
     """
-    from affectlake.data.errors import UnknownName, UsageError
-    from affectlake.flows.nightly import events, load_config, night, write_config
+    from affectlake.flows.config import check_config, write_config
 
     if config == Path("affectlake.toml") and not config.exists():
         note(f"wrote {write_config(store, config)}: every dataset of {store}, from where it was last refreshed")
-    settings = load_config(config)
+    if check:
+        as_json(check_config(config).model_dump())
+        return 0
+    if recover:
+        return _recover(config)
     if once:
-        if prefect:
-            from affectlake.flows.orchestration import benchmark_flow, refresh_flow
+        return _once(config, log, prefect)
+    return _serve(config, cron, timezone)
 
-            record = night(settings, refresh_flow, benchmark_flow)
-        else:
-            record = night(settings)
-        as_json(record)
-        return 1 if record["state"] == "failed" else 3 if "quarantine" in events(record) else 0
-    from affectlake.flows.settings import configure
 
-    configure()
-    from zoneinfo import available_timezones
+def _once(config: Path, log: Literal["text", "json"] | None, prefect: bool) -> int:
+    from affectlake.flows.config import load_config
+    from affectlake.flows.nightly import night
 
-    from prefect.client.schemas.schedules import CronSchedule
+    settings = load_config(config)
+    if prefect:
+        from affectlake.flows import orchestration
 
+        record = orchestration.once(str(config.absolute()), log)
+    else:
+        record = night(settings if log is None else settings.model_copy(update={"log": log}))
+    as_json(record)
+    if record["state"] != "done":
+        return 1
+    bad = (e["changes"]["bad"] for e in record["datasets"])
+    return 3 if any(b["new"]["count"] + b["standing"]["count"] for b in bad) else 0
+
+
+def _recover(config: Path) -> int:
+    from affectlake.flows.orchestration import recover
     from affectlake.flows.server import server
 
+    with server():
+        for name in recover(str(config.absolute())):
+            note(f"run {name} was marked as crashed: its process is gone")
+    return 0
+
+
+def _serve(config: Path, cron: str | None, timezone: str | None) -> int:
+    from affectlake.flows.config import check_config, check_schedule
+    from affectlake.flows.server import server
+
+    settings = check_config(config)
     cron, timezone = cron or settings.cron, timezone or settings.timezone
-    if timezone not in available_timezones():
-        raise UnknownName("time zone", timezone, available_timezones())
-    try:
-        CronSchedule(cron=cron, timezone=timezone)
-    except ValueError:
-        raise UsageError(f"{cron!r} is not a cron expression; expected five fields, such as '0 2 * * *'") from None
+    check_schedule(cron, timezone)
     with server() as url:
         from affectlake.flows.orchestration import serve_nightly
 
         note(f"serving at {cron!r} ({timezone}); runs are listed at {url.removesuffix('/api')}; Ctrl-C ends it")
-        serve_nightly(str(config.absolute()), cron, timezone)
+        serve_nightly(str(config.absolute()), settings.name, cron, timezone)
     return 0

@@ -24,6 +24,7 @@ def refresh(
     retry_failed: bool = False,
     set: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     gate: Literal["warn", "fail"] = "warn",
+    max_missing: float = 0.5,
     engine: Literal["local", "dask", "ray"] = "local",
     address: str | None = None,
     prefect: bool = True,
@@ -58,6 +59,9 @@ def refresh(
         NAME=VALUE, such as video.frames=8 (`affectlake show settings` lists them); what it changes is computed anew.
     gate
         What a problem found by the quality gate does: warn, or keep the snapshot unpublished.
+    max_missing
+        Share of the last snapshot's samples or readable files that may be gone; more looks like a missing mount, and
+        nothing is changed. 1 allows all.
     engine
         Where tasks run: this machine, or a Dask or Ray cluster.
     address
@@ -85,6 +89,7 @@ def refresh(
         verify=verify,
         retry_failed=retry_failed,
         gate=gate,
+        max_missing=max_missing,
         engine=engine,
         address=address,
         settings=settings.parsed(set),

@@ -1,0 +1,82 @@
+"""Drift: features whose distribution moved since an earlier snapshot, and scores that fell. No prefect here."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affectlake.data.store import Snapshot, Store
+    from affectlake.flows.config import Drift
+
+ENOUGH = 30
+"""Values below which distributions are not compared."""
+
+
+def features_drift(
+    store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot", limits: "Drift"
+) -> list[dict[str, Any]]:
+    """Columns and extractors that moved by more than ``limits`` between two snapshots.
+
+    Returns
+    -------
+    list of dict
+        ``extractor``, ``column`` (None for coverage), ``kind`` ("mean": in standard deviations of the earlier
+        snapshot; "spread": ratio of standard deviations; "coverage": share of the samples that the extractor applies
+        to), ``before``, ``now``, ``size``. Only values of one fingerprint are compared: another version or other
+        parameters are meant to give others.
+    """
+    found: list[dict[str, Any]] = []
+    if before is None:
+        return found
+    for name, entry in now.features.items():
+        old = before.features.get(name)
+        if old is None or old["fingerprint"] != entry["fingerprint"]:
+            continue
+        if old["wanted"] and entry["wanted"]:
+            was, share = old["rows"] / old["wanted"], entry["rows"] / entry["wanted"]
+            if was - share > limits.coverage:
+                found.append(_entry(name, None, "coverage", was, share, was - share))
+        if (old["path"], old["version"]) != (entry["path"], entry["version"]):
+            found += _columns(store, dataset, name, before, now, limits)
+    return found
+
+
+def _columns(store, dataset, name, before, now, limits) -> list[dict[str, Any]]:
+    a, b = (store.columns(name, dataset, s) for s in (before, now))
+    both = b.merge(a, on="column", suffixes=("", "_before"))
+    both = both[(both["n"] >= ENOUGH) & (both["n_before"] >= ENOUGH) & (both["std_before"] > 0)]
+    found = []
+    for row in both.to_dict("records"):
+        shift, spread = (row["mean"] - row["mean_before"]) / row["std_before"], row["std"] / row["std_before"]
+        if abs(shift) > limits.mean:
+            found.append(_entry(name, row["column"], "mean", row["mean_before"], row["mean"], shift))
+        elif not 1 / limits.spread <= spread <= limits.spread:
+            found.append(_entry(name, row["column"], "spread", row["std_before"], row["std"], spread))
+    return found
+
+
+def _entry(extractor: str, column: str | None, kind: str, before: float, now: float, size: float) -> dict[str, Any]:
+    return {
+        "extractor": extractor,
+        "column": column,
+        "kind": kind,
+        "before": before,
+        "now": now,
+        "size": round(size, 3),
+    }
+
+
+def score_drift(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any] | None:
+    """The fall of a benchmark's best score below the interval that it had the time before, or None.
+
+    Parameters
+    ----------
+    before, now : dict
+        Documents of two benchmarks (`affectlake.flows.benchmark.Benchmark.to_json`).
+    """
+    if before is None or (before["label"], before["metric"]) != (now["label"], now["metric"]):
+        return None
+    metric = now["metric"]
+    was, best = before["rows"][0][metric], now["rows"][0][metric]
+    if best["value"] >= was["low"]:
+        return None
+    entry = _entry("benchmark", metric, "score", was["value"], best["value"], best["value"] - was["value"])
+    return entry | {"low": was["low"]}

@@ -1,0 +1,50 @@
+"""Log lines for people or for machines, through the logging module."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+FIELDS = ("run", "dataset", "stage", "seconds")
+"""What a line may say besides its message; given as ``extra`` to the logger."""
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line: time (ISO 8601, UTC), level, logger, message, then `FIELDS` as far as known."""
+
+    def __init__(self, run: str):
+        super().__init__()
+        self.run = run
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "run": self.run,
+        }
+        line |= {k: getattr(record, k) for k in FIELDS if getattr(record, k, None) is not None}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+@contextmanager
+def to_stderr(kind: Literal["text", "json"], run: str) -> Iterator[None]:
+    """Send what affectlake logs from level INFO to stderr, as text or as JSON lines, on behalf of one run."""
+    logger = logging.getLogger("affectlake")
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    handler.setFormatter(JsonLines(run) if kind == "json" else text)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,50 @@
+"""The page of a night: one HTML file that opens offline and says what changed since the night before."""
+
+from pathlib import Path
+from typing import Any
+
+from affectlake.flows.changes import reason
+from affectlake.flows.history import History, replace, stem
+from affectlake.flows.nightly import told
+
+SHOWN = 100
+"""Items of each list on the page; the record has more."""
+
+NIGHTS = 30
+"""Earlier nights that the newest page links."""
+
+
+def write_pages(record: dict[str, Any], history: History, reports: Path) -> Path:
+    """Write ``runs/<time>.html`` for good and ``index.html`` for the newest night; returns the latter's path."""
+    earlier = []
+    for other in history:
+        if other["run"] != record["run"]:
+            earlier.append({"name": stem(other), "started": other["started"], "state": other["state"]})
+        if len(earlier) == NIGHTS:
+            break
+    page = history.folder / f"{stem(record)}.html"
+    replace(page, html(record, reports, "..", earlier))
+    replace(reports / "index.html", html(record, reports, ".", earlier))
+    return reports / "index.html"
+
+
+def html(record: dict[str, Any], reports: Path, up: str, earlier: list[dict[str, Any]]) -> str:
+    """The page as a string; ``up`` leads from it to the reports folder."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("night.html").render(
+        record,
+        up=up,
+        earlier=earlier,
+        shown=SHOWN,
+        told=told,
+        reason=reason,
+        link=lambda path: f"{up}/{Path(path).relative_to(reports.absolute())}",
+    )

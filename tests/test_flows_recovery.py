@@ -1,0 +1,144 @@
+"""Nights killed by SIGKILL at any point: the next one finishes, and does nothing twice that was kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from affectlake.data import Store
+
+LONG, SHORT = 512, 88
+"""Texts of the first chunk, which is kept as soon as it is done, and of the second, in which the night is killed."""
+
+CONFIG = """
+log = "json"
+workers = 1
+[[dataset]]
+name = "texts"
+manifest = "texts.csv"
+only = ["text.evil"]
+[dataset.benchmark]
+label = "emotion"
+folds = 2
+models = ["logreg"]
+fusions = ["unimodal", "dummy"]
+"""
+
+
+class Night:
+    """A night in a process of its own, whose log lines say where it is."""
+
+    def __init__(self, folder: Path):
+        plugin = str(Path(__file__).parent / "plugin")
+        environment = os.environ | {"PYTHONPATH": plugin, "EVIL_LOG": str(folder / "work.log"), "OMP_NUM_THREADS": "1"}
+        code = "from affectlake.flows.cli.app import main\nif __name__ == '__main__':\n    main()\n"
+        (folder / "main.py").write_text(code)
+        command = [sys.executable, folder / "main.py", "nightly", "affectlake.toml", "--once", "--no-prefect"]
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def until(self, message: str) -> None:
+        for line in self.process.stderr:
+            if message in line:
+                return
+        pytest.fail(f"the night ended before it said {message!r}")
+
+    def kill(self) -> None:
+        """As when the power fails: this process and all that it started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+    def end(self) -> dict:
+        out, err = self.process.communicate(timeout=120)
+        assert self.process.returncode == 0, err
+        return json.loads(out)["datasets"][0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    # The longest come first: plenty of quick ones, then slow ones, so that there is time to kill.
+    texts = [f"work {i:03} {'!' * 40}" for i in range(LONG)] + [f"work slowly {i:03}" for i in range(SHORT)]
+    frame = pd.DataFrame({"sample_id": [f"t{i}" for i in range(len(texts))], "text": texts})
+    frame["emotion"] = ["joy", "anger"] * (len(texts) // 2)
+    frame["speaker"] = [f"s{i // 2 % 6}" for i in range(len(texts))]
+    frame.to_csv(tmp_path / "texts.csv", index=False)
+    (tmp_path / "affectlake.toml").write_text(CONFIG)
+    (tmp_path / "work.log").touch()
+    return tmp_path
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_night_killed_at_every_stage_is_finished_without_doing_things_twice(folder):
+    def done() -> list[str]:
+        return (folder / "work.log").read_text().splitlines()
+
+    night = Night(folder)
+    night.until("texts: lock took")
+    night.kill()  # while it scans
+
+    night = Night(folder)
+    night.until("texts: plan took")
+    kept = folder / "lake" / "pending" / "texts"
+    wait_for(lambda: len(done()) > LONG and any(kept.rglob("*.json")))
+    night.kill()  # while it computes
+    assert not Store(folder / "lake").status()["datasets"]
+    interrupted = len(done())
+    assert LONG < interrupted < LONG + SHORT
+
+    night = Night(folder)
+    night.until("texts: compute took")
+    night.kill()  # while it publishes: what came last may not have been kept yet
+    night = Night(folder)
+    night.until("texts: benchmark begins")
+    night.kill()
+    counts = Counter(done())
+    assert len(counts) == LONG + SHORT
+    assert all("slowly" in text for text, n in counts.items() if n > 1)  # nothing of the chunk that was kept
+    night = Night(folder)
+    night.until("texts: report begins")
+    night.kill()
+    entry = Night(folder).end()
+    assert Counter(done()) == counts  # once it was kept, nothing was computed again
+    assert not entry["benchmark"]["ran"]  # nor benchmarked: the night that was killed in its report had done that
+    assert (folder / "reports" / "texts.html").exists()
+    assert entry["changes"]["new"]["count"] == LONG + SHORT  # nobody had been told yet
+    states = [json.loads(p.read_text())["state"] for p in sorted((folder / "reports" / "runs").glob("*.json"))]
+    assert states == ["interrupted"] * 5 + ["done"]
+    frame = Store(folder / "lake").load("texts", "text.evil", missing="error")
+    assert len(frame) == LONG + SHORT and (frame["text.evil.one"] == 1).all()
+
+
+def test_most_files_gone_is_a_missing_mount_too(tmp_path, capsys):
+    from affectlake.flows.cli.app import run
+
+    for i in range(4):
+        (tmp_path / f"{i}.bmp").write_bytes(b"no picture")
+    pd.DataFrame({"sample_id": list("abcd"), "image": [f"{i}.bmp" for i in range(4)]}).to_csv(
+        tmp_path / "m.csv", index=False
+    )
+    words = ["refresh", "mine", "--manifest", str(tmp_path / "m.csv"), "--store", str(tmp_path / "lake")]
+    words += ["--only", "image.color", "--no-prefect", "--workers", "1"]
+    assert run(words) == 3
+    for i in range(3):
+        (tmp_path / f"{i}.bmp").unlink()
+    assert run(words) == 1
+    assert "4 readable files and has 1 now: is a mount missing?" in capsys.readouterr().err
+    assert run([*words, "--max-missing", "1"]) == 3
+    (tmp_path / "m.csv").write_text("sample_id,image\na,3.bmp\n")  # a manifest that was cut short
+    assert run(words) == 1 and "4 samples and has 1 now" in capsys.readouterr().err
+    assert Store(tmp_path / "lake").snapshot("mine").samples == 4
