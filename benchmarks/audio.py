@@ -17,29 +17,40 @@ import numpy as np
 from affectlake.data.sound import AudioClip, read_audio
 from affectlake.features import registry
 from affectlake.features.audio import _spectrum as sp
+from affectlake.features.audio.egemaps import column
 
-# Ours and openSMILE's names of the same quantity. openSMILE's stddevNorm is a deviation over the mean, ours is not,
-# so means and percentiles are compared.
+# Our names and openSMILE's of the same quantity, for every parameter of eGeMAPSv02.
+VOICED = {
+    "jitter": "jitterLocal", "shimmer": "shimmerLocaldB", "hnr": "HNRdBACF", "h1_h2": "logRelF0-H1-H2",
+    "h1_a3": "logRelF0-H1-A3", **{f"f{k}": f"F{k}frequency" for k in (1, 2, 3)},
+    **{f"f{k}_bandwidth": f"F{k}bandwidth" for k in (1, 2, 3)},
+    **{f"f{k}_amplitude": f"F{k}amplitudeLogRelF0" for k in (1, 2, 3)},
+    "alpha_ratio_voiced": "alphaRatioV", "hammarberg_voiced": "hammarbergIndexV",
+    "slope_0_500_voiced": "slopeV0-500", "slope_500_1500_voiced": "slopeV500-1500", "flux_voiced": "spectralFluxV",
+    **{f"mfcc{k}_voiced": f"mfcc{k}V" for k in (1, 2, 3, 4)},
+}  # fmt: skip
+WHOLE = {"flux_all": "spectralFlux", **{f"mfcc{k}_all": f"mfcc{k}" for k in (1, 2, 3, 4)}}
+UNVOICED = {
+    "alpha_ratio": "alphaRatioUV", "hammarberg": "hammarbergIndexUV", "slope_0_500": "slopeUV0-500",
+    "slope_500_1500": "slopeUV500-1500", "flux": "spectralFluxUV",
+}  # fmt: skip
+CONTOUR = {
+    "mean": "amean", "std": "stddevNorm", "p20": "percentile20.0", "p50": "percentile50.0", "p80": "percentile80.0",
+    "range": "pctlrange0-2", "rise_mean": "meanRisingSlope", "rise_std": "stddevRisingSlope",
+    "fall_mean": "meanFallingSlope", "fall_std": "stddevFallingSlope",
+}  # fmt: skip
 SAME = {
-    "f0_mean": "F0semitoneFrom27.5Hz_sma3nz_amean", "f0_p20": "F0semitoneFrom27.5Hz_sma3nz_percentile20.0",
-    "f0_p50": "F0semitoneFrom27.5Hz_sma3nz_percentile50.0", "f0_p80": "F0semitoneFrom27.5Hz_sma3nz_percentile80.0",
-    "loudness_mean": "loudness_sma3_amean", "loudness_p50": "loudness_sma3_percentile50.0",
-    "loudness_p80": "loudness_sma3_percentile80.0", "loudness_range": "loudness_sma3_pctlrange0-2",
+    **{f"f0_{ours}": f"F0semitoneFrom27.5Hz_sma3nz_{theirs}" for ours, theirs in CONTOUR.items()},
+    **{f"loudness_all_{ours}": f"loudness_sma3_{theirs}" for ours, theirs in CONTOUR.items()},
+    **{f"{ours}_mean": f"{theirs}_sma3_amean" for ours, theirs in WHOLE.items()},
+    **{f"{ours}_std": f"{theirs}_sma3_stddevNorm" for ours, theirs in WHOLE.items()},
+    **{f"{ours}_mean": f"{theirs}_sma3nz_amean" for ours, theirs in VOICED.items()},
+    **{f"{ours}_std": f"{theirs}_sma3nz_stddevNorm" for ours, theirs in VOICED.items()},
+    **{f"{ours}_unvoiced_all_mean": f"{theirs}_sma3nz_amean" for ours, theirs in UNVOICED.items()},
+    "loudness_peaks_per_second_all": "loudnessPeaksPerSec", "voiced_per_second_all": "VoicedSegmentsPerSec",
+    "voiced_seconds_mean": "MeanVoicedSegmentLengthSec", "voiced_seconds_std": "StddevVoicedSegmentLengthSec",
+    "unvoiced_seconds_all_mean": "MeanUnvoicedSegmentLength", "unvoiced_seconds_all_std": "StddevUnvoicedSegmentLength",
     "level": "equivalentSoundLevel_dBp",
-    "jitter_mean": "jitterLocal_sma3nz_amean", "shimmer_mean": "shimmerLocaldB_sma3nz_amean",
-    "hnr_mean": "HNRdBACF_sma3nz_amean",
-    "h1_h2_mean": "logRelF0-H1-H2_sma3nz_amean", "h1_a3_mean": "logRelF0-H1-A3_sma3nz_amean",
-    **{f"f{k}_mean": f"F{k}frequency_sma3nz_amean" for k in (1, 2, 3)},
-    **{f"f{k}_bandwidth_mean": f"F{k}bandwidth_sma3nz_amean" for k in (1, 2, 3)},
-    **{f"f{k}_amplitude_mean": f"F{k}amplitudeLogRelF0_sma3nz_amean" for k in (1, 2, 3)},
-    "alpha_ratio_voiced_mean": "alphaRatioV_sma3nz_amean", "hammarberg_voiced_mean": "hammarbergIndexV_sma3nz_amean",
-    "slope_0_500_voiced_mean": "slopeV0-500_sma3nz_amean", "slope_500_1500_voiced_mean": "slopeV500-1500_sma3nz_amean",
-    "flux_voiced_mean": "spectralFluxV_sma3nz_amean",
-    **{f"mfcc{k}_voiced_mean": f"mfcc{k}V_sma3nz_amean" for k in (1, 2, 3, 4)},
-    "alpha_ratio_unvoiced_mean": "alphaRatioUV_sma3nz_amean",
-    "hammarberg_unvoiced_mean": "hammarbergIndexUV_sma3nz_amean",
-    "voiced_per_second": "VoicedSegmentsPerSec", "voiced_seconds_mean": "MeanVoicedSegmentLengthSec",
-    "unvoiced_seconds_mean": "MeanUnvoicedSegmentLength", "loudness_peaks_per_second": "loudnessPeaksPerSec",
 }  # fmt: skip
 
 
@@ -125,22 +136,32 @@ def speed(folder: Path, count: int) -> None:
 
 
 def agreement(folder: Path, count: int) -> None:
+    """Over the clips as they are and at full scale: openSMILE calls what is quieter than -60 dB unvoiced."""
     from scipy.stats import pearsonr, spearmanr
 
-    from affectlake.features.audio import egemaps
-
     clips = chosen(folder, count)
-    names = [c.name for c in registry.get("audio.prosody").columns]
-    ours = np.stack(registry.get("audio.prosody").extract(clips)).astype(float)
-    theirs = np.stack(registry.get("audio.egemaps").extract(clips)).astype(float)
+    loud = [AudioClip(clip.y * (0.9 / np.abs(clip.y).max())) for clip in clips]
+    tables = [(measured("audio.prosody", some), measured("audio.egemaps", some)) for some in (clips, loud)]
+    names = [c.name for c in registry.get("audio.egemaps").columns]
+    assert sorted(map(column, SAME.values())) == sorted(names)
     strength = []
-    print(f"{count} clips: Pearson, Spearman")
+    print(f"{count} clips as they are: Pearson, Spearman; at full scale: Pearson, Spearman")
     for name, other in SAME.items():
-        a, b = ours[:, names.index(name)], theirs[:, egemaps.NAMES.index(other)]
-        keep = np.isfinite(a) & np.isfinite(b)
-        strength.append(pearsonr(a[keep], b[keep]).statistic)
-        print(f"{name:28s} {strength[-1]:6.3f} {spearmanr(a[keep], b[keep]).statistic:6.3f}")
-    print(f"{'median':28s} {np.median(strength):6.3f}")
+        found = []
+        for ours, theirs in tables:
+            a, b = ours[name], theirs[column(other)]
+            if other.endswith("stddevNorm"):  # a deviation over the mean, which is next to 0 here and there
+                b = b * theirs[column(other.replace("stddevNorm", "amean"))]
+            keep = np.isfinite(a) & np.isfinite(b)
+            found += [pearsonr(a[keep], b[keep]).statistic, spearmanr(a[keep], b[keep]).statistic]
+        strength.append(found)
+        print(f"{name:30s}" + "".join(f"{r:7.3f}" for r in found))
+    print(f"{'median':30s}" + "".join(f"{r:7.3f}" for r in np.median(strength, axis=0)))
+
+
+def measured(name: str, clips: list[AudioClip]) -> dict[str, np.ndarray]:
+    rows = np.stack(registry.get(name).extract(clips)).astype(float)
+    return {c.name: rows[:, i] for i, c in enumerate(registry.get(name).columns)}
 
 
 # Accuracy ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Spectrum, prosody and movement: against librosa, synthetic voices of known pitch, and laws of loudness."""
 
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ OURS = {
     "tonnetz": lambda clip: spectral.tonnetz(spectral.chroma(clip)),
     "contrast": spectral.contrast,
     "centroid": spectral.centroid,
-    "bandwidth": lambda clip: spectral.bandwidth(clip, spectral.centroid(clip)),
+    "bandwidth": spectral.bandwidth,
     "rolloff": spectral.rolloff,
     "flatness": spectral.flatness,
     "zero_crossings": spectral.zero_crossings,
@@ -114,9 +115,10 @@ def test_filter_banks_are_librosas(bands, low, high):
 LOUD = {
     "audio.spectral": ("level_mean", "level_p", "mfcc_00_mean", "mfcc_00_p"),
     "audio.prosody": ("level", "loudness_mean", "loudness_std", "loudness_p", "loudness_r", "loudness_m",
-                      "loudness_fall", "loudness_slope", "loudness_change", "loudness_begin", "loudness_end"),
+                      "loudness_fall", "loudness_slope", "loudness_change", "loudness_begin", "loudness_end",
+                      "loudness_all", "flux"),
 }  # fmt: skip
-RELATIVE = ("loudness_relative", "loudness_peaks")
+RELATIVE = ("loudness_relative", "loudness_peaks", "flux_relative")
 
 
 @pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda e: e.name)
@@ -180,6 +182,38 @@ def test_a_voice_has_its_formants_and_its_pause():
     assert found["f2_mean"] == pytest.approx(1500, rel=0.1)
     assert found["pause_seconds_mean"] == pytest.approx(0.3, abs=0.06)
     assert found["hnr_mean"] > 10
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_pitch_takes_the_best_of_all_paths(data):
+    unvoiced = data.draw(st.lists(st.floats(0, 2), min_size=1, max_size=4))
+    counts = [data.draw(st.integers(0, 2)) for _ in unvoiced]
+    frame = np.repeat(np.arange(len(counts)), counts)
+    octave = np.array([data.draw(st.floats(6, 9)) for _ in frame])
+    gain = np.array([data.draw(st.floats(0, 1)) for _ in frame])
+
+    def total(path: tuple[int, ...]) -> float:
+        """-1 is unvoiced."""
+        out = sum(unvoiced[t] if j < 0 else gain[j] for t, j in enumerate(path))
+        for i, j in pairwise(path):
+            both = i >= 0 and j >= 0
+            out -= _pitch.JUMP * abs(octave[i] - octave[j]) if both else _pitch.SWITCH * ((i < 0) != (j < 0))
+        return out
+
+    every = product(*([-1, *np.flatnonzero(frame == t)] for t in range(len(counts))))
+    chosen = _pitch._best_path(frame, octave, gain, np.array(unvoiced), np.ones(len(frame), bool))
+    path = np.full(len(counts), -1)
+    path[frame[chosen]] = chosen
+    assert total(tuple(path)) == pytest.approx(max(map(total, every)))
+
+
+def test_a_burst_of_another_pitch_is_not_the_speakers():
+    low = voice(120)
+    burst = np.zeros_like(low)
+    burst[4 * RATE // 10 : 5 * RATE // 10] = voice(550)[: RATE // 10]
+    found = values(prosody.extractor, np.concatenate([low, burst, low]))
+    assert found["f0_max"] < 12 * np.log2(120 * 2.5 / 27.5)
 
 
 def test_noise_has_no_pitch():

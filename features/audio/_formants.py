@@ -12,6 +12,7 @@ import numpy as np
 
 from affectlake.data.sound import RATE
 from affectlake.features.audio import _spectrum as sp
+from affectlake.features.audio._functionals import rank, where
 
 CEILING = 5500.0  # Hz, the usual bound of five formants (Boersma & Weenink, Praat)
 ORDER = 11
@@ -42,11 +43,12 @@ def formants(power: np.ndarray) -> Formants:
         empty = np.zeros((0, COUNT))
         return Formants(empty, empty)
     a = levinson(power[:, : _TOP + 1] @ _autocorrelation_basis())
-    roots = _refined(a, _guesses(a))
+    frame, guesses = _guesses(a)
+    roots = _refined(a[frame], guesses)
     hz = np.angle(roots) * _RATE / (2 * np.pi)
     bandwidth = -np.log(np.maximum(np.abs(roots), 1e-3)) * _RATE / np.pi
     good = (hz > FREQUENCIES[0]) & (hz < FREQUENCIES[1]) & (bandwidth > 0) & (bandwidth < BROADEST)
-    return _lowest(np.where(good, hz, np.inf), bandwidth)
+    return _lowest(frame[good], hz[good], bandwidth[good], len(power))
 
 
 @cache
@@ -75,35 +77,44 @@ def levinson(r: np.ndarray) -> np.ndarray:
     return a
 
 
-def _guesses(a: np.ndarray) -> np.ndarray:
-    """Points inside the unit circle near the roots: peaks of the envelope there [shape=(frames, 6)], 0 where none."""
-    import scipy.fft
-
-    response = scipy.fft.rfft(a * RADIUS ** -np.arange(ORDER + 1.0), 2 * _GRID, axis=1)
-    valley = response.real**2 + response.imag**2
+def _guesses(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frame and point inside the unit circle of the six lowest peaks of each envelope there, near the roots."""
+    real, imaginary = (a.astype(np.float32) @ part for part in _circle())
+    valley = real * real + imaginary * imaginary
     inner = valley[:, 1:-1]
-    peak = (inner < valley[:, :-2]) & (inner <= valley[:, 2:])
-    first = np.argsort(~peak, axis=1, kind="stable")[:, : ORDER // 2 + 1]
-    found = np.take_along_axis(peak, first, axis=1)
-    return np.where(found, RADIUS * np.exp(1j * np.pi * (first + 1) / _GRID), 0)
+    frame, place = where((inner < valley[:, :-2]) & (inner <= valley[:, 2:]))
+    low = rank(frame) < ORDER // 2 + 1
+    return frame[low], RADIUS * np.exp(1j * np.pi * (place[low] + 1) / _GRID)
+
+
+@cache
+def _circle() -> tuple[np.ndarray, np.ndarray]:
+    """What takes polynomials to real and imaginary part on the upper half of the circle, each [shape=(12, 257)]."""
+    k = np.arange(ORDER + 1.0)[:, None]
+    points = RADIUS**-k * np.exp(-1j * np.pi * k * np.arange(_GRID + 1) / _GRID)
+    return points.real.astype(np.float32), points.imag.astype(np.float32)
 
 
 def _refined(a: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Newton's method on every polynomial ``z^p + a1 z^(p-1) + …`` from every guess."""
-    absent = z == 0
-    z = np.where(absent, 0.5, z)
+    """Newton's method on each polynomial ``z^p + a1 z^(p-1) + …`` [shape=(n, p + 1)] from its guess [shape=(n,)]."""
+    coefficients = a[:, ::-1].T.astype(np.complex128)
+    slopes = coefficients[1:] * np.arange(1, ORDER + 1)[:, None]
+    powers = np.empty_like(coefficients)
     for _ in range(_NEWTON):
-        value, derivative = np.ones_like(z), np.zeros_like(z)
-        for coefficient in a.T[1:]:
-            derivative = derivative * z + value
-            value = value * z + coefficient[:, None]
+        powers[0], powers[1:] = 1, z
+        np.cumprod(powers, axis=0, out=powers)
+        value = np.einsum("ij,ij->j", coefficients, powers)
+        derivative = np.einsum("ij,ij->j", slopes, powers[:-1])
         z = z - value / np.where(derivative == 0, 1, derivative)
-    return np.where(absent, 0.0, z)
+    return z
 
 
-def _lowest(hz: np.ndarray, bandwidth: np.ndarray) -> Formants:
+def _lowest(frame: np.ndarray, hz: np.ndarray, bandwidth: np.ndarray, frames: int) -> Formants:
     """The three lowest of each frame, in order."""
-    order = np.argsort(hz, axis=1)[:, :COUNT]
-    hz, bandwidth = np.take_along_axis(hz, order, axis=1), np.take_along_axis(bandwidth, order, axis=1)
-    absent = np.isinf(hz)
-    return Formants(np.where(absent, np.nan, hz), np.where(absent, np.nan, bandwidth))
+    order = np.lexsort((hz, frame))
+    frame, place = frame[order], rank(frame[order])
+    low = place < COUNT
+    out = Formants(*np.full((2, frames, COUNT), np.nan))
+    for table, x in ((out.hz, hz), (out.bandwidth, bandwidth)):
+        table[frame[low], place[low]] = x[order][low]
+    return out

@@ -57,42 +57,62 @@ class Contour:
         return Column(f"{name}_{statistic}", unit, low, high, description, self.source)
 
 
-def functionals(x: np.ndarray, statistics: Sequence[str], keep: np.ndarray, step: float) -> np.ndarray:
-    """Statistics of each column of ``x`` over the frames that ``keep`` marks.
+def functionals(contours: Sequence[tuple[np.ndarray, Sequence[str]]], keep: np.ndarray, step: float) -> np.ndarray:
+    """Statistics of each column of several arrays over the frames that ``keep`` marks.
 
     Parameters
     ----------
-    x : np.ndarray [shape=(frames, d)]
-    statistics : sequence of str
-        Keys of `MEANINGS`.
+    contours : sequence of (np.ndarray [shape=(frames, d)], sequence of str)
+        Each with keys of `MEANINGS`.
     keep : np.ndarray [shape=(frames,)], bool, at least one True
     step : float
         Seconds between frames.
 
     Returns
     -------
-    np.ndarray [shape=(len(statistics) * d,)], float32
-        Statistic by statistic. A slope of a single frame is 0.
+    np.ndarray, float32
+        Contour by contour, in each statistic by statistic. A slope of a single frame is 0.
     """
+    # Contours of the same statistics are taken together: the calls cost more than the numbers.
+    groups: dict[tuple[str, ...], list[np.ndarray]] = {}
+    for x, statistics in contours:
+        groups.setdefault(tuple(statistics), []).append(x)
+    tables = {
+        statistics: _statistics(np.concatenate(group, axis=1), statistics, keep, step)
+        for statistics, group in groups.items()
+    }
+    taken = dict.fromkeys(groups, 0)
+    out = []
+    for x, statistics in contours:
+        first = taken[tuple(statistics)]
+        taken[tuple(statistics)] = last = first + x.shape[1]
+        out.append(tables[tuple(statistics)][:, first:last].ravel())
+    return np.concatenate(out).astype(np.float32)
+
+
+def _statistics(x: np.ndarray, statistics: Sequence[str], keep: np.ndarray, step: float) -> np.ndarray:
+    """One row per statistic [shape=(len(statistics), d)]."""
     kept = x[keep]
     ordered = np.sort(kept, axis=0) if PERCENTILES.keys() & set(statistics) else kept
     first = delta(x) if {"dstd", "ddstd"} & set(statistics) else x
-    out = []
+    mean = kept.mean(axis=0, dtype=np.float64)
+    away = kept - mean
+    rows = []
     for statistic in statistics:
         match statistic:
             case "mean":
-                out.append(kept.mean(axis=0, dtype=np.float64))
+                rows.append(mean)
             case "std":
-                out.append(kept.std(axis=0, dtype=np.float64))
+                rows.append(np.sqrt(np.einsum("ij,ij->j", away, away) / len(away)))
             case "slope":
-                out.append(slope(np.flatnonzero(keep) * step, kept))
+                rows.append(slope(np.flatnonzero(keep) * step, away))
             case "dstd":
-                out.append(first[keep].std(axis=0, dtype=np.float64))
+                rows.append(first[keep].std(axis=0, dtype=np.float64))
             case "ddstd":
-                out.append(delta(first)[keep].std(axis=0, dtype=np.float64))
+                rows.append(delta(first)[keep].std(axis=0, dtype=np.float64))
             case _:
-                out.append(percentile(ordered, PERCENTILES[statistic]))
-    return np.concatenate(out).astype(np.float32)
+                rows.append(percentile(ordered, PERCENTILES[statistic]))
+    return np.stack(rows)
 
 
 def percentile(ordered: np.ndarray, q: float) -> np.ndarray:
@@ -107,7 +127,7 @@ def slope(t: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Least-squares slope of each column of ``x`` against ``t``; 0 where ``t`` has a single value."""
     t = t - t.mean()
     spread = float(t @ t)
-    return t @ x / spread if spread > 0 else np.zeros(x.shape[1])
+    return t @ x / spread if spread > 0 else np.zeros(x.shape[1:])
 
 
 def delta(x: np.ndarray, width: int = 9) -> np.ndarray:
@@ -118,3 +138,13 @@ def delta(x: np.ndarray, width: int = 9) -> np.ndarray:
     for k in range(1, half + 1):
         out += k * (padded[half + k : half + k + len(x)] - padded[half - k : half - k + len(x)])
     return out / (2 * sum(k * k for k in range(1, half + 1)))
+
+
+def rank(group: np.ndarray) -> np.ndarray:
+    """How many of the same group stand before each entry of groups in ascending order [shape=(n,)]."""
+    return np.arange(len(group)) - np.searchsorted(group, group)
+
+
+def where(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of every True of a table; as np.nonzero, which is slower for two dimensions."""
+    return np.divmod(np.flatnonzero(flags), flags.shape[1])

@@ -2,7 +2,8 @@
 
 The tracker is Boersma's (Proc. Inst. Phonetic Sciences Amsterdam 17, 1993): autocorrelation of the windowed frame over
 that of the window, a few candidates per frame, and the cheapest path through them. The autocorrelation is the inverse
-transform of the shared power spectrum.
+transform of the shared power spectrum. A second pass is confined to the range of the voice that the first one found
+(De Looze & Hirst, Speech Prosody 2008), which spares most errors of an octave.
 """
 
 from functools import cache
@@ -12,22 +13,26 @@ import numpy as np
 
 from affectlake.data.sound import RATE, AudioClip
 from affectlake.features.audio import _spectrum as sp
+from affectlake.features.audio._functionals import percentile, rank, where
 
 LOWEST, HIGHEST = 55.0, 600.0  # Hz
 CANDIDATES = 4
-VOICING = 0.45  # strength that an unvoiced frame has
+VOICING = 0.5  # strength that an unvoiced frame has
 SILENCE = 0.03  # of the clip's largest amplitude: below it frames lean to unvoiced
 OCTAVE = 0.01  # preference for the higher of equally strong candidates, per octave
 JUMP = 0.35  # cost of an octave between neighbouring frames
 SWITCH = 0.14  # cost of a change between voiced and unvoiced
+FLOOR, CEILING = 0.75, 2.5  # of the lower and upper quartile of the first pass: the range of an expressive voice
+ENOUGH = 10  # voiced frames that say what the range is
 
 SETTINGS = {
     "lowest": LOWEST, "highest": HIGHEST, "candidates": CANDIDATES, "voicing": VOICING, "silence": SILENCE,
-    "octave": OCTAVE, "jump": JUMP, "switch": SWITCH,
+    "octave": OCTAVE, "jump": JUMP, "switch": SWITCH, "floor": FLOOR, "ceiling": CEILING, "enough": ENOUGH,
 }  # fmt: skip
 
 _LAGS = slice(int(RATE / HIGHEST), int(np.ceil(RATE / LOWEST)) + 1)
-_CHUNK = 2048
+_CHUNK = 128
+_MOST = 1 + OCTAVE * np.log2(HIGHEST * 1.1 / LOWEST)  # gain of the best candidate that there can be
 _RUMBLE = 3  # bins below 47 Hz: offset and hum of the room, not voice
 
 
@@ -48,33 +53,44 @@ def pitch(clip: AudioClip) -> Pitch:
 
 
 def _pitch(clip: AudioClip) -> Pitch:
-    hz, strength = _candidates(sp.power(clip))
     loudness = sp.rms(clip) / sp.rms(clip).max()
     unvoiced = VOICING + np.maximum(0, 2 - loudness / (SILENCE / (1 + VOICING)))
-    preferred = strength + OCTAVE * np.log2(np.maximum(hz, 1) / LOWEST)
-    gain = np.concatenate([np.where(hz > 0, preferred, -np.inf), unvoiced[:, None]], axis=1)
-    path = _best_path(np.concatenate([hz, np.zeros((len(hz), 1), hz.dtype)], axis=1), gain)
-    rows = np.arange(len(hz))
-    chosen = np.minimum(path, CANDIDATES - 1)
-    voiced = path < CANDIDATES
-    return Pitch(np.where(voiced, hz[rows, chosen], 0.0), np.where(voiced, strength[rows, chosen], 0.0))
+    # A voiced frame saves at most two switches: where it loses more than these no path goes through it.
+    least = unvoiced - 2 * SWITCH
+    frame, hz, strength = _candidates(sp.power(clip), np.flatnonzero(least < _MOST))
+    octave = np.log2(hz)
+    gain = strength + OCTAVE * (octave - np.log2(LOWEST))
+    usable = gain > least[frame]
+    chosen = _best_path(frame, octave, gain, unvoiced, usable)
+    if len(chosen) >= ENOUGH:
+        ordered = np.sort(hz[chosen])
+        usable &= (hz >= FLOOR * percentile(ordered, 25)) & (hz <= CEILING * percentile(ordered, 75))
+        chosen = _best_path(frame, octave, gain, unvoiced, usable)
+    track = Pitch(np.zeros_like(unvoiced), np.zeros_like(unvoiced))
+    track.hz[frame[chosen]], track.strength[frame[chosen]] = hz[chosen], strength[chosen]
+    return track
 
 
-def _candidates(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hz (0 where absent) and strength of the strongest peaks of each autocorrelation, each [shape=(frames, 4)]."""
-    parts = [_peaks(_autocorrelation(power[i : i + _CHUNK])) for i in range(0, len(power), _CHUNK)]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+def _candidates(power: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frame, Hz and strength of the (at most four) strongest peaks of the frames' autocorrelations, frame by frame."""
+    parts = [_peaks(_autocorrelation(power[some])) for some in _chunks(frames)]
+    places = [some[part[0]] for some, part in zip(_chunks(frames), parts, strict=True)]
+    return np.concatenate(places), *(np.concatenate([part[k] for part in parts]) for k in (1, 2))
+
+
+def _chunks(x: np.ndarray) -> list[np.ndarray]:
+    return [x[first : first + _CHUNK] for first in range(0, len(x), _CHUNK)]
 
 
 def _autocorrelation(power: np.ndarray) -> np.ndarray:
-    """Normalised, the window's own divided out [shape=(frames, last lag + 2)]."""
+    """Normalised, the window's own divided out [shape=(frames, last lag + 2)]; ``power`` is overwritten."""
     import scipy.fft
 
-    spectrum = power.copy()
-    spectrum[:, :_RUMBLE] = 0
-    r = scipy.fft.irfft(spectrum, sp.N_FFT, axis=1, overwrite_x=True)[:, : _LAGS.stop + 1]
+    power[:, :_RUMBLE] = 0
+    # Of a real and even spectrum this is the inverse Fourier transform, but for a factor.
+    r = scipy.fft.dct(power, type=1, axis=1, overwrite_x=True)[:, : _LAGS.stop + 1]
     zero = r[:, :1]
-    return r / np.where(zero > 0, zero, 1) / _window_autocorrelation()
+    return r / (np.where(zero > 0, zero, 1) * _window_autocorrelation())
 
 
 @cache
@@ -83,43 +99,72 @@ def _window_autocorrelation() -> np.ndarray:
     return (r / r[0]).astype(np.float32)
 
 
-def _peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     before, here, after = (r[:, _LAGS.start + k : _LAGS.stop + k] for k in (-1, 0, 1))
-    lags = np.arange(_LAGS.start, _LAGS.stop, dtype=np.float32)
-    peak = (here > before) & (here >= after) & (here > VOICING / 2)
-    ranked = np.where(peak, here - np.float32(OCTAVE) * np.log2(lags), -1)
-    best = np.argpartition(ranked, -CANDIDATES, axis=1)[:, -CANDIDATES:]
-    a, b, c = (np.take_along_axis(x, best, axis=1) for x in (before, here, after))
-    curve = np.minimum(a - 2 * b + c, -1e-9)
-    shift = np.clip(0.5 * (a - c) / curve, -0.5, 0.5)
-    found = np.take_along_axis(peak, best, axis=1)
-    strength = np.minimum(b - 0.25 * (a - c) * shift, 1)
-    return np.where(found, RATE / (lags[best] + shift), 0), np.where(found, strength, 0)
+    frame, lag = where((here > before) & (here >= after) & (here > VOICING / 2))
+    a, b, c = before[frame, lag], here[frame, lag], after[frame, lag]
+    lag = (lag + _LAGS.start).astype(np.float32)
+    best = _strongest(frame, np.float32(OCTAVE) * np.log2(lag) - b)
+    frame, lag, a, b, c = (x[best] for x in (frame, lag, a, b, c))
+    shift = np.clip(0.5 * (a - c) / np.minimum(a - 2 * b + c, -1e-9), -0.5, 0.5)
+    return frame, RATE / (lag + shift), np.minimum(b - 0.25 * (a - c) * shift, 1)
 
 
-def _best_path(hz: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Viterbi: the state of each frame [shape=(frames,)]; the last state is unvoiced."""
-    octave = np.log2(np.maximum(hz, 1))
-    voiced = hz > 0
-    cost = np.where(
-        voiced[:-1, :, None] & voiced[1:, None, :],
-        JUMP * np.abs(octave[:-1, :, None] - octave[1:, None, :]),
-        SWITCH * (voiced[:-1, :, None] != voiced[1:, None, :]),
-    )
-    # From-state last, so that each step reduces along contiguous memory.
-    step = np.ascontiguousarray((gain[1:, None, :] - cost).transpose(0, 2, 1))
-    score = gain[0]
-    back = np.empty((len(step), gain.shape[1]), np.int64)
-    for t, transition in enumerate(step):
-        reach = transition + score
-        back[t] = reach.argmax(axis=1)
-        score = reach.max(axis=1)
-    state = int(score.argmax())
-    path = [state]
-    for row in reversed(back.tolist()):
-        state = row[state]
-        path.append(state)
-    return np.array(path[::-1])
+def _strongest(frame: np.ndarray, weakness: np.ndarray) -> np.ndarray:
+    """Indices of the `CANDIDATES` of least weakness of each frame, frame by frame."""
+    order = np.lexsort((weakness, frame))
+    return order[rank(frame) < CANDIDATES]
+
+
+def _best_path(
+    frame: np.ndarray, octave: np.ndarray, gain: np.ndarray, unvoiced: np.ndarray, usable: np.ndarray
+) -> np.ndarray:
+    """Viterbi: indices of the candidates on the path of largest gain; a frame without one of them is unvoiced.
+
+    Parameters
+    ----------
+    frame, octave, gain, usable : np.ndarray [shape=(candidates,)]
+        Frame by frame.
+    unvoiced : np.ndarray [shape=(frames,)]
+        Gain of having no voice.
+    """
+    kept = np.flatnonzero(usable)
+    bounds = np.searchsorted(frame[kept], np.arange(len(unvoiced) + 1)).tolist()
+    return kept[_viterbi(bounds, octave[kept].tolist(), gain[kept].tolist(), unvoiced.tolist())]
+
+
+def _viterbi(bounds: list[int], octave: list[float], gain: list[float], unvoiced: list[float]) -> list[int]:
+    # Most frames have one candidate or none, so plain Python beats arrays padded to the most there are.
+    score = [0.0] * len(gain)
+    back = [-1] * len(gain)  # -1 is the unvoiced state
+    quiet_back: list[int] = []
+    quiet, before = 0.0, range(0)
+    for t, silence in enumerate(unvoiced):
+        now = range(bounds[t], bounds[t + 1])
+        for j in now:
+            best, source = quiet - (SWITCH if t else 0.0), -1
+            for i in before:
+                reach = score[i] - JUMP * abs(octave[i] - octave[j])
+                if reach > best:
+                    best, source = reach, i
+            score[j], back[j] = best + gain[j], source
+        best, source = quiet, -1
+        for i in before:
+            if score[i] - SWITCH > best:
+                best, source = score[i] - SWITCH, i
+        quiet, before = best + silence, now
+        quiet_back.append(source)
+    state = max(before, key=score.__getitem__, default=-1)
+    if state >= 0 and score[state] < quiet:
+        state = -1
+    path = []
+    for source in reversed(quiet_back):
+        if state >= 0:
+            path.append(state)
+            state = back[state]
+        else:
+            state = source
+    return path[::-1]
 
 
 def runs(flags: np.ndarray) -> np.ndarray:

@@ -10,11 +10,14 @@ import numpy as np
 
 from affectlake.data.errors import NotApplicable
 from affectlake.data.sound import RATE, AudioClip
+from affectlake.features.audio._functionals import percentile
 
 N_FFT = 1024
 WINDOW = 640  # 40 ms: three periods of an 80 Hz voice, and half of N_FFT keeps autocorrelations below 384 lags linear
 HOP = 160  # 10 ms
 BINS = N_FFT // 2 + 1
+SHORT_WINDOW = 320  # 20 ms
+SHORT_FFT = 512
 BANDS = 40
 CEPSTRA = 20
 AMIN = 1e-10  # power below this counts as this, as in librosa
@@ -28,7 +31,7 @@ SETTINGS = {
 }  # fmt: skip
 """What values of every extractor on this spectrum depend on."""
 
-_CHUNK = 2048  # frames transformed at a time: the padded and complex copies of a long recording stay small
+_CHUNK = 32  # frames transformed at a time: what lies between stays in the processor's cache
 
 
 def require_sound(clip: AudioClip) -> None:
@@ -52,16 +55,32 @@ def power(clip: AudioClip) -> np.ndarray:
 
 
 def _power(clip: AudioClip) -> np.ndarray:
+    return squared_spectrum(centred(clip), hann(), N_FFT)
+
+
+def short_power(clip: AudioClip) -> np.ndarray:
+    """``|STFT|²`` of 20 ms Hamming windows about the same centres, float32 [shape=(1 + n // 160, 257)]."""
+    return clip.once(_short_power)
+
+
+def _short_power(clip: AudioClip) -> np.ndarray:
+    # About the median, not the mean: stretches of digital silence stay silent.
+    return squared_spectrum(clip.y - np.median(clip.y[::8]), hamming(), SHORT_FFT)
+
+
+def squared_spectrum(y: np.ndarray, window: np.ndarray, n_fft: int) -> np.ndarray:
+    """Squared magnitudes of windows about every `HOP` samples [shape=(1 + n // 160, 1 + n_fft // 2)], float32."""
     import scipy.fft
 
-    framed = frames(centred(clip), WINDOW)
-    window = hann()
-    out = np.empty((len(framed), BINS), np.float32)
+    framed = frames(y, len(window))
+    out = np.empty((len(framed), n_fft // 2 + 1), np.float32)
+    padded = np.zeros((min(_CHUNK, len(framed)), n_fft), np.float32)
     for first in range(0, len(framed), _CHUNK):
-        spectrum = scipy.fft.rfft(framed[first : first + _CHUNK] * window, N_FFT, axis=1, overwrite_x=True)
         part = out[first : first + _CHUNK]
-        np.multiply(spectrum.real, spectrum.real, out=part)
-        part += spectrum.imag * spectrum.imag
+        np.multiply(framed[first : first + _CHUNK], window, out=padded[: len(part), : len(window)])
+        spectrum = scipy.fft.rfft(padded[: len(part)], axis=1).view(np.float32)
+        spectrum *= spectrum
+        np.add(spectrum[:, ::2], spectrum[:, 1::2], out=part)
     return out
 
 
@@ -75,6 +94,12 @@ def frames(y: np.ndarray, length: int, mode: str = "constant") -> np.ndarray:
 def hann() -> np.ndarray:
     """Periodic Hann window [shape=(640,)], float32."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
+
+
+@cache
+def hamming() -> np.ndarray:
+    """Hamming window of eGeMAPS' spectral parameters [shape=(320,)], float32."""
+    return np.hamming(SHORT_WINDOW).astype(np.float32)
 
 
 @cache
@@ -98,15 +123,22 @@ def rms(clip: AudioClip) -> np.ndarray:
 
 
 def _rms(clip: AudioClip) -> np.ndarray:
-    return np.sqrt(window_sums(np.square(centred(clip), dtype=np.float64)) / WINDOW).astype(np.float32)
+    blocks = hops(centred(clip))
+    return np.sqrt(window_sums(np.einsum("ij,ij->i", blocks, blocks)) / WINDOW)
+
+
+def hops(y: np.ndarray) -> np.ndarray:
+    """``y`` in blocks of `HOP` samples from half a window before its beginning, zeros outside [shape=(k, 160)]."""
+    count = 1 + len(y) // HOP
+    padded = np.zeros((count - 1) * HOP + WINDOW, y.dtype)
+    inside = y[: len(padded) - WINDOW // 2]
+    padded[WINDOW // 2 : WINDOW // 2 + len(inside)] = inside
+    return padded.reshape(-1, HOP)
 
 
 def window_sums(x: np.ndarray) -> np.ndarray:
-    """Sum of ``x`` over each 40 ms window, zeros outside [shape=(1 + n // 160,)], float64."""
-    total = np.concatenate([[0.0], np.cumsum(x, dtype=np.float64)])
-    centre = np.arange(1 + len(x) // HOP) * HOP
-    begin, stop = centre - WINDOW // 2, centre + WINDOW // 2
-    return total[np.clip(stop, 0, len(x))] - total[np.clip(begin, 0, len(x))]
+    """Sums over each 40 ms window of sums over the blocks of `hops` [shape=(1 + n // 160,)]."""
+    return x[:-3] + x[1:-2] + x[2:-1] + x[3:]
 
 
 def level(clip: AudioClip) -> np.ndarray:
@@ -125,7 +157,7 @@ def active(clip: AudioClip) -> np.ndarray:
 
 def _active(clip: AudioClip) -> np.ndarray:
     heard = level(clip)
-    return heard >= np.percentile(heard, 95) - ACTIVE_DB
+    return heard >= percentile(np.sort(heard), 95) - ACTIVE_DB
 
 
 def decibels(x: np.ndarray) -> np.ndarray:
@@ -156,10 +188,24 @@ def _mfcc(clip: AudioClip) -> np.ndarray:
 def mel_bank(bands: int, low: float = 0.0, high: float = RATE / 2, n_fft: int = N_FFT) -> np.ndarray:
     """Slaney's triangular filters of equal area [shape=(1 + n_fft // 2, bands)], float32; as librosa.filters.mel."""
     edges = _mel_to_hz(np.linspace(_hz_to_mel(low), _hz_to_mel(high), bands + 2))
-    bins = np.arange(1 + n_fft // 2) * (RATE / n_fft)
-    rise = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
-    return (np.maximum(0, np.minimum(rise, fall)) * (2 / (edges[2:] - edges[:-2]))).astype(np.float32)
+    return (_triangles(np.arange(1 + n_fft // 2) * (RATE / n_fft), edges) * (2 / (edges[2:] - edges[:-2]))).astype(
+        np.float32
+    )
+
+
+def _triangles(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Heights at ``x`` of triangles of height 1 between every other edge [shape=(len(x), len(edges) - 2)]."""
+    rise = (x[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - x[:, None]) / (edges[2:] - edges[1:-1])
+    return np.maximum(0, np.minimum(rise, fall))
+
+
+@cache
+def htk_bank() -> tuple[np.ndarray, np.ndarray]:
+    """Triangles on the mel scale of `short_power` [shape=(257, 26)] and Hz of their tops [shape=(26,)]; as HTK's."""
+    mel = 1127 * np.log1p(np.arange(1 + SHORT_FFT // 2) * (RATE / SHORT_FFT) / 700)
+    edges = np.linspace(*1127 * np.log1p(np.array([20.0, RATE / 2]) / 700), 28)
+    return _triangles(mel, edges).astype(np.float32), 700 * np.expm1(edges[1:-1] / 1127)
 
 
 def _hz_to_mel(hz: float) -> float:
@@ -199,7 +245,14 @@ def flux(clip: AudioClip) -> np.ndarray:
 
 
 def _flux(clip: AudioClip) -> np.ndarray:
-    change = np.diff(shares(clip), axis=0, prepend=shares(clip)[:1])
+    return distances(shares(clip))
+
+
+def distances(x: np.ndarray) -> np.ndarray:
+    """Euclidean distance of each row from the one before it, 0 for the first [shape=(frames,)]."""
+    change = np.empty_like(x)
+    np.subtract(x[1:], x[:-1], out=change[1:])
+    change[0] = 0
     return np.sqrt(np.einsum("ij,ij->i", change, change))
 
 

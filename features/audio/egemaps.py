@@ -86,9 +86,14 @@ NAMES = tuple(name for name, _, _ in _named())
 """As openSMILE spells them."""
 
 
+def column(name: str) -> str:
+    """Our spelling of openSMILE's ``name``."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower())
+
+
 def _columns() -> list[Column]:
     return [
-        Column(re.sub(r"[^a-z0-9]+", "_", name.lower()), unit, description=what.capitalize(), source="openSMILE 3.0")
+        Column(column(name), unit, description=what.capitalize(), source="openSMILE 3.0")
         for name, unit, what in _named()
     ]
 

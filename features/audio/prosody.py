@@ -1,7 +1,9 @@
 """Voice and prosody: the quantities of eGeMAPS written from the paper, with contours and pauses beside them.
 
 Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set (GeMAPS) for Voice Research and Affective Computing",
-IEEE Trans. Affective Computing 7(2), 2016. Frames are the 40 ms of the shared spectrum (the paper: 20 and 60 ms).
+IEEE Trans. Affective Computing 7(2), 2016. Loudness, cepstra, flux and balance are those of 20 ms frames as in the
+paper; pitch, harmonics and formants those of the 40 ms of the shared spectrum (the paper: 60 and 20 ms). Names ending
+in ``_all`` are taken over the whole clip as in the paper, the others between the first and the last sound.
 A quantity that the clip does not define (F0 of a clip without voice, pauses' length without a pause) is NaN.
 """
 
@@ -13,7 +15,7 @@ import numpy as np
 from affectlake.data.sound import RATE, AudioClip
 from affectlake.features.audio import _formants, _pitch
 from affectlake.features.audio import _spectrum as sp
-from affectlake.features.audio._functionals import slope
+from affectlake.features.audio._functionals import percentile, slope
 from affectlake.features.audio._handcrafted import Handcrafted
 from affectlake.features.protocol import Column
 
@@ -25,7 +27,10 @@ WEMPE = "de Jong & Wempe 2009"
 F0_RANGE = (_pitch.LOWEST - 1, _pitch.HIGHEST + 20)  # interpolation may pass the outermost lags by half a sample
 SHORTEST_PAUSE = 0.1  # s
 DIP = 2.0  # dB that intensity falls between two syllables (de Jong & Wempe, Behavior Research Methods 41, 2009)
-PROMINENCE = 0.1  # of loudness' range: what stands out less is no peak of it
+SWING = 0.1  # of a contour's range: what rises or falls less is no part of its shape
+LOUDNESS_SCALE = 3.03e-4  # of the power of 20 ms frames, so that the unit is openSMILE's
+SMALLEST = 1e-9  # power of a mel band that counts as none: a step of 16 bit
+LIFTER = 22
 FULL_SCALE_F0 = 27.5  # Hz of semitone 0
 
 Values = dict[str, float]
@@ -40,25 +45,53 @@ def semitones(hz: np.ndarray) -> np.ndarray:
     return 12 * np.log2(np.where(hz > 0, hz, np.nan) / FULL_SCALE_F0)
 
 
+def bands(clip: AudioClip) -> np.ndarray:
+    """Power in 26 mel bands of 20 ms frames [shape=(frames, 26)]."""
+    return clip.once(_bands)
+
+
+def _bands(clip: AudioClip) -> np.ndarray:
+    return sp.short_power(clip) @ sp.htk_bank()[0]
+
+
 def loudness(clip: AudioClip) -> np.ndarray:
     """Perceived loudness [shape=(frames,)]: mel bands weighted by equal loudness, to the power 0.33, summed.
 
     The auditory spectrum of Hermansky (PLP, JASA 87, 1990), as the paper prescribes; its unit is arbitrary.
     """
-    return ((sp.power(clip) @ _auditory_bank()) ** np.float32(0.33)).sum(axis=1)
+    return clip.once(_loudness)
+
+
+def _loudness(clip: AudioClip) -> np.ndarray:
+    return ((bands(clip) * _equal_loudness()) ** np.float32(0.33)).sum(axis=1)
 
 
 @cache
-def _auditory_bank() -> np.ndarray:
-    bank = sp.mel_bank(26, 20.0, 8000.0)
-    centre = bank.T @ sp.frequencies() / bank.sum(axis=0)
-    w2 = (2 * np.pi * centre) ** 2
-    equal_loudness = (w2 + 56.8e6) * w2**2 / ((w2 + 6.3e6) ** 2 * (w2 + 0.38e9))
-    return (bank * equal_loudness).astype(np.float32)
+def _equal_loudness() -> np.ndarray:
+    w2 = (2 * np.pi * sp.htk_bank()[1]) ** 2
+    curve = (w2 + 56.8e6) * w2**2 / ((w2 + 6.3e6) ** 2 * (w2 + 0.38e9)) / (1 + w2**3 / 9.58e26)
+    return (LOUDNESS_SCALE * curve).astype(np.float32)
 
 
-def _bins(low: float, high: float) -> slice:
-    return slice(int(np.ceil(low * sp.N_FFT / RATE)), int(high * sp.N_FFT / RATE) + 1)
+def cepstra(clip: AudioClip) -> np.ndarray:
+    """Cepstral coefficients 1 to 4 of the 26 bands' natural logarithm, liftered as HTK's [shape=(frames, 4)]."""
+    return np.log(np.maximum(bands(clip), np.float32(SMALLEST))) @ _cepstral_basis()
+
+
+@cache
+def _cepstral_basis() -> np.ndarray:
+    k = np.arange(1, 5)
+    return sp.dct_basis(26, 5)[:, 1:] * (1 + LIFTER / 2 * np.sin(np.pi * k / LIFTER)).astype(np.float32)
+
+
+def flux(clip: AudioClip) -> np.ndarray:
+    """Root mean square change of magnitudes below 5 kHz from one 20 ms frame to the next [shape=(frames,)]."""
+    low = np.sqrt(sp.short_power(clip)[:, : _bin(5000) + 1])
+    return sp.distances(low) / np.float32(np.sqrt(low.shape[1]))
+
+
+def _bin(hz: float) -> int:
+    return int(hz * sp.SHORT_FFT / RATE)
 
 
 def _db(x: np.ndarray) -> np.ndarray:
@@ -66,75 +99,100 @@ def _db(x: np.ndarray) -> np.ndarray:
 
 
 def balance(clip: AudioClip) -> dict[str, np.ndarray]:
-    """Alpha ratio, Hammarberg index (dB) and the two spectral slopes (dB/kHz) of every frame."""
-    power = sp.power(clip)
-    low, high = power[:, _bins(50, 1000)].sum(axis=1), power[:, _bins(1000, 5000)].sum(axis=1)
-    below, above = power[:, _bins(50, 2000)].max(axis=1), power[:, _bins(2000, 5000)].max(axis=1)
+    """Alpha ratio, Hammarberg index (dB) and the two slopes (dB/kHz) of every 20 ms frame; 0 of digital silence."""
+    return clip.once(_balance)
+
+
+def _balance(clip: AudioClip) -> dict[str, np.ndarray]:
+    power = sp.short_power(clip)
+    low, high = power[:, _bin(50) : _bin(1000)].sum(axis=1), power[:, _bin(1000) : _bin(5000) + 1].sum(axis=1)
+    below, above = power[:, : _bin(2000) + 1].max(axis=1), power[:, _bin(2000) : _bin(5000) + 1].max(axis=1)
+    slopes = _db(power[:, : _bin(1500) + 1]) @ _slope_weights()
     return {
         "alpha_ratio": _db(high) - _db(low),
         "hammarberg": _db(below) - _db(above),
-        "slope_0_500": _tilt(power, _bins(0, 500)),
-        "slope_500_1500": _tilt(power, _bins(500, 1500)),
+        "slope_0_500": slopes[:, 0],
+        "slope_500_1500": slopes[:, 1],
     }
 
 
-def _tilt(power: np.ndarray, band: slice) -> np.ndarray:
-    return slope(sp.frequencies()[band].astype(np.float64) / 1000, _db(power[:, band]).T)
+@cache
+def _slope_weights() -> np.ndarray:
+    """What takes bins up to 1500 Hz, in dB, to the least-squares slopes of 0-500 and 500-1500 Hz [shape=(49, 2)]."""
+    khz = np.arange(_bin(1500) + 1) * RATE / sp.SHORT_FFT / 1000
+    away = [np.where(inside, khz - khz[inside].mean(), 0) for inside in (khz <= 0.5, khz >= 0.5)]
+    return np.stack([x / (x @ x) for x in away], axis=1).astype(np.float32)
 
 
-def harmonics(power: np.ndarray, hz: np.ndarray, formants: np.ndarray) -> dict[str, np.ndarray]:
-    """H1-H2, H1-A3 and the amplitudes at F1 to F3 relative to H1, in dB, of voiced frames [shape=(frames,)]."""
-    first, second = _harmonic(power, hz), _harmonic(power, 2 * hz)
-    at = [_harmonic(power, hz * np.maximum(np.rint(formants[:, k] / hz), 1), widely=True) for k in range(3)]
-    return {
-        "h1_h2": first - second,
-        "h1_a3": first - at[2],
-        **{f"f{k + 1}_amplitude": at[k] - first for k in range(3)},
-    }
+def harmonics(power: np.ndarray, hz: np.ndarray, formants: np.ndarray) -> np.ndarray:
+    """H1-H2, H1-A3 and the amplitudes at F1 to F3 over H1, in dB, of voiced frames [shape=(frames, 5)]."""
+    first, second = _strongest(power, hz[:, None] * [1, 2], reach=1).T
+    # Nearest harmonic to each formant, searched for within half a low voice's F0.
+    at = _strongest(power, hz[:, None] * np.maximum(np.rint(formants / hz[:, None]), 1), reach=4)
+    return np.column_stack([first - second, first - at[:, 2], at - first[:, None]])
 
 
-def _harmonic(power: np.ndarray, hz: np.ndarray, widely: bool = False) -> np.ndarray:
-    """dB of the strongest bin near ``hz`` (within one bin, or half a low voice's F0); NaN where ``hz`` is."""
-    reach = 4 if widely else 1
+def _strongest(power: np.ndarray, hz: np.ndarray, reach: int) -> np.ndarray:
+    """dB of the strongest of the bins about each of ``hz`` [shape=(frames, k)]; NaN where that is."""
     centre = np.rint(np.nan_to_num(hz) * sp.N_FFT / RATE).astype(int)
-    near = np.clip(centre[:, None] + np.arange(-reach, reach + 1), 1, sp.BINS - 1)
-    peak = _db(np.take_along_axis(power, near, axis=1).max(axis=1))
+    near = np.clip(centre[:, :, None] + np.arange(-reach, reach + 1), 1, sp.BINS - 1)
+    peak = _db(power[np.arange(len(power))[:, None, None], near].max(axis=2))
     return np.where(np.isnan(hz), np.nan, peak)
-
-
-def smooth(x: np.ndarray) -> np.ndarray:
-    """Moving average over three frames."""
-    padded = np.pad(x, 1, mode="edge")
-    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
 
 
 # Functionals ---------------------------------------------------------------------------------------------------------
 
 
+def smoothed(x: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Mean over each kept frame and those of its two neighbours that are kept [shape=(kept, …)]."""
+    weight = keep.astype(np.float32).reshape(-1, *(1,) * (x.ndim - 1))
+    return (_sum_of_three(np.where(weight > 0, x, 0)) / np.maximum(_sum_of_three(weight), 1))[keep]
+
+
+def _sum_of_three(x: np.ndarray) -> np.ndarray:
+    out = x.copy()
+    out[1:] += x[:-1]
+    out[:-1] += x[1:]
+    return out
+
+
+def spread(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of what is not NaN in each column; NaN of nothing."""
+    there = np.isfinite(x)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, x, 0).sum(axis=0, dtype=np.float64) / count
+    away = np.where(there, x - mean, 0)
+    std = np.sqrt((away * away).sum(axis=0) / count)
+    nothing = ~there.any(axis=0)
+    return np.where(nothing, NAN, mean), np.where(nothing, NAN, std)
+
+
 def moments(x: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of what is not NaN; NaN of nothing."""
-    x = x[np.isfinite(x)]
+    """Mean and standard deviation; NaN of nothing."""
     return (float(x.mean()), float(x.std())) if len(x) else (NAN, NAN)
 
 
-def contour(x: np.ndarray, stretches: np.ndarray) -> Values:
-    """Statistics of a contour over the runs of frames ``stretches`` [shape=(runs, 2)], without its name's prefix."""
-    pieces = [smooth(x[a:b]) for a, b in stretches]
-    whole = np.concatenate(pieces) if pieces else np.zeros(0)
-    if not len(whole):
+def contour(x: np.ndarray, keep: np.ndarray) -> Values:
+    """Statistics of a contour over the frames to keep, without its name's prefix."""
+    frames = np.flatnonzero(keep)
+    if not len(frames):
         return dict.fromkeys(CONTOUR_STATISTICS, NAN)
+    whole = smoothed(x, keep).astype(np.float64)
+    ordered = np.sort(whole)
+    low, mid, high = (float(percentile(ordered, q)) for q in (20, 50, 80))
     mean, std = moments(whole)
-    low, mid, high = np.percentile(whole, (20, 50, 80))
-    rising, falling = _ramps(pieces)
-    frames = np.concatenate([np.arange(a, b) for a, b in stretches])
+    next_to = np.diff(frames) == 1
+    pieces = np.split(whole, np.flatnonzero(~next_to) + 1)
+    slopes, _ = ramps(pieces, SWING * (ordered[-1] - ordered[0]))
+    rising, falling = slopes[slopes > 0], -slopes[slopes < 0]
     thirds = _thirds(frames, whole)
     return {
         "mean": mean, "std": std, "p20": low, "p50": mid, "p80": high, "range": high - low,
-        "min": float(whole.min()), "max": float(whole.max()),
+        "min": float(ordered[0]), "max": float(ordered[-1]),
         "rise_mean": moments(rising)[0], "rise_std": moments(rising)[1],
         "fall_mean": moments(falling)[0], "fall_std": moments(falling)[1],
-        "slope": float(slope(frames * STEP, whole[:, None])[0]),
-        "change": moments(np.abs(np.concatenate([np.diff(p) for p in pieces])))[0] / STEP,
+        "slope": float(slope(frames * STEP, whole)),
+        "change": moments(np.abs(np.diff(whole)[next_to]))[0] / STEP,
         "begin": thirds[0] - mean, "middle": thirds[1] - mean, "end": thirds[2] - mean,
     }  # fmt: skip
 
@@ -153,16 +211,35 @@ CONTOUR_STATISTICS: dict[str, tuple[str, bool]] = {
 """Meaning of each, and whether it is per second."""
 
 
-def _ramps(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes per second of the monotone parts, rising and falling (as positive numbers)."""
-    slopes = [np.zeros(0)]
+def ramps(pieces: Sequence[np.ndarray], swing: float) -> tuple[np.ndarray, int]:
+    """Slopes per second between the turning points of all pieces, and how many of those are peaks."""
+    slopes, peaks = [], 0
     for piece in pieces:
-        direction = np.sign(np.diff(piece))
-        if len(direction):
-            turns = np.concatenate([[0], np.flatnonzero(np.diff(direction)) + 1, [len(direction)]])
-            slopes.append(np.diff(piece[turns]) / (np.diff(turns) * STEP))
-    ramps = np.concatenate(slopes)
-    return ramps[ramps > 0], -ramps[ramps < 0]
+        turns, tops = _turning_points(piece, swing)
+        slopes.append(np.diff(piece[turns]) / (np.diff(turns) * STEP))
+        peaks += tops
+    return np.concatenate(slopes), peaks
+
+
+def _turning_points(x: np.ndarray, swing: float) -> tuple[list[int], int]:
+    """First index, those of alternating extremes that are more than ``swing`` apart, last; how many are maxima."""
+    direction = np.sign(np.diff(x))
+    extremes = [*(np.flatnonzero(np.diff(direction)) + 1).tolist(), len(x) - 1]
+    values = x.tolist()
+    found, tops = [0], 0
+    low = high = heading = 0
+    for i in extremes:
+        if heading >= 0 and values[i] > values[high]:
+            high = i
+        if heading <= 0 and values[i] < values[low]:
+            low = i
+        if heading >= 0 and values[high] - values[i] > swing:
+            found.append(high)
+            tops, heading, low = tops + 1, -1, i
+        elif heading <= 0 and values[i] - values[low] > swing:
+            found.append(low)
+            heading, high = 1, i
+    return sorted({*found, len(x) - 1}), tops
 
 
 def _thirds(frames: np.ndarray, x: np.ndarray) -> list[float]:
@@ -175,12 +252,10 @@ def _thirds(frames: np.ndarray, x: np.ndarray) -> list[float]:
 
 def _pitch_values(clip: AudioClip) -> Values:
     track = _pitch.pitch(clip)
-    stretches = _pitch.runs(track.voiced)
-    log = semitones(track.hz)
-    out = {f"f0_{k}": v for k, v in contour(log, stretches).items()}
-    hz = track.hz[track.voiced]
+    out = {f"f0_{k}": v for k, v in contour(semitones(track.hz), track.voiced).items()}
+    hz = np.sort(track.hz[track.voiced])
     out["f0_hz_mean"], out["f0_hz_std"] = moments(hz)
-    out["f0_hz_median"] = float(np.median(hz)) if len(hz) else NAN
+    out["f0_hz_median"] = float(percentile(hz, 50)) if len(hz) else NAN
     return out
 
 
@@ -199,44 +274,57 @@ def _quality_values(clip: AudioClip) -> Values:
     return out
 
 
+FORMANTS = (
+    *(f"f{k}" for k in (1, 2, 3)), *(f"f{k}_bandwidth" for k in (1, 2, 3)),
+    "h1_h2", "h1_a3", *(f"f{k}_amplitude" for k in (1, 2, 3)),
+)  # fmt: skip
+
+
 def _formant_values(clip: AudioClip) -> Values:
     track = _pitch.pitch(clip)
     power, hz = sp.power(clip)[track.voiced], track.hz[track.voiced]
     found = _formants.formants(power)
-    out: Values = {}
-    for k in range(3):
-        out[f"f{k + 1}_mean"], out[f"f{k + 1}_std"] = moments(found.hz[:, k])
-        out[f"f{k + 1}_bandwidth_mean"], out[f"f{k + 1}_bandwidth_std"] = moments(found.bandwidth[:, k])
-    for name, x in harmonics(power, hz, found.hz).items():
-        out[f"{name}_mean"], out[f"{name}_std"] = moments(x)
-    return out
+    mean, std = spread(np.column_stack([found.hz, found.bandwidth, harmonics(power, hz, found.hz)]))
+    return _named(FORMANTS, "mean", mean) | _named(FORMANTS, "std", std)
+
+
+def _named(names: Sequence[str], statistic: str, values: np.ndarray) -> Values:
+    return {f"{name}_{statistic}": float(value) for name, value in zip(names, values, strict=True)}
+
+
+BALANCE = ("alpha_ratio", "hammarberg", "slope_0_500", "slope_500_1500", "flux")
+CEPSTRA = tuple(f"mfcc{k}" for k in range(1, 5))
+SHAPE = (*BALANCE, *CEPSTRA, "flux_relative")
 
 
 def _balance_values(clip: AudioClip) -> Values:
-    """Spectral balance, flux and cepstra over voiced frames and over frames that sound without voice."""
+    """Spectral balance, flux and cepstra over voiced frames, frames that sound without voice, and all."""
     voiced = _pitch.pitch(clip).voiced
-    unvoiced = sp.active(clip) & ~voiced
-    quantities = balance(clip) | {"flux": sp.flux(clip)}
-    quantities |= {f"mfcc{k}": sp.mfcc(clip)[:, k] for k in range(1, 5)}
-    out: Values = {}
-    for name, x in quantities.items():
-        out[f"{name}_voiced_mean"], out[f"{name}_voiced_std"] = moments(x[voiced])
-        out[f"{name}_unvoiced_mean"] = moments(x[unvoiced])[0]
-    return out
+    whole = np.column_stack([*balance(clip).values(), flux(clip), cepstra(clip), sp.flux(clip)])
+    mean, std = spread(smoothed(whole, voiced))
+    out = _named(SHAPE, "voiced_mean", mean) | _named(SHAPE, "voiced_std", std)
+    out |= _named(SHAPE, "unvoiced_mean", spread(whole[sp.active(clip) & ~voiced])[0])
+    heard = sp.short_power(clip).any(axis=1)
+    out |= _named(BALANCE, "unvoiced_all_mean", spread(whole[heard & ~voiced, : len(BALANCE)])[0])
+    mean, std = spread(smoothed(whole[:, 4:9], np.ones(len(whole), bool)))
+    return out | _named(SHAPE[4:9], "all_mean", mean) | _named(SHAPE[4:9], "all_std", std)
 
 
 def _loudness_values(clip: AudioClip) -> Values:
     loud = loudness(clip)
-    keep = sp.active(clip)
-    first, last = _speech(clip)
-    out = {f"loudness_{k}": v for k, v in contour(loud, np.array([[first, last]])).items()}
-    relative = contour(loud / loud[keep].mean(), np.array([[first, last]]))
-    out |= {f"loudness_relative_{k}": relative[k] for k in RELATIVE}
-    power = np.mean(np.square(sp.centred(clip), dtype=np.float64))
-    out["level"] = float(10 * np.log10(max(power, 1e-12)))
+    between = np.zeros(len(loud), bool)
+    between[slice(*_speech(clip))] = True
+    found, mean = contour(loud, between), float(loud[sp.active(clip)].mean())
+    out = {f"loudness_{k}": v for k, v in found.items()}
+    out |= {f"loudness_relative_{k}": found[k] / mean for k in RELATIVE}
+    whole = contour(loud, np.ones(len(loud), bool))
+    out |= {f"loudness_all_{k}": whole[k] for k in WHOLE}
+    y = sp.centred(clip)
+    out["level"] = float(10 * np.log10(max(float(y @ y) / len(y), 1e-12)))
     return out
 
 
+WHOLE = ("mean", "std", "p20", "p50", "p80", "range", "rise_mean", "rise_std", "fall_mean", "fall_std")
 RELATIVE = ("std", "p20", "p80", "range", "max", "rise_mean", "rise_std", "fall_mean", "fall_std", "slope", "change",
             "begin", "middle", "end")  # fmt: skip
 
@@ -249,13 +337,16 @@ def _speech(clip: AudioClip) -> tuple[int, int]:
 
 def _rhythm_values(clip: AudioClip) -> Values:
     first, last = _speech(clip)
-    seconds = (last - first) * STEP
-    keep, voiced = sp.active(clip)[first:last], _pitch.pitch(clip).voiced[first:last]
-    sounding, silent = _lengths(voiced), _lengths(~voiced)
+    seconds, duration = (last - first) * STEP, len(clip.y) / RATE
+    track = _pitch.pitch(clip).voiced
+    keep, voiced = sp.active(clip)[first:last], track[first:last]
+    sounding, silent, every = _lengths(voiced), _lengths(~voiced), _lengths(~track)
     pauses = _lengths(~keep)
     pauses = pauses[pauses >= SHORTEST_PAUSE]
-    syllables = _syllables(smooth(sp.level(clip)[first:last]), voiced)
-    peaks = _peaks(smooth(loudness(clip)[first:last]))
+    loud = loudness(clip)
+    whole = np.ones(len(loud), bool)
+    syllables = _syllables(smoothed(sp.level(clip), whole)[first:last], voiced)
+    peaks, all_peaks = _peaks(smoothed(loud, whole)[first:last]), _peaks(smoothed(loud, whole))
     return {
         "speech_seconds": seconds,
         "voiced_fraction": float(voiced.mean()),
@@ -270,6 +361,10 @@ def _rhythm_values(clip: AudioClip) -> Values:
         "syllables_per_second": syllables / seconds,
         "articulation_rate": syllables / max(seconds - float(pauses.sum()), STEP),
         "loudness_peaks_per_second": peaks / seconds,
+        "voiced_per_second_all": len(_lengths(track)) / duration,
+        "unvoiced_seconds_all_mean": moments(every)[0],
+        "unvoiced_seconds_all_std": moments(every)[1],
+        "loudness_peaks_per_second_all": all_peaks / duration,
     }
 
 
@@ -280,10 +375,8 @@ def _lengths(flags: np.ndarray) -> np.ndarray:
 
 
 def _peaks(x: np.ndarray) -> int:
-    """Peaks that stand out by a tenth of the contour's range."""
-    from scipy.signal import find_peaks
-
-    return len(find_peaks(x, prominence=PROMINENCE * float(np.ptp(x)))[0])
+    """Peaks that stand out by a tenth of the contour's range on either side."""
+    return _turning_points(x, SWING * float(np.ptp(x)))[1]
 
 
 def _syllables(level: np.ndarray, voiced: np.ndarray) -> int:
@@ -340,12 +433,20 @@ def _balance_columns() -> list[Column]:
         "hammarberg": ("dB", -INF, INF, "Strongest bin below 2 kHz over the strongest of 2-5 kHz"),
         "slope_0_500": ("dB/kHz", -INF, INF, "Slope of the spectrum in 0-500 Hz"),
         "slope_500_1500": ("dB/kHz", -INF, INF, "Slope of the spectrum in 500-1500 Hz"),
-        "flux": ("1", 0, 2**0.5, "Distance of neighbouring normalised spectra"),
-    } | {f"mfcc{k}": ("dB", -INF, INF, f"Cepstral coefficient {k}") for k in range(1, 5)}
+        "flux": ("1", 0, INF, "Change of the spectrum from 20 ms to the next"),
+        **{name: ("1", -INF, INF, f"Cepstral coefficient {name[-1]}") for name in CEPSTRA},
+        "flux_relative": ("1", 0, 2**0.5, "Distance of neighbouring normalised spectra"),
+    }
     out = []
     for name, (unit, low, high, what) in quantities.items():
         out += _pair(f"{name}_voiced", unit, low, high, f"{what}, voiced frames")
         out.append(Column(f"{name}_unvoiced_mean", unit, low, high, f"{what}, unvoiced frames with sound: mean", PAPER))
+        if name in BALANCE:
+            what += ", frames without voice, pauses too"
+            out.append(Column(f"{name}_unvoiced_all_mean", unit, low, high, f"{what}: mean", PAPER))
+    for name in SHAPE[4:9]:
+        unit, low, high, what = quantities[name]
+        out += _pair(f"{name}_all", unit, low, high, f"{what}, whole clip")
     return out
 
 
@@ -355,6 +456,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("f0_hz_median", "Hz", *F0_RANGE, "Fundamental frequency: median", BOERSMA),
     *_contour_columns("loudness", "Loudness", "1", list(CONTOUR_STATISTICS), 0),
     *_contour_columns("loudness_relative", "Loudness over the clip's mean", "1", RELATIVE, 0),
+    *_contour_columns("loudness_all", "Loudness, whole clip", "1", WHOLE, 0),
     Column("level", "dB re full scale", -120, 20, "Equivalent sound level of the whole clip", PAPER),
     *_pair("jitter", "1", 0, 2, "Change of period between neighbouring cycles over their mean"),
     *_pair("shimmer", "dB", 0, INF, "Change of peak-to-peak amplitude between neighbouring cycles"),
@@ -374,6 +476,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("syllables_per_second", "1/s", 0, 50, "Voiced peaks of intensity per second", WEMPE),
     Column("articulation_rate", "1/s", 0, 100, "Voiced peaks of intensity per second without pauses", WEMPE),
     Column("loudness_peaks_per_second", "1/s", 0, 50, "Peaks of loudness per second that stand out", PAPER),
+    Column("voiced_per_second_all", "1/s", 0, 50, "Voiced stretches per second of the whole clip", PAPER),
+    *_pair("unvoiced_seconds_all", "s", 0, INF, "Length of stretches without voice, those at the ends too"),
+    Column("loudness_peaks_per_second_all", "1/s", 0, 50, "Peaks of loudness per second of the whole clip", PAPER),
 )  # fmt: skip
 
 
@@ -381,13 +486,13 @@ class Prosody(Handcrafted):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.prosody"
-    version = "1"
+    version = "2"
     parameters: Mapping[str, object] = {
         **sp.SETTINGS, **_pitch.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE, "dip": DIP,
-        "prominence": PROMINENCE,
+        "swing": SWING, "smallest": SMALLEST,
     }  # fmt: skip
     columns: Sequence[Column] = COLUMNS
-    cost = 8.0
+    cost = 4.0
     summary = "Pitch, loudness, voice quality, formants, spectral balance and rhythm, after eGeMAPS"
 
     def measure(self, clip: AudioClip) -> np.ndarray:
