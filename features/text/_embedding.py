@@ -11,11 +11,9 @@ LONGEST = 4096
 """Characters of a text that are read: far more than any encoder's tokens, and a bound on memory."""
 
 
-def columns(count: int, what: str, source: str, prefix: str = "e") -> tuple[Column, ...]:
-    """``e000``, ``e001``, … of a vector of length one."""
-    return tuple(
-        Column(f"{prefix}{i:03d}", "1", -1.0, 1.0, f"{what}, dimension {i} of {count}", source) for i in range(count)
-    )
+def columns(count: int, what: str, source: str, low: float = -1.0, high: float = 1.0) -> tuple[Column, ...]:
+    """``e000``, ``e001``, …; the range is that of a vector of length one."""
+    return tuple(Column(f"e{i:03d}", "1", low, high, f"{what}, dimension {i} of {count}", source) for i in range(count))
 
 
 def encode_once(

@@ -27,18 +27,19 @@ def _model() -> Any:
 
 
 def _encode(texts: list[str]) -> np.ndarray:
-    return _model().encode(texts)
+    return _model().encode([t.lower() if t.isupper() else t for t in texts])
 
 
 class Multilingual:
     """See `affectlake.features.protocol.Extractor`.
 
     Arabic, Chinese, Dutch, English, French, German, Italian, Japanese, Korean, Polish, Portuguese, Russian, Spanish,
-    Thai and Turkish; Chinese in both scripts.
+    Thai and Turkish; Chinese in both scripts. A text all in capitals, as some transcripts are, is read in lower case:
+    the model knows few words in capitals.
     """
 
     name = "text.multilingual"
-    version = "1"
+    version = "2"
     reads = "text"
     parameters: Mapping[str, object] = {"cleaning": CLEANING, "max_characters": LONGEST}
     columns: Sequence[Column] = columns(DIMENSIONS, "Embedding of the utterance", SOURCE)
