@@ -77,8 +77,7 @@ def kept(samples: pd.DataFrame, names: Sequence[str], folder: Path | None) -> di
     return found
 
 
-def speed(samples: pd.DataFrame, count: int, repeats: int) -> None:
-    names = [n for n in EXTRACTORS if available(n)]
+def speed(samples: pd.DataFrame, names: Sequence[str], count: int, repeats: int) -> None:
     extract(samples.tail(64), *names)
     parts = list(_parts(samples, count, repeats))
     print(f"{repeats} parts of {count} utterances in their dialogues; ms per utterance, median and range")
@@ -125,16 +124,15 @@ def _report(what: str, parts: list[pd.DataFrame], run: Callable[[pd.DataFrame], 
     print(f"{what:50} {np.median(spent):7.2f}  ({min(spent):.2f} to {max(spent):.2f})", flush=True)
 
 
-def meld(folder: Path, keep: Path | None) -> None:
+def meld(folder: Path, names: Sequence[str], keep: Path | None) -> None:
     """Weighted F1 of seven emotions, official parts."""
     samples = datasets.get("meld").load(folder)
     samples = samples.assign(tested=samples["split"] == "test")
-    names = [n for n in EXTRACTORS if available(n)]
     task = Task(samples, kept(samples, names, keep), samples["emotion"], "f1_weighted", LEANINGS, 1)
     task.run([s for s in SETS if set(s) <= set(names)])
 
 
-def mosi(folder: Path, keep: Path | None) -> None:
+def mosi(folder: Path, names: Sequence[str], keep: Path | None) -> None:
     """Accuracy of two sentiments, official parts.
 
     The table's own columns of text and video come from networks that were trained on the training part's labels: inner
@@ -155,7 +153,6 @@ def mosi(folder: Path, keep: Path | None) -> None:
     )
     samples = samples_frame(frame, "mosi").reset_index(drop=True)
     samples = samples.assign(tested=samples["split"] == "test")
-    names = [n for n in EXTRACTORS if available(n)]
     rows = kept(samples, names, keep)
     audio = [c for c in table if c.startswith("audio_")]
     rows["audio"] = table.set_index("sample_id")[audio].astype(np.float32)
@@ -280,11 +277,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=600, help="utterances per part (speed)")
     parser.add_argument("--repeats", type=int, default=5, help="parts (speed)")
     parser.add_argument("--keep", type=Path, help="folder for extracted rows, to be read by the next run (meld, mosi)")
+    parser.add_argument("--without", action="append", default=[], help="an extractor to leave out")
     options = parser.parse_args()
+    names = [n for n in EXTRACTORS if n not in options.without and available(n)]
     if options.what == "speed":
-        speed(datasets.get("meld").load(options.folder), options.count, options.repeats)
+        speed(datasets.get("meld").load(options.folder), names, options.count, options.repeats)
     else:
-        {"meld": meld, "mosi": mosi}[options.what](options.folder, options.keep)
+        {"meld": meld, "mosi": mosi}[options.what](options.folder, names, options.keep)
 
 
 if __name__ == "__main__":
