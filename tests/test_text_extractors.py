@@ -205,14 +205,14 @@ def test_no_text_is_no_answer(name, text):
     assert isinstance(said(name, text, context=("Well?",))[0], NotApplicable)
 
 
-def reference() -> dict[str, np.ndarray]:
+def reference(names: list[str]) -> dict[str, np.ndarray]:
     texts = (
         "I'm NOT happy at all, sorry...",
         "Oh my God, that is sooo great!!! :)",
         "我今天真的很难过。",
         "ok 😀 http://a.b",
     )
-    return {name: embedding(name, *texts, context=("Where have you been?", "Tell me!")) for name in FIXED}
+    return {name: embedding(name, *texts, context=("Where have you been?", "Tell me!")) for name in names}
 
 
 FIXED = [n for n in NAMES if n != "text.hub"]
@@ -223,9 +223,9 @@ def test_values_are_those_of_this_version(name):
     """Other values need another ``version``; then ``python tests/test_text_extractors.py`` freezes them anew."""
     with np.load(FROZEN) as frozen:
         assert str(frozen[f"{name}.version"]) == registry.get(name).version
-        np.testing.assert_allclose(reference()[name], frozen[name], rtol=1e-3, atol=2e-5)
+        np.testing.assert_allclose(reference([name])[name], frozen[name], rtol=1e-3, atol=2e-5)
 
 
 if __name__ == "__main__":
     versions = {f"{n}.version": np.array(registry.get(n).version) for n in FIXED}
-    np.savez_compressed(FROZEN, **{n: v.astype(np.float32) for n, v in reference().items()}, **versions)
+    np.savez_compressed(FROZEN, **{n: v.astype(np.float32) for n, v in reference(FIXED).items()}, **versions)
