@@ -121,7 +121,9 @@ class Notify(_Strict):
     command: Names = ()
     webhook: Annotated[str | None, BeforeValidator(_expanded)] = None
     block: str | None = None
-    on: Annotated[tuple[Literal["failure", "quarantine", "gate", "drift", "always"], ...], BeforeValidator(_listed)] = (
+    on: Annotated[
+        tuple[Literal["failure", "interrupted", "quarantine", "gate", "drift", "always"], ...], BeforeValidator(_listed)
+    ] = (
         "failure",
         "quarantine",
         "gate",
@@ -156,6 +158,7 @@ class Config(_Strict):
     log: Literal["text", "json"] = "text"
     retries: int = Field(2, ge=0)
     retry_seconds: Number = Field(30.0, ge=0)
+    keep: int = Field(400, ge=2)
     settings: Settings = {}
     dataset: Annotated[tuple[Dataset, ...], BeforeValidator(_listed)] = Field(min_length=1)
     notify: Annotated[tuple[Notify, ...], BeforeValidator(_one_or_more)] = ()

@@ -90,6 +90,12 @@ class History:
             killed.append(record["run"])
         return killed
 
+    def prune(self, keep: int) -> None:
+        """Delete records and pages of all but the newest ``keep`` nights."""
+        for record in sorted(self.folder.glob("*.json"), reverse=True)[keep:]:
+            record.with_suffix(".html").unlink(missing_ok=True)
+            record.unlink()
+
     def last(self, dataset: str) -> dict[str, Any] | None:
         """The entry of a dataset in the newest night that ended and published it."""
         for record in self:

@@ -67,7 +67,8 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
     run = run or uuid.uuid4().hex
     with logs.to_stderr(config.log, run), alone(reports):
         history = History(reports)
-        for killed in history.close_interrupted():
+        interrupted = history.close_interrupted()
+        for killed in interrupted:
             _log.warning("night %s was interrupted; what it had computed is kept", killed)
         record: dict[str, Any] = {
             "version": VERSION,
@@ -80,13 +81,14 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
             "seconds": None,
             "state": "running",
             "text": "",
+            "interrupted": interrupted,
             "before": _heads(config),
             "datasets": [],
             "notifications": [],
         }
         history.save(record)
         for dataset in config.dataset:
-            record["datasets"].append(_one(dataset, config, means, history, record["before"][dataset.name]))
+            record["datasets"].append(_one(dataset, config, means, history, record["before"].get(dataset.name)))
             history.save(record)
         states = {d["state"] for d in record["datasets"]}
         record["state"] = next((s for s in ("failed", "held") if s in states), "done")
@@ -99,6 +101,7 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
         write_metrics(record, reports / "affectlake.prom")
         history.save(record)
         write_pages(record, history, reports)
+        history.prune(config.keep)
         _log.info("night %s: %s", stem(record), record["state"], extra={"seconds": record["seconds"]})
     return record
 
@@ -106,6 +109,7 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
 def summary(record: dict[str, Any]) -> list[str]:
     """A record in a few lines of plain text."""
     lines = [f"{record['name']}: {record['state']}"]
+    lines += [f"night {run[:8]} was interrupted; this one made up for it" for run in record["interrupted"]]
     for entry in record["datasets"]:
         lines.append(f"{entry['dataset']}: {entry['error'] or entry['state']}")
         lines += [f"- {line}" for line in told(entry)]
@@ -184,10 +188,15 @@ def _stages(dataset: Dataset, config: Config, means: Means, before: list[str | N
 
 
 def _heads(config: Config) -> dict[str, str | None]:
-    """The newest snapshot of each dataset, None where there is none yet."""
+    """The newest snapshot of each dataset, None where there is none yet; empty where the store does not answer."""
     from affectlake.data.store import Store
 
-    state = {d["dataset"]: d["snapshot"] for d in Store(config.store, create=True).status()["datasets"]}
+    try:
+        found = _persistently(lambda: Store(config.store, create=True).status(), config, "the store")
+    except Exception as error:  # each dataset's own attempt says the same, and is recorded
+        _log.error("the store cannot be read: %s", error)
+        return {}
+    state = {d["dataset"]: d["snapshot"] for d in found["datasets"]}
     return {d.name: state.get(d.name) for d in config.dataset}
 
 

@@ -24,7 +24,7 @@ def events(record: dict[str, Any]) -> list[str]:
 
     ``quarantine`` is a file that has become bad since the night before: one that was bad already is no news.
     """
-    found = {"always"}
+    found = {"always", *(["interrupted"] if record["interrupted"] else [])}
     for entry in record["datasets"]:
         if entry["state"] == "failed":
             found.add("failure")

@@ -4,8 +4,10 @@ from affectlake.flows.settings import configure
 
 configure()
 
+import logging  # noqa: E402
 import re  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
 from datetime import UTC, datetime, timedelta  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -19,6 +21,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowRunFilter  # noqa: E4
 from prefect.client.schemas.objects import FlowRun, StateType  # noqa: E402
 from prefect.flows import EntrypointType  # noqa: E402
 from prefect.futures import as_completed  # noqa: E402
+from prefect.logging.handlers import APILogHandler  # noqa: E402
 from prefect.runtime import flow_run  # noqa: E402
 from prefect.schedules import Cron  # noqa: E402
 from prefect.states import Cancelled, Crashed, Failed, State  # noqa: E402
@@ -130,7 +133,8 @@ def nightly_flow(config: str, log: Literal["text", "json"] | None = None) -> dic
     try:
         if not is_running(Path(settings.reports)):
             crash_zombies(config, run)
-        record = night.night(settings, means(), run)
+        with _logged_by_prefect():
+            record = night.night(settings, means(), run)
     except Busy as error:
         return Cancelled(message=str(error))
     except AffectlakeError as error:
@@ -139,6 +143,20 @@ def nightly_flow(config: str, log: Literal["text", "json"] | None = None) -> dic
     if record["state"] != "done":
         return _failed(AffectlakeError("; ".join(f"{e['dataset']}: {e['error'] or e['state']}" for e in _bad(record))))
     return record
+
+
+@contextmanager
+def _logged_by_prefect() -> Iterator[None]:
+    """Send our log lines to the server as well, as those of this run.
+
+    Prefect's own setting for that, ``logging.extra_loggers``, would also print each of them a second time.
+    """
+    logger, handler = logging.getLogger("affectlake"), APILogHandler()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def once(config: str, log: Literal["text", "json"] | None = None) -> dict:

@@ -7,8 +7,6 @@ PREFECT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",
-    # What we log belongs to the run that it is about, also where Prefect shows it.
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "affectlake",
     # In memory, leases are forgotten with the server, and a slot that was held then is never freed.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_CLI_PROMPT": "false",

@@ -284,8 +284,26 @@ def test_an_interrupted_night_is_marked_and_its_news_are_told_by_the_next(tmp_pa
     assert next(iter(history))["state"] == "running"
     record = night(config, Means(lake, Bench()))
     assert [r["state"] for r in history] == ["done", "interrupted", "done"]
+    assert record["interrupted"] and "interrupted" in events(record) and "was interrupted" in record["text"]
     # Published by the night that died, told by the first that lives.
     assert [i["sample_id"] for i in record["datasets"][0]["changes"]["new"]["items"]] == ["s03"]
+
+
+def test_old_records_are_dropped(tmp_path):
+    config = load_config(one(tmp_path)).model_copy(update={"keep": 2})
+    runs = [night(config, Means(Lake(**contents(2))))["run"] for _ in range(4)]
+    assert [r["run"] for r in History(tmp_path / "reports")] == runs[:1:-1]
+    assert len(list((tmp_path / "reports" / "runs").glob("*.html"))) == 2
+
+
+def test_a_store_that_cannot_be_read_is_a_failure_that_is_told(tmp_path):
+    (tmp_path / "lake").write_text("not a folder")
+    hook = '[notify]\ncommand = ["cat"]\n'
+    config = load_config(one(tmp_path, hook)).model_copy(update={"retries": 0})
+    (tmp_path / "calls.csv").write_text("sample_id,text\na,hello\n")
+    record = night(config)
+    assert record["state"] == "failed" and record["datasets"][0]["error"]
+    assert record["notifications"][0]["events"] == ["failure"] and record["notifications"][0]["delivered"]
 
 
 def test_one_night_at_a_time(tmp_path):

@@ -162,6 +162,8 @@ def test_a_schedule_fires_again_after_the_service_was_killed_in_mid_run(api, tmp
     assert completed[0]["auto_scheduled"] and "serving at" in said
     [zombie] = [r for r in nights(api, config) if r["id"] == killed["id"]]
     assert zombie["state_type"] == "CRASHED" and "process is gone" in zombie["state"]["message"]
+    logged = ask(api, "logs/filter", logs={"flow_run_id": {"any_": [completed[-1]["id"]]}})
+    assert any("texts: refresh took" in line["message"] for line in logged)
     records = [json.loads(p.read_text()) for p in sorted((tmp_path / "reports" / "runs").glob("*.json"))]
     assert [r["state"] for r in records[:2]] == ["interrupted", "done"] and records[0]["run"] == killed["id"]
     assert {"nightly", "nightly-counts", "nightly-report"} <= {a["key"] for a in ask(api, "artifacts/filter")}
@@ -232,7 +234,7 @@ def test_blocks_are_told(api, tmp_path):
             json_data={"title": "{{subject}}", "text": "{{body}}"},
         )  # fmt: skip
         block.save("team", overwrite=True)
-        record = {"name": "nightly", "state": "failed", "text": "all of it", "datasets": []}
+        record = {"name": "nightly", "state": "failed", "text": "all of it", "datasets": [], "interrupted": []}
         hook = Notify(block="custom-webhook/team", on=("always",), attempts=1)
         [said] = tell([hook], record, send_block)
     assert said["delivered"], said
