@@ -253,7 +253,9 @@ def _bad_files(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def sentences(found: dict[str, Any]) -> list[str]:
     """What `changes` found in a few lines for people; one line where nothing changed."""
     lines = []
-    for kind, said in (("new", "new"), ("removed", "removed"), ("content", "with other content")):
+    again = ", ".join(f"{e['extractor']} {e['content']}" for e in found["extractors"] if e["content"])
+    content = "with other content" + (f" (recomputed: {again})" if again else "")
+    for kind, said in (("new", "new"), ("removed", "removed"), ("content", content)):
         if found[kind]["count"]:
             lines.append(f"{found[kind]['count']} {said}: {_named(found[kind])}")
     renamed = found["renamed"]

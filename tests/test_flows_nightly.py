@@ -16,6 +16,7 @@ from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.samples import samples_frame
 from affectlake.data.store import Wanted
+from affectlake.flows.changes import sentences
 from affectlake.flows.config import check_config, load_config, write_config
 from affectlake.flows.drift import score_drift
 from affectlake.flows.history import Busy, History, alone
@@ -251,6 +252,7 @@ def test_a_night_says_exactly_what_changed_since_the_one_before(tmp_path):
     assert changes["computed"] == {"audio.x": 3}  # s02, s09 and s10, and nothing for what was renamed
     [audio] = changes["extractors"]
     assert audio["why"] == [] and audio["content"] == audio["recomputed"] == 1
+    assert "1 with other content (recomputed: audio.x 1): s02" in sentences(changes)
 
     lake.folder = "/media/new"
     record = night(config, Means(lake))
