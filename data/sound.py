@@ -37,7 +37,8 @@ class AudioClip:
     sr : int
         Samples per second.
     duration : float
-        Seconds of the recording or segment as stored; longer than ``y`` only where `LIMIT` cut the middle out.
+        Seconds of the recording or segment as stored; longer than ``y`` where `LIMIT` cut the middle out, or where
+        pauses were left out.
     """
 
     __slots__ = ("y", "sr", "duration", "_memo")

@@ -37,7 +37,12 @@ class Request:
 def _audio(request: Request) -> Any:
     from affectlake.data.sound import read_audio
 
-    return read_audio(request.uri, request.start, request.end)
+    clip = read_audio(request.uri, request.start, request.end)
+    if settings.get("audio.trim"):
+        from affectlake.features.audio._trim import trimmed
+
+        return trimmed(clip)
+    return clip
 
 
 def _face(request: Request) -> Any:

@@ -52,6 +52,12 @@ def _count(most: int) -> Callable[[str], int]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
 def _model(reads: str) -> Setting:
     variable = f"AFFECTLAKE_{reads.upper()}_MODEL"
     return Setting("", str.strip, "a folder or a hub's name", f"Model of {reads}.hub", variable=variable)
@@ -59,6 +65,9 @@ def _model(reads: str) -> Setting:
 
 SETTINGS: dict[str, Setting] = {
     "audio.model": _model("audio"),
+    "audio.trim": Setting(
+        False, _switch, "true or false", "Whether silence at the ends and long pauses are left out", decodes="audio"
+    ),
     "image.model": _model("image"),
     "text.model": _model("text"),
     "video.frames": Setting(

@@ -4,6 +4,7 @@ Arrays are frames first: ``[shape=(frames, bins)]``. Filter banks and definition
 the tests compare with; they are written here again because importing librosa costs a worker seconds and numba.
 """
 
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
@@ -31,6 +32,7 @@ SETTINGS = {
 }  # fmt: skip
 """What values of every extractor on this spectrum depend on."""
 
+_ROWS = 256
 _CHUNK = 32  # frames transformed at a time: what lies between stays in the processor's cache
 
 
@@ -108,13 +110,9 @@ def frequencies() -> np.ndarray:
     return (np.arange(BINS) * (RATE / N_FFT)).astype(np.float32)
 
 
-def magnitude(clip: AudioClip) -> np.ndarray:
-    """``|STFT|`` [shape=(frames, 513)]."""
-    return clip.once(_magnitude)
-
-
-def _magnitude(clip: AudioClip) -> np.ndarray:
-    return np.sqrt(power(clip))
+def of_magnitudes(clip: AudioClip, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """``measure`` of ``|STFT|`` [shape=(rows, 513)], block by block: no whole spectrum is made for it."""
+    return np.concatenate([measure(np.sqrt(power(clip)[rows])) for rows in blocks(len(power(clip)))])
 
 
 def rms(clip: AudioClip) -> np.ndarray:
@@ -158,6 +156,13 @@ def active(clip: AudioClip) -> np.ndarray:
 def _active(clip: AudioClip) -> np.ndarray:
     heard = level(clip)
     return heard >= percentile(np.sort(heard), 95) - ACTIVE_DB
+
+
+def near(y: np.ndarray, flags: np.ndarray, seconds: float) -> np.ndarray:
+    """Samples within some seconds of a frame that is flagged [shape=(m,)]."""
+    reach = round(seconds * RATE / HOP)
+    wide = np.convolve(flags, np.ones(2 * reach + 1), "full")[reach : len(flags) + reach] > 0
+    return y[np.repeat(wide, HOP)[: len(y)]]
 
 
 def decibels(x: np.ndarray) -> np.ndarray:
@@ -245,25 +250,22 @@ def flux(clip: AudioClip) -> np.ndarray:
 
 
 def _flux(clip: AudioClip) -> np.ndarray:
-    return distances(shares(clip))
+    return changes(power(clip), lambda magnitude: normalised(magnitude, magnitude.sum(axis=1)))
 
 
-def distances(x: np.ndarray) -> np.ndarray:
-    """Euclidean distance of each row from the one before it, 0 for the first [shape=(frames,)]."""
-    change = np.empty_like(x)
-    np.subtract(x[1:], x[:-1], out=change[1:])
-    change[0] = 0
-    return np.sqrt(np.einsum("ij,ij->i", change, change))
+def changes(power: np.ndarray, scaled: Callable[[np.ndarray], np.ndarray] = lambda magnitude: magnitude) -> np.ndarray:
+    """Euclidean distance of each frame's scaled magnitudes from those before, 0 of the first [shape=(frames,)]."""
+    out = np.zeros(len(power), np.float32)
+    for rows in blocks(len(power) - 1):
+        part = scaled(np.sqrt(power[rows.start : rows.stop + 1]))
+        change = part[1:] - part[:-1]
+        out[rows.start + 1 : rows.stop + 1] = np.sqrt(np.einsum("ij,ij->i", change, change))
+    return out
 
 
-def shares(clip: AudioClip) -> np.ndarray:
-    """Each bin's share of its frame's magnitude [shape=(frames, 513)]."""
-    return clip.once(_shares)
-
-
-def _shares(clip: AudioClip) -> np.ndarray:
-    spectrum = magnitude(clip)
-    return normalised(spectrum, spectrum.sum(axis=1))
+def blocks(count: int) -> Iterator[slice]:
+    """Rows in turn, few enough that what is made of them is small for a recording of any length."""
+    return (slice(first, min(first + _ROWS, count)) for first in range(0, count, _ROWS))
 
 
 def normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:

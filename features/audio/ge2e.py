@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
-from affectlake.data.sound import RATE, AudioClip
+from affectlake.data.sound import AudioClip
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.protocol import Column
 
@@ -42,10 +42,7 @@ def file() -> Path:
 
 def speech(clip: AudioClip) -> np.ndarray:
     """Samples about sounds, long pauses shortened, at least as loud as the encoder is used to [shape=(n,)]."""
-    y = sp.centred(clip)
-    reach = round(LONGEST_PAUSE * RATE / sp.HOP)
-    near = np.convolve(sp.active(clip), np.ones(2 * reach + 1), "full")[reach : len(sp.active(clip)) + reach] > 0
-    y = y[np.repeat(near, sp.HOP)[: len(y)]]
+    y = sp.near(sp.centred(clip), sp.active(clip), LONGEST_PAUSE)
     level = 10 * np.log10(np.mean(np.square(y, dtype=np.float64)))
     return y * np.float32(10 ** (max(QUIET - level, 0) / 20))
 
@@ -62,11 +59,9 @@ def parts(y: np.ndarray) -> np.ndarray:
 
 def mel(y: np.ndarray) -> np.ndarray:
     """Power in mel bands, 25 ms windows every 10 ms [shape=(1 + n // 160, 40)]; as librosa.feature.melspectrogram."""
-    import scipy.fft
     from scipy.signal.windows import hann
 
-    spectrum = scipy.fft.rfft(sp.frames(y, WINDOW) * hann(WINDOW, sym=False).astype(np.float32), axis=1)
-    return (spectrum.real**2 + spectrum.imag**2) @ sp.mel_bank(BANDS, n_fft=WINDOW)
+    return sp.squared_spectrum(y, hann(WINDOW, sym=False).astype(np.float32), WINDOW) @ sp.mel_bank(BANDS, n_fft=WINDOW)
 
 
 @cache

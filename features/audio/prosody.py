@@ -86,8 +86,8 @@ def _cepstral_basis() -> np.ndarray:
 
 def flux(clip: AudioClip) -> np.ndarray:
     """Root mean square change of magnitudes below 5 kHz from one 20 ms frame to the next [shape=(frames,)]."""
-    low = np.sqrt(sp.short_power(clip)[:, : _bin(5000) + 1])
-    return sp.distances(low) / np.float32(np.sqrt(low.shape[1]))
+    low = sp.short_power(clip)[:, : _bin(5000) + 1]
+    return sp.changes(low) / np.float32(np.sqrt(low.shape[1]))
 
 
 def _bin(hz: float) -> int:

@@ -48,18 +48,23 @@ def _tonnetz_basis() -> np.ndarray:
 
 def contrast(clip: AudioClip) -> np.ndarray:
     """dB from valley to peak in seven octave bands [shape=(frames, 7)]; as librosa.feature.spectral_contrast."""
-    spectrum, bands = sp.magnitude(clip), _octaves()
-    valleys, peaks = np.empty((2, len(spectrum), len(bands)), np.float32)
-    for k, (band, count) in enumerate(bands):
+    extremes = sp.of_magnitudes(clip, _extremes)
+    return sp.decibels(extremes[:, 1]) - sp.decibels(extremes[:, 0])
+
+
+def _extremes(spectrum: np.ndarray) -> np.ndarray:
+    """Valley and peak of each band [shape=(frames, 2, 7)]."""
+    out = np.empty((len(spectrum), 2, len(_octaves())), np.float32)
+    for k, (band, count) in enumerate(_octaves()):
         part = spectrum[:, band]
         if count == 1:
-            part.min(axis=1, out=valleys[:, k])
-            part.max(axis=1, out=peaks[:, k])
+            part.min(axis=1, out=out[:, 0, k])
+            part.max(axis=1, out=out[:, 1, k])
         else:
             ordered = np.sort(part, axis=1)  # several times as fast as np.partition
-            ordered[:, :count].mean(axis=1, out=valleys[:, k])
-            ordered[:, -count:].mean(axis=1, out=peaks[:, k])
-    return sp.decibels(peaks) - sp.decibels(valleys)
+            ordered[:, :count].mean(axis=1, out=out[:, 0, k])
+            ordered[:, -count:].mean(axis=1, out=out[:, 1, k])
+    return out
 
 
 @cache
@@ -85,13 +90,14 @@ def centroid(clip: AudioClip) -> np.ndarray:
 
 def bandwidth(clip: AudioClip) -> np.ndarray:
     """Hz of spread about the centroid [shape=(frames,)]; as librosa.feature.spectral_bandwidth."""
-    mass, centre, square = clip.once(_moments).T
-    return np.sqrt(np.maximum(square - (2 - mass) * centre**2, 0))
+    _, centre, square = clip.once(_moments).T
+    return np.sqrt(np.maximum(square - centre**2, 0))
 
 
 def _moments(clip: AudioClip) -> np.ndarray:
-    """Sum, mean of Hz and of Hz² over the shares of magnitude [shape=(frames, 3)]."""
-    return sp.shares(clip) @ _powers_of_hz()
+    """1, mean of Hz and of Hz², weighted by magnitude [shape=(frames, 3)]; 0 of digital silence."""
+    sums = sp.of_magnitudes(clip, lambda magnitude: magnitude @ _powers_of_hz())
+    return sp.normalised(sums, sums[:, 0])
 
 
 @cache
@@ -101,8 +107,12 @@ def _powers_of_hz() -> np.ndarray:
 
 def rolloff(clip: AudioClip) -> np.ndarray:
     """Hz below which 85 % of the magnitude lies [shape=(frames,)]; as librosa.feature.spectral_rolloff."""
+    return sp.of_magnitudes(clip, _rolloff)
+
+
+def _rolloff(magnitude: np.ndarray) -> np.ndarray:
     # Blocks of bins first, so that only the block in which the share is reached is summed bin by bin.
-    blocks = sp.magnitude(clip).reshape(len(sp.magnitude(clip)), -1, _BLOCK)
+    blocks = magnitude.reshape(len(magnitude), -1, _BLOCK)
     total = np.cumsum(blocks.sum(axis=2), axis=1)
     wanted = ROLLOFF * total[:, -1:]
     block = np.minimum((total < wanted).sum(axis=1), blocks.shape[1] - 1)
@@ -114,9 +124,13 @@ def rolloff(clip: AudioClip) -> np.ndarray:
 
 def flatness(clip: AudioClip) -> np.ndarray:
     """dB of geometric over arithmetic mean power [shape=(frames,)], <= 0; librosa.feature.spectral_flatness in dB."""
-    floored = np.maximum(sp.power(clip), sp.AMIN)
-    arithmetic = np.log(floored.mean(axis=1))
-    return 10 / np.log(10) * (np.log(floored, out=floored).mean(axis=1) - arithmetic)
+    power = sp.power(clip)
+    arithmetic, geometric = np.empty((2, len(power)), np.float32)
+    for rows in sp.blocks(len(power)):
+        floored = np.maximum(power[rows], sp.AMIN)
+        floored.mean(axis=1, out=arithmetic[rows])
+        np.log(floored, out=floored).mean(axis=1, out=geometric[rows])
+    return 10 / np.log(10) * (geometric - np.log(arithmetic))
 
 
 def zero_crossings(clip: AudioClip) -> np.ndarray:
