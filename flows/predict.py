@@ -1,13 +1,24 @@
-"""Labels new media with a saved model: the same extractors, the same fingerprints, no store."""
+"""Labels what is new with a saved model: media by the same extractors, or features that are there already.
 
-from collections.abc import Sequence
+Answers come batch by batch in the order of what was asked, so that a list of any length needs the memory of one batch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.features import registry, settings
-from affectlake.flows.refresh import RefreshOptions, run_here
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from affectlake.models.fit import Fitted
+
+BATCH = 256
+"""Samples that are read, and answered, at a time; more where a dialogue or a speaker has more."""
 
 SUFFIXES = {
     "audio": {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma"},
@@ -18,13 +29,13 @@ SUFFIXES = {
 
 @dataclass(frozen=True)
 class Prediction:
-    """Result of `predict`.
+    """Result of `predict`, or a batch of it.
 
     Attributes
     ----------
     rows : list of dict
         Per sample: sample_id, label, probabilities (class to number), modalities (what each alone said: label and
-        probabilities), uri.
+        probabilities), uri. The label of a sample of which nothing could be read is None.
     failures : list of dict
         sample_id, extractor, reason of what could not be read.
     """
@@ -36,65 +47,256 @@ class Prediction:
 def predict(
     model: Path, files: Sequence[str], manifest: str | None = None, text: str | None = None, workers: int = 1
 ) -> Prediction:
-    """Label media files or the samples of a manifest, in their order.
+    """All answers of `stream` at once.
+
+    Raises
+    ------
+    AffectlakeError
+        As `stream`, or no sample could be read at all.
+    """
+    parts = list(stream(model, files, manifest, text, workers))
+    found = Prediction([r for p in parts for r in p.rows], [f for p in parts for f in p.failures])
+    if all(row["label"] is None for row in found.rows):
+        raise AffectlakeError(f"nothing could be read of {len(found.rows)} sample(s): {_first(found.failures)}")
+    return found
+
+
+def stream(
+    model: Path,
+    files: Iterable[str] = (),
+    manifest: str | None = None,
+    text: str | None = None,
+    workers: int = 1,
+    batch: int = BATCH,
+) -> Iterator[Prediction]:
+    """Label media files (which may come one by one) or the samples of a manifest, in their order.
 
     Raises
     ------
     UsageError
-        Neither files nor a manifest, or a file of a kind that is not known.
+        Neither files nor a manifest, a file of a kind that is not known, or the model needs to know who speaks.
     BadModel
         The model file is corrupt or hostile.
     AffectlakeError
-        The extractors here are not those that the model was trained with, or no sample could be read at all.
+        The extractors here are not those that the model was trained with.
+    """
+    from affectlake.features.workers import Workers
+    from affectlake.models.persistence import load
+
+    fitted = load(model)
+    chosen = [_extractor(name) for name in fitted.extractors]
+    batches = _media(fitted, files, manifest, text, batch)
+    with Workers(workers, extractors=fitted.extractors) as pool:
+        for samples in batches:
+            with settings.use(settings.parsed(fitted.card.get("settings", {}))):
+                blocks, failures = _computed(fitted, chosen, samples, pool)
+            samples = samples.set_index("sample_id")
+            uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
+            yield Prediction(_answers(fitted, samples.index, blocks, samples["speaker"], uris), failures)
+
+
+def listed(path: Path) -> Iterator[str]:
+    """Names in a file (or pipe), one a line, as they come."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from (line.rstrip("\r\n") for line in file if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no list of files: {error}") from None
+
+
+def from_features(model: Path, path: Path, batch: int = BATCH) -> Iterator[Prediction]:
+    """Label the rows of a Parquet or CSV file of features by their full names, in their order.
+
+    A file carries no fingerprints: that its features are those of the training is for the caller to know.
+
+    Raises
+    ------
+    UsageError
+        The file is no table, has no ``sample_id``, lacks columns that the model reads, or its values are no numbers.
+    BadModel
+        The model file is corrupt or hostile.
     """
     from affectlake.models.persistence import load
 
     fitted = load(model)
-    with settings.use(settings.parsed(fitted.card.get("settings", {}))):
-        return _predict(fitted, _samples(files, manifest, text), workers)
+    wanted = {c for cs in fitted.columns.values() for c in cs}
+    whole = fitted.normalise != "none"
+    for frame in _tables(path, wanted, None if whole else batch):
+        if "sample_id" not in frame:
+            raise UsageError(f"{path} has no column sample_id; it has {', '.join(map(str, frame.columns[:10]))}")
+        frame = frame.set_index(frame["sample_id"].astype("str")).drop(columns="sample_id")
+        yield _of_frame(fitted, frame, str(path))
 
 
-def _predict(fitted, samples, workers: int) -> Prediction:
+def from_store(
+    model: Path, store: str, dataset: str, as_of: str | None = None, batch: int = BATCH
+) -> Iterator[Prediction]:
+    """Label what a store holds of a dataset, in its order.
+
+    Raises
+    ------
+    BadModel
+        The model file is corrupt or hostile.
+    AffectlakeError
+        The store's features have another fingerprint than those of the training, or are not there.
+    """
+    from affectlake.data.store import Store
+    from affectlake.models.persistence import load
+
+    fitted, lake = load(model), Store(store)
+    snapshot = lake.snapshot(dataset, as_of)
+    fitted.check({name: entry["fingerprint"] for name, entry in snapshot.features.items()})
+    ids = lake.samples(dataset, as_of=snapshot.id)["sample_id"].tolist()
+    columns = [c for cs in fitted.columns.values() for c in cs]
+    step = batch if fitted.normalise == "none" else max(len(ids), 1)
+    for at in range(0, len(ids), step):
+        frame = lake.load(dataset, columns, ids=ids[at : at + step], as_of=snapshot.id)
+        yield _of_frame(fitted, frame, dataset)
+
+
+def _of_frame(fitted: "Fitted", frame: "pd.DataFrame", source: str) -> Prediction:
+    import numpy as np
+    import pandas as pd
+
+    blocks = {}
+    for m, columns in fitted.columns.items():
+        if not any(c in frame for c in columns):
+            continue
+        try:
+            # Columns that are missing are for the model to complain about, which knows their names.
+            blocks[m] = frame[[c for c in columns if c in frame]].apply(pd.to_numeric).astype(np.float32)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{source}: the features of {m} are no numbers: {error}") from None
+    if not blocks:
+        first = next(c for cs in fitted.columns.values() for c in cs)
+        raise UsageError(f"{source} has none of the columns that the model reads, such as {first}")
+    speakers = frame["speaker"] if "speaker" in frame else None
+    rows = _answers(fitted, frame.index, blocks, speakers, pd.Series(np.nan, index=frame.index, dtype="str"))
+    return Prediction(rows, [])
+
+
+def _tables(path: Path, wanted: set[str], batch: int | None) -> Iterator["pd.DataFrame"]:
+    """A file's rows, ``batch`` at a time (None: all at once), with the columns that count."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise UsageError(f"no file {path}")
+    keep = wanted | {"sample_id", "speaker"}
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            file = pq.ParquetFile(path)
+            names = [n for n in file.schema_arrow.names if n in keep]
+            for part in file.iter_batches(batch or max(file.metadata.num_rows, 1), columns=names):
+                frame = part.to_pandas()
+                yield frame.reset_index() if "sample_id" not in frame and frame.index.name else frame
+        else:
+            text = {"sample_id": "str", "speaker": "str"}
+            with pd.read_csv(path, usecols=lambda c: c in keep, dtype=text, chunksize=batch or 2**62) as reader:
+                yield from reader
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise UsageError(f"{path} is no table of features: {' '.join(str(error).split())[:200]}") from None
+
+
+def _answers(fitted: "Fitted", ids, blocks: dict[str, Any], speakers, uris) -> list[dict[str, Any]]:
+    import numpy as np
+    import pandas as pd
+
+    blocks = {m: b.reindex(ids) if not b.index.equals(ids) else b for m, b in blocks.items()}
+    if not blocks:
+        m, columns = next(iter(fitted.columns.items()))
+        blocks = {m: pd.DataFrame(np.nan, index=ids, columns=columns, dtype=np.float32)}
+    said = fitted.predict(blocks, speakers)
+    return [
+        {"sample_id": i, "uri": None if pd.isna(u) else u} | _known(row)
+        for i, u, row in zip(ids, uris, said.to_rows(), strict=True)
+    ]
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """No label where no modality was there: class frequencies say nothing about the sample."""
+    return row if row["modalities"] else row | {"label": None, "probabilities": {}}
+
+
+def _computed(
+    fitted: "Fitted", chosen: list, samples: "pd.DataFrame", pool
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     import pandas as pd
 
     from affectlake.features.plan import plan
     from affectlake.features.scan import media_uris, scan
 
-    chosen = [_extractor(name) for name in fitted.extractors]
     stats = scan(media_uris(samples), pd.DataFrame())
     work = plan(samples, stats, chosen, lambda name, fingerprint: pd.DataFrame({"content": [], "outcome": []}))
     fitted.check(work.fingerprints)
     computed: dict[str, list] = {}
-    for tables in run_here(work.shards, RefreshOptions("predict", workers=workers)):
+    for _, tables in pool.run(work.chunks):
         for name, results in tables.items():
             computed.setdefault(name, []).append(results.to_pandas())
-    blocks, failures = _blocks(work, computed)
-    if not blocks:
-        raise AffectlakeError(f"nothing could be read of {len(samples)} sample(s): {_first(failures)}")
-    said = fitted.predict({m: b.reindex(samples["sample_id"]) for m, b in blocks.items()})
-    uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
-    rows = [
-        {"sample_id": i, "uri": None if pd.isna(u) else u} | row
-        for i, u, row in zip(samples["sample_id"], uris, said.to_rows(), strict=True)
-    ]
-    return Prediction(rows, failures)
+    return _blocks(work, computed)
 
 
-def _samples(files: Sequence[str], manifest: str | None, text: str | None):
-    import pandas as pd
-
+def _media(fitted: "Fitted", files: Iterable[str], manifest, text, batch: int) -> Iterator["pd.DataFrame"]:
+    """Samples frames of about ``batch`` rows. What must be seen together stays in one: dialogues, and speakers where
+    features are relative to them."""
     from affectlake.data.manifest import read_manifest
-    from affectlake.data.samples import samples_frame
 
-    if (manifest is None) == (not files):
+    files = iter(files)
+    first = list(islice(files, 2))
+    if (manifest is None) == (not first):
         raise UsageError("name what to label: either files or --manifest FILE")
     if manifest is not None:
-        return read_manifest(manifest, "predict")
-    if text is not None and len(files) > 1:
-        raise UsageError(f"--text goes with one file, not {len(files)}; for more, write a manifest")
+        samples = read_manifest(manifest, "predict")
+        keys = ["dialogue"] + (["speaker"] if fitted.normalise == "speaker" else [])
+        whole = fitted.normalise == "corpus"
+        cuts = [len(samples)] if whole else _cuts(len(samples), batch, [samples[k] for k in keys])
+        return (samples.iloc[a:b].reset_index(drop=True) for a, b in zip([0, *cuts], cuts, strict=False))
+    if fitted.normalise == "speaker":
+        raise UsageError("the model takes features relative to their speaker: name them in a manifest, --manifest FILE")
+    if text is not None and len(first) > 1:
+        raise UsageError("--text goes with one file; for more, write a manifest")
+    if len(first) == 1:
+        return iter([_samples(first, 0, text, numbered=False)])
+    everything = chain(first, files)
+    size = batch if fitted.normalise == "none" else None
+    return _in_batches(everything, size, lambda names, at: _samples(names, at, None, numbered=True))
+
+
+def _in_batches(items: Iterable[str], size: int | None, make: Callable[[list[str], int], Any]) -> Iterator[Any]:
+    items, at = iter(items), 0
+    while some := list(islice(items, size)):
+        yield make(some, at)
+        at += len(some)
+
+
+def _cuts(n: int, batch: int, keys: Sequence["pd.Series"]) -> list[int]:
+    """Where to cut ``n`` rows, the end included, so that no value of a key is on both sides."""
+    import numpy as np
+
+    allowed = np.ones(n + 1, dtype=bool)
+    position = np.arange(n)
+    for key in keys:
+        spans = key.dropna()
+        at = position[key.notna().to_numpy()]
+        for _, rows in spans.groupby(spans.to_numpy()).indices.items():
+            allowed[at[rows[0]] + 1 : at[rows[-1]] + 1] = False
+    cuts, last = [], 0
+    for cut in np.flatnonzero(allowed):
+        if cut - last >= batch and cut < n:
+            cuts.append(int(cut))
+            last = cut
+    return [*cuts, n]
+
+
+def _samples(files: Sequence[str], at: int, text: str | None, numbered: bool):
+    import pandas as pd
+
+    from affectlake.data.samples import samples_frame
+
     rows = []
-    for i, file in enumerate(files):
-        rows.append({"sample_id": f"{i}:{Path(file).name}" if len(files) > 1 else Path(file).name, _kind(file): file})
+    for i, file in enumerate(files, at):
+        rows.append({"sample_id": f"{i}:{Path(file).name}" if numbered else Path(file).name, _kind(file): file})
     frame = pd.DataFrame(rows)
     if text is not None:
         frame["text"] = text

@@ -4,7 +4,9 @@ A model file is a zip: ``model.json`` (structure, classes, columns, fingerprints
 skops (only the types listed here are ever built), boosters in xgboost's UBJ, networks and arrays as safetensors.
 """
 
+import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,16 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.models import early, head
 from affectlake.models.fit import Fitted
 from affectlake.models.member import Ensemble, Selected, Settings
+from affectlake.models.normalise import METHODS
 from affectlake.models.training import Early, Headed, Late, Unimodal
 
 FORMAT = 2
 LARGEST = 4 * 2**30
 """Bytes that the parts of a model may have unpacked."""
+
+SMALL, DENSEST = 64 * 2**20, 100
+"""Above so many bytes unpacked, a file that packs more than so many bytes into one is taken for a bomb."""
+
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 
 # What skops may build besides the types that it trusts by itself: nothing here reads files or runs commands.
 _TRUSTED = [
@@ -78,23 +87,106 @@ def load(path: Path | str) -> Fitted:
     BadModel
         See there; the message says what is wrong.
     """
+    return _reading(path, lambda file: _tried(_fitted(_about(file), file.read)))
+
+
+def card(path: Path | str) -> dict[str, Any]:
+    """What a model file says about itself; nothing is built.
+
+    Raises
+    ------
+    BadModel
+        See there.
+    """
+    about = _reading(path, _about)
+    told = {k: about[k] for k in ("label", "classes", "fusion", "model")}
+    told |= {"modalities": list(about["single"]), "features": "as they are"}
+    if about["normalise"] != "none":
+        told["features"] = f"relative to their {about['normalise']} (transductive: all of one are needed at once)"
+    told |= {k: v for k, v in about["card"].items() if v not in (None, [], {}, "")}
+    names = sorted({".".join(c.split(".")[:2]) for cs in about["columns"].values() for c in cs})
+    count = {n: sum(c.startswith(f"{n}.") for cs in about["columns"].values() for c in cs) for n in names}
+    told["extractors"] = [
+        {"extractor": n, "columns": count[n], "fingerprint": about["fingerprints"].get(n, "")[:12]} for n in names
+    ]
+    return told | {"versions": about["versions"]}
+
+
+def _reading(path: Path | str, action: Callable[[zipfile.ZipFile], Any]) -> Any:
     path = Path(path)
     if not path.is_file():
         raise BadModel(f"no model file {path}")
     try:
         with zipfile.ZipFile(path) as file:
-            if sum(i.file_size for i in file.infolist()) > LARGEST:
-                raise BadModel(f"{path} unpacks to more than {LARGEST} bytes: no model of ours")
-            about = json.loads(file.read("model.json"))
-            if about.get("format") != FORMAT:
-                raise BadModel(f"{path} has format {about.get('format')!r}, this version reads {FORMAT}")
-            return _fitted(about, lambda name: file.read(name))
-    except BadModel:
-        raise
+            _weigh(file, path.stat().st_size, str(path))
+            return action(file)
+    except BadModel as error:
+        raise BadModel(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     except Exception as error:  # whatever a corrupt or hostile file makes a parser say
         raise BadModel(
             f"{path} is no model file: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         ) from None
+
+
+def _weigh(file: zipfile.ZipFile, size: int, name: str) -> None:
+    """Refuse a zip before anything in it is unpacked: reading a part never gives more bytes than it claims."""
+    unpacked = sum(i.file_size for i in file.infolist())
+    if unpacked > min(LARGEST, max(SMALL, DENSEST * size)):
+        raise BadModel(f"{name} unpacks from {size} to {unpacked} bytes: no model of ours does")
+    for entry in file.infolist():
+        if not _PART.fullmatch(entry.filename):
+            raise BadModel(f"{name} holds a part called {entry.filename[:80]!r}: no model of ours does")
+
+
+_SHAPE: dict[str, Any] = {
+    "label": str,
+    "classes": list,
+    "fusion": str,
+    "model": (str, type(None)),
+    "columns": dict,
+    "fingerprints": dict,
+    "settings": dict,
+    "normalise": str,
+    "card": dict,
+    "versions": dict,
+    "prior": list,
+    "single": dict,
+    "top": (dict, type(None)),
+}
+
+
+def _about(file: zipfile.ZipFile) -> dict[str, Any]:
+    """The description of a model, its outline checked."""
+    about = json.loads(file.read("model.json"))
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else about
+        raise BadModel(f"has format {str(found)[:40]}, this version reads {FORMAT}")
+    for key, kind in _SHAPE.items():
+        if not isinstance(about.get(key), kind):
+            raise BadModel(f"the description has no fit {key!r}")
+    words = [*about["classes"], *about["fingerprints"].values(), *(c for cs in about["columns"].values() for c in cs)]
+    if not all(isinstance(w, str) for w in words):
+        raise BadModel("classes, fingerprints and columns are names")
+    if about["normalise"] not in METHODS:
+        raise BadModel(f"features relative to {about['normalise'][:40]!r}: no model of ours has them")
+    if not about["single"] or set(about["single"]) != set(about["columns"]):
+        raise BadModel("modalities and columns do not agree with each other")
+    return about
+
+
+def _tried(fitted: Fitted) -> Fitted:
+    """The model, after it answered about two made-up samples: parts that do not fit together are found out here."""
+    rng = np.random.default_rng(0)
+    ids = ["all", "nothing"]
+    blocks = {}
+    for m, columns in fitted.columns.items():
+        x = np.vstack([rng.normal(size=len(columns)), np.full(len(columns), np.nan)]).astype(np.float32)
+        blocks[m] = pd.DataFrame(x, index=ids, columns=columns)
+    said = fitted.predict(blocks, pd.Series(ids, index=ids))
+    for p in (said.fused, *(p[:1] for p in said.single.values())):
+        if p.ndim != 2 or p.shape[1] != fitted.settings.classes or not np.isfinite(p).all():
+            raise BadModel("the model gives no proper answers")
+    return fitted
 
 
 def _fitted(about: dict[str, Any], read: Callable[[str], bytes]) -> Fitted:
@@ -121,7 +213,7 @@ def _fitted(about: dict[str, Any], read: Callable[[str], bytes]) -> Fitted:
         about["columns"],
         about["fingerprints"],
         single,
-        _get_top(read, about["top"], prior, settings),
+        _get_top(read, about["top"], prior, settings, list(single)),
         settings,
         about["card"] | {"versions": about["versions"]},
         about["normalise"],
@@ -173,14 +265,20 @@ def _put_top(parts: dict[str, bytes], top: Early | Late | Headed | None) -> dict
     return None
 
 
-def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Settings):
+def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Settings, modalities: list[str]):
     if about is None:
         return None
     names = tuple(about["names"])
+    if sorted(names) != sorted(modalities):
+        raise BadModel("a fusion of other modalities than the model has")
     if about["kind"] == "late":
         weights = None if about["weights"] is None else np.array(about["weights"])
         return Late(about["method"], names, prior, weights, _get_object(read, about["stacker"]))
     blocks = {m: _get_block(read, b) for m, b in about["blocks"].items()}
+    if about["kind"] == "head":
+        for m, width in about["head"]["widths"].items():
+            if blocks[m].rotation is None or not 0 < width <= blocks[m].rotation.axes.shape[1]:
+                raise BadModel(f"a head that reads {width} components of {m}, which has fewer")
     if about["kind"] == "early":
         estimator = _get_estimator(read, about["estimator"], settings)
         return Early(names, blocks, about["gaps"], estimator, _get_object(read, about["calibrator"]), settings)
@@ -265,7 +363,63 @@ def _get_object(read, name: str | None) -> Any:
     from skops.io import get_untrusted_types, loads
 
     content = read(name)
+    with zipfile.ZipFile(io.BytesIO(content)) as inner:
+        _weigh(inner, len(content), f"the part {name}")
     strangers = sorted(set(get_untrusted_types(data=content)) - set(_TRUSTED))
     if strangers:
         raise BadModel(f"the part {name} wants to build {', '.join(strangers)}: no model of ours does")
-    return loads(content, trusted=_TRUSTED)
+    value = loads(content, trusted=_TRUSTED)
+    _sound(value, set())
+    return value
+
+
+def _sound(value: Any, seen: set[int]) -> None:
+    """Refuse what compiled code would follow out of its memory: trees and support vectors that point elsewhere."""
+    from sklearn.svm._base import BaseLibSVM
+    from sklearn.tree._tree import Tree
+
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Tree):
+        _sound_tree(value)
+    elif isinstance(value, BaseLibSVM):
+        _sound_svm(value)
+    elif isinstance(value, dict):
+        for v in value.values():
+            _sound(v, seen)
+    elif isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object):
+        for v in np.ravel(value) if isinstance(value, np.ndarray) else value:
+            _sound(v, seen)
+    elif type(value).__module__.startswith(("sklearn.", "affectlake.")):
+        _sound(vars(value), seen)
+
+
+def _sound_tree(tree: Any) -> None:
+    if tree.node_count > tree.capacity:
+        raise BadModel("a tree claims more nodes than it has")
+    here, left, right = np.arange(tree.node_count), tree.children_left, tree.children_right
+    inner = left != -1
+    # Children come after their parents, so that a walk ends.
+    fine = (left > here) & (right > here) & (left < tree.node_count) & (right < tree.node_count)
+    fine &= (tree.feature >= 0) & (tree.feature < tree.n_features)
+    if not (tree.node_count and fine[inner].all() and (right[~inner] == -1).all()):
+        raise BadModel("a tree whose branches lead nowhere")
+
+
+def _sound_svm(svm: Any) -> None:
+    vectors = len(svm.support_vectors_)
+    classes = len(svm.classes_) if hasattr(svm, "classes_") else 2
+    pairs = classes * (classes - 1) // 2
+    counts = np.asarray(svm._n_support)
+    fits = (
+        svm._dual_coef_.shape == (classes - 1, vectors)
+        and len(svm.support_) == vectors
+        and len(svm._intercept_) == pairs
+        and (counts >= 0).all()
+        and (not hasattr(svm, "classes_") or (len(counts) == classes and counts.sum() == vectors))
+        and not svm._sparse
+        and svm.kernel in ("rbf", "linear")
+    )
+    if not fits:
+        raise BadModel("support vectors that do not fit together")

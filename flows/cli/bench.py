@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from affectlake.flows.cli.output import as_json, as_table, note
+from affectlake.flows.cli.output import as_json, as_lines, as_table, note
 from affectlake.flows.cli.read import Json, Patterns
 from affectlake.flows.cli.refresh import StoreOption
 
@@ -287,14 +287,22 @@ def predict(
     files: tuple[str, ...] = (),
     /,
     *,
+    files_from: Path | None = None,
     manifest: str | None = None,
     text: str | None = None,
+    features: Path | None = None,
+    dataset: str | None = None,
+    as_of: str | None = None,
+    store: StoreOption = "lake",
     workers: int | None = None,
+    card: Annotated[bool, Parameter(negative=())] = False,
+    lines: Annotated[bool, Parameter(negative=())] = False,
     json: Json = False,
 ) -> int:
-    """Label new media with a saved model: the label, its probabilities, and what each modality said.
+    """Label new media, or features that are there already, with a saved model.
 
-    Exit code 3: some files could not be read; they are listed on stderr.
+    Says the label, its probabilities, and what each modality said. Exit code 3: some files could not be read; they are
+    listed on stderr.
 
     Parameters
     ----------
@@ -302,28 +310,94 @@ def predict(
         Model saved by `affectlake bench --save`.
     files
         Audio, video or image files, each a sample of its own.
+    files_from
+        A file that names them, one a line, read as they come: /dev/stdin takes them from a pipe.
     manifest
         CSV or Parquet of samples, for samples of several files.
     text
         What is said in the file, when there is one file.
+    features
+        Parquet or CSV of features by their full names with a column sample_id, as `affectlake load --out` writes.
+    dataset
+        A dataset of the store, whose features are taken as they are.
+    as_of
+        Snapshot id, time or tag of that dataset.
+    store
+        Folder or object-store URI.
     workers
         Worker processes; default: one per core.
+    card
+        Only show what the model is, was trained on and scored.
+    lines
+        One line of JSON per sample on stdout as soon as it is known, for lists of any length.
     json
         JSON on stdout.
     """
+    from affectlake.data.errors import UsageError
+    from affectlake.flows import predict as predicting
     from affectlake.flows.machine import cores
-    from affectlake.flows.predict import predict as run
 
-    result = run(model, files, manifest, text, workers or cores())
-    rows = [
-        {"sample_id": r["sample_id"], "label": r["label"], "p": max(r["probabilities"].values(), default=None)}
-        | {m: said["label"] for m, said in r["modalities"].items()}
-        for r in result.rows
-    ]
-    if json:
-        as_json(result.rows)
+    if card:
+        return show_card(model, json)
+    if sum([bool(files), *(v is not None for v in (files_from, manifest, features, dataset))]) != 1:
+        raise UsageError(
+            "name what to label: either files, --files-from FILE, --manifest FILE, --features FILE or --dataset NAME"
+        )
+    if features is not None:
+        parts = predicting.from_features(model, features)
+        note("a file of features carries no fingerprints: whether they are those of the training is not checked")
+    elif dataset is not None:
+        parts = predicting.from_store(model, store, dataset, as_of)
     else:
-        as_table(rows)
-    for failure in result.failures:
-        note(f"{failure['sample_id']}: {failure['extractor']}: {failure['reason']}")
-    return 3 if result.failures else 0
+        names = files if files_from is None else predicting.listed(files_from)
+        parts = predicting.stream(model, names, manifest, text, workers or cores())
+    rows, failed, known = [], 0, 0
+    for part in parts:
+        for failure in part.failures:
+            note(f"{failure['sample_id']}: {failure['extractor']}: {failure['reason']}")
+        failed += len(part.failures)
+        known += sum(r["label"] is not None for r in part.rows)
+        if lines:
+            as_lines(part.rows)
+        else:
+            rows += part.rows
+    if json:
+        as_json(rows)
+    elif not lines:
+        as_table([_answer(r) for r in rows])
+    if not known:
+        note("affectlake: nothing could be read of any sample")
+        return 1
+    return 3 if failed else 0
+
+
+def _answer(row: dict) -> dict:
+    shown = {
+        "sample_id": row["sample_id"],
+        "label": row["label"],
+        "p": max(row["probabilities"].values(), default=None),
+    }
+    return shown | {m: said["label"] for m, said in row["modalities"].items()}
+
+
+def show_card(model: Path, json: bool = False) -> int:
+    """Print what a model file says about itself; nothing in it is built."""
+    from affectlake.models.persistence import card
+
+    about = card(model)
+    if json:
+        as_json(about)
+        return 0
+    scores = about.pop("scores", {})
+    extractors = about.pop("extractors")
+    as_table([{"": k.replace("_", " "), "value": _plain(v)} for k, v in about.items()], title=str(model))
+    if scores:
+        as_table([{"metric": k, "held out [95 %]": _interval(v)} for k, v in scores.items()])
+    as_table(extractors)
+    return 0
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return value

@@ -63,12 +63,12 @@ def datasets(*, json: Json = False) -> int:
 
 
 def show(name: str, /, *, json: Json = False) -> int:
-    """All about an extractor (its columns, units and sources), a dataset (layout, licence, citation), or `settings`.
+    """All about an extractor (its columns, units), a dataset (layout, licence), a model file, or `settings`.
 
     Parameters
     ----------
     name
-        Name of an extractor or a dataset, or settings: what `refresh --set` takes.
+        Name of an extractor or a dataset, a model file, or settings: what `refresh --set` takes.
     json
         JSON on stdout.
     """
@@ -80,6 +80,10 @@ def show(name: str, /, *, json: Json = False) -> int:
         return _show_dataset(known.get(name), json)
     if name == "settings":
         return _show_settings(json)
+    if Path(name).is_file():
+        from affectlake.flows.cli.bench import show_card
+
+        return show_card(Path(name), json)
     raise UnknownName("extractor or dataset", name, [*registry.extractors(), *known.datasets(), "settings"])
 
 

@@ -19,6 +19,13 @@ def as_json(value: Any) -> None:
     print()
 
 
+def as_lines(rows: Iterable[Any]) -> None:
+    """Each of ``rows`` as a line of JSON on stdout, at once."""
+    for row in rows:
+        print(json.dumps(plain(row), ensure_ascii=False, allow_nan=False))
+    sys.stdout.flush()
+
+
 def as_table(rows: Iterable[Mapping[str, Any]], title: str | None = None, empty: str = "nothing") -> None:
     """Rows as a table on stdout that folds to the terminal's width."""
     from rich.console import Console

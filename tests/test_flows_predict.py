@@ -1,0 +1,148 @@
+"""Predictions of what is there already and of long lists: in order, batch by batch, and only what is known."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.data.samples import samples_frame
+from affectlake.data.store import Store
+from affectlake.flows import predict as predicting
+from affectlake.flows.cli.app import run
+from affectlake.models.benchmark import Plan
+from affectlake.models.fit import fit
+from affectlake.models.persistence import save
+
+N = 50
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store with made-up features, a model of them, and one of features relative to their speaker."""
+    folder = tmp_path_factory.mktemp("predict")
+    store = Store(folder / "lake", create=True)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, N)
+    ids = [f"i{i}" for i in range(N)]
+    table = pd.DataFrame({"sample_id": ids, "speaker": [f"s{i % 5}" for i in range(N)], "text": "x"})
+    samples = samples_frame(table.assign(emotion=np.array(list("ab"))[y]), "made")
+    for m in ("audio", "face"):
+        x = rng.normal(size=(N, 3)) + 2 * y[:, None]
+        frame = pd.DataFrame(x, index=ids, columns=list("pqr"))
+        store.put("made", m, "x", frame.iloc[5:] if m == "face" else frame, samples=samples)
+    frame = store.load("made")
+    blocks = {m: frame[[c for c in frame if c.startswith(m)]].dropna() for m in ("audio", "face")}
+    prints = {n: e["fingerprint"] for n, e in store.snapshot("made").features.items()}
+    models = {}
+    for name in ("none", "speaker"):
+        plan = Plan("emotion", normalise=name)
+        fitted = fit(samples.set_index("sample_id"), blocks, plan, "late-mean", "logreg", prints, {"dataset": "made"})
+        models[name] = save(fitted, folder / name)
+    return store, models, frame
+
+
+def rows(parts):
+    return [r for p in parts for r in p.rows]
+
+
+def same(a, b):
+    assert [r["sample_id"] for r in a] == [r["sample_id"] for r in b]
+    assert [r["label"] for r in a] == [r["label"] for r in b]
+    for x, y in zip(a, b, strict=True):
+        assert x["probabilities"] == pytest.approx(y["probabilities"], abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("model", ["none", "speaker"])
+def test_store_and_frames_say_the_same_in_batches_and_at_once(made, tmp_path, kind, model):
+    store, models, frame = made
+    path = tmp_path / f"f.{kind}"
+    frame.to_parquet(path) if kind == "parquet" else frame.to_csv(path)
+    expected = rows(predicting.from_store(models[model], store.uri, "made"))
+    assert (
+        len(expected) == N
+        and np.mean([r["label"] == e for r, e in zip(expected, store.samples("made")["emotion"], strict=True)]) > 0.8
+    )
+    assert set(expected[0]["modalities"]) == {"audio"} and set(expected[9]["modalities"]) == {"audio", "face"}
+    parts = list(predicting.from_features(models[model], path, batch=7))
+    # what is relative to a speaker needs all of that speaker at once
+    assert len(parts) == (8 if model == "none" else 1)
+    same(rows(parts), expected)
+    same(rows(predicting.from_store(models[model], store.uri, "made", batch=11)), expected)
+
+
+def test_frames_that_do_not_fit(made, tmp_path):
+    _, models, frame = made
+    cases = [
+        (frame.drop(columns="audio.x.q"), "none", UnknownName, "audio.x.q"),
+        (frame[["speaker"]], "none", UsageError, "none of the columns"),
+        (frame.reset_index(drop=True), "none", UsageError, "no column sample_id"),
+        (frame.assign(**{"audio.x.p": "high"}), "none", UsageError, "no numbers"),
+        (frame.drop(columns="speaker"), "speaker", UsageError, "needs a speaker"),
+    ]
+    for i, (table, model, kind, message) in enumerate(cases):
+        table.to_csv(tmp_path / f"{i}.csv", index=table.index.name is not None)
+        with pytest.raises(kind, match=message):
+            list(predicting.from_features(models[model], tmp_path / f"{i}.csv"))
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 but not really PAR1")
+    with pytest.raises(UsageError, match="is no table"):
+        list(predicting.from_features(models["none"], tmp_path / "x.parquet"))
+
+
+def test_features_of_another_fingerprint_in_the_store_are_refused(made, tmp_path):
+    store, models, frame = made
+    shutil.copytree(store.uri, tmp_path / "lake", symlinks=True)
+    other = Store(tmp_path / "lake")
+    table = frame[[c for c in frame if c.startswith("audio")]].rename(columns=lambda c: c.split(".")[-1] + "2")
+    other.put("made", "audio", "x", table)
+    with pytest.raises(AffectlakeError, match="trained on audio.x with fingerprint"):
+        list(predicting.from_store(models["none"], other.uri, "made"))
+
+
+def test_rows_come_while_the_list_is_still_being_read(made):
+    """A list of any length: nothing is read ahead beyond a batch."""
+    read = []
+
+    def names():
+        for i in range(10):
+            read.append(i)
+            yield f"f{i}.wav"
+
+    batches = predicting._in_batches(names(), 3, lambda some, at: (at, some))
+    assert next(batches) == (0, ["f0.wav", "f1.wav", "f2.wav"]) and read == [0, 1, 2]
+    assert [at for at, _ in batches] == [3, 6, 9]
+
+
+def test_dialogues_and_speakers_are_never_cut():
+    dialogue = pd.Series(["a"] * 5 + ["b"] * 2 + [None] * 4 + ["c", "c", "d"])
+    assert predicting._cuts(14, 3, [dialogue]) == [5, 8, 11, 14]
+    speaker = pd.Series(list("xyxyxyzzzzwwww"))
+    assert predicting._cuts(14, 3, [speaker]) == [6, 10, 14]
+    assert predicting._cuts(14, 3, [dialogue, speaker]) == [10, 14]
+    assert predicting._cuts(2, 3, [dialogue[:2]]) == [2]
+
+
+def test_commands(made, tmp_path, capsys):
+    store, models, frame = made
+    frame.to_parquet(tmp_path / "f.parquet")
+    assert run(["predict", str(models["none"]), "--features", str(tmp_path / "f.parquet"), "--lines"]) == 0
+    captured = capsys.readouterr()
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    assert [r["sample_id"] for r in lines] == frame.index.tolist() and "no fingerprints" in captured.err
+    assert run(["predict", str(models["speaker"]), "--dataset", "made", "--store", store.uri, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == N
+    for words in (["predict", str(models["speaker"]), "--card"], ["show", str(models["speaker"])]):
+        assert run(words) == 0 and "relative to their speaker" in capsys.readouterr().out
+    assert run(["show", str(models["none"]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["extractors"][0]["extractor"] == "audio.x"
+    assert run(["predict", str(models["none"]), "x.wav", "--dataset", "made"]) == 2
+    assert run(["predict", str(models["speaker"]), "x.wav"]) == 2 and "in a manifest" in capsys.readouterr().err
+    words = ["predict", str(models["none"]), "--files-from"]
+    (tmp_path / "names").write_text("one.wav\n\ntwo.wav\n")
+    assert list(predicting.listed(tmp_path / "names")) == ["one.wav", "two.wav"]
+    assert run([*words, str(tmp_path / "names")]) == 1 and "brought in by `put`" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="no list of files"):
+        list(predicting.listed(tmp_path / "nowhere"))
