@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from affectlake.flows.cli.output import as_json, as_lines, as_table, note
+from affectlake.flows.cli.output import as_json, as_lines, as_table, fitting, note
 from affectlake.flows.cli.read import Json, Patterns
 from affectlake.flows.cli.refresh import StoreOption
 
@@ -153,28 +153,26 @@ def print_result(result: dict, top: int = 0) -> None:
     )
     rows, metric = result["rows"], result["metric"]
     shown = [m for m in ("accuracy", "f1_weighted", "uar", "mae", "pearson") if m in rows[0] and m != metric]
-    against = {_key(r): r for r in result["contrast"]["rows"]} if result["contrast"] else {}
+    contrast = result["contrast"]
+    against = {_key(r): r for r in contrast["rows"]} if contrast else {}
     chosen = [r for i, r in enumerate(rows) if not top or i < top or r["fusion"] == "dummy"]
-    as_table(
-        [
-            {"fusion": r["fusion"], "modalities": "+".join(r["modalities"]), "model": r["model"] or ""}
-            | {f"{metric} [95 %]": _interval(r[metric])}
-            | ({result["contrast"]["against"]: _interval(against[_key(r)]["against"])} if against else {})
-            | ({"gap": f"{against[_key(r)]['gap']['value']:+.3f}"} if against else {})
-            | ({"repeats": " ".join(f"{v:.2f}" for v in r["repeats"])} if "repeats" in r else {})
-            | {m: f"{r[m]['value']:.3f}" for m in shown}
-            | {"p": "" if r["p_value"] is None else f"{r['p_value']:.3f}"}
-            for r in chosen
-        ],
-        title=title,
-    )
+    table = [
+        {"fusion": r["fusion"], "modalities": "+".join(r["modalities"]), "model": r["model"] or ""}
+        | {metric: _interval(r[metric])}
+        | ({contrast["against"].split()[0]: f"{against[_key(r)]['against']['value']:.3f}"} if against else {})
+        | ({"gap": f"{against[_key(r)]['gap']['value']:+.3f}"} if against else {})
+        | {"p": "" if r["p_value"] is None else f"{r['p_value']:.3f}"}
+        | ({"repeats": " ".join(f"{v:.2f}" for v in r["repeats"])} if "repeats" in r else {})
+        | {m: f"{r[m]['value']:.3f}" for m in shown}
+        for r in chosen
+    ]
+    as_table(fitting(table, [*reversed(shown), "repeats", "p"]), title=title)
     if len(chosen) < len(rows):
         note(f"{len(chosen)} of {len(rows)} rows; --top 0 prints all")
     if result["transductive"]:
         note(f"transductive: features are relative to their {result['normalise']}, the tested samples included")
-    if result["contrast"]:
-        c = result["contrast"]
-        note(f"{metric} {c['of']} beside {c['against']}: {c['note']}")
+    if contrast:
+        note(f"{metric} {contrast['of']} beside {contrast['against']}: {contrast['note']}")
     if result.get("transfer"):
         _print_transfer(result["transfer"])
     if result["missing"]:
@@ -237,21 +235,20 @@ def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption
     if json:
         as_json(runs)
         return 0
-    as_table(
-        [
-            {
-                "created": r["created"][:16].replace("T", " "),
-                "label": r["label"],
-                "protocol": r["protocol"] + _leaking(r),
-                "snapshot": r["snapshot"],
-                "code": r["code_version"],
-                "best row": " ".join([r["fusion"], "+".join(r["modalities"]), r["model"] or ""]).strip(),
-                "score": f"{r['metric']} {_interval(r)}",
-                "change": "" if r["change"] is None else f"{r['change']:+.3f}",
-            }
-            for r in runs
-        ]
-    )
+    table = [
+        {
+            "created": r["created"][:16].replace("T", " "),
+            "label": r["label"],
+            "protocol": r["protocol"] + _leaking(r),
+            "snapshot": r["snapshot"],
+            "code": r["code_version"],
+            "best row": " ".join([r["fusion"], "+".join(r["modalities"]), r["model"] or ""]).strip(),
+            "score": f"{r['metric']} {_interval(r)}",
+            "change": "" if r["change"] is None else f"{r['change']:+.3f}",
+        }
+        for r in runs
+    ]
+    as_table(fitting(table, ["code", "snapshot", "label"]))
     return 0
 
 

@@ -1,6 +1,7 @@
 """How commands print: JSON or a table on stdout, everything else on stderr."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,6 +27,23 @@ def as_lines(rows: Iterable[Any]) -> None:
     sys.stdout.flush()
 
 
+def fitting(rows: list[dict[str, Any]], expendable: Iterable[str]) -> list[dict[str, Any]]:
+    """Rows without as many of the ``expendable`` columns, the first first, as do not fit the terminal."""
+    gone: set[str] = set()
+    for name in expendable:
+        shown = [{k: v for k, v in row.items() if k not in gone} for row in rows]
+        widths = [max(len(k), *(len(_cell(r[k])) for r in shown)) for k in shown[0]] if shown else []
+        if sum(widths) + 3 * len(widths) + 1 <= _width():
+            break
+        gone.add(name)
+    return [{k: v for k, v in row.items() if k not in gone} for row in rows]
+
+
+def _width() -> int:
+    # Elsewhere than on a terminal nobody folds: a pipe gets lines as long as they need to be.
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+
+
 def as_table(rows: Iterable[Mapping[str, Any]], title: str | None = None, empty: str = "nothing") -> None:
     """Rows as a table on stdout that folds to the terminal's width."""
     from rich.console import Console
@@ -41,8 +59,7 @@ def as_table(rows: Iterable[Mapping[str, Any]], title: str | None = None, empty:
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(v) for v in row.values()))
-    # Elsewhere than on a terminal nobody folds: a pipe gets lines as long as they need to be.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    Console(width=None if sys.stdout.isatty() else _width()).print(table)
 
 
 def _cell(value: Any) -> str:
