@@ -170,7 +170,9 @@ def fit_head(data: Data, names: Sequence[str], kind: str, settings: Settings, n_
 def _leading(
     views: Mapping[str, View], widths: Mapping[str, int]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    return {m: v.components[:, : widths[m]] for m, v in views.items()}, {m: v.there for m, v in views.items()}
+    """Leading components of each modality, scaled to the same variance, and which samples have it."""
+    blocks = {m: v.components[:, : widths[m]] * v.scale(early.VARIANCE) for m, v in views.items()}
+    return blocks, {m: v.there for m, v in views.items()}
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Model:
     parts: tuple[str, ...] = ()
 
 
-def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.02):
+def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.5):
     if task == "regression":
         from sklearn.linear_model import Ridge
 
@@ -66,7 +66,7 @@ def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.02):
     return LogisticRegression(C=C, max_iter=2000, class_weight="balanced" if balanced else None)
 
 
-def _svm_rbf(task: Task, seed: int, balanced: bool, C: float = 5.0, gamma: Any = "scale"):
+def _svm_rbf(task: Task, seed: int, balanced: bool, C: float = 5.0, gamma: float = 1 / 64):
     from sklearn.svm import SVC, SVR
 
     if task == "regression":
@@ -74,7 +74,7 @@ def _svm_rbf(task: Task, seed: int, balanced: bool, C: float = 5.0, gamma: Any =
     return SVC(C=C, gamma=gamma, class_weight="balanced" if balanced else None, random_state=seed)
 
 
-def _svm_linear(task: Task, seed: int, balanced: bool, C: float = 0.002):
+def _svm_linear(task: Task, seed: int, balanced: bool, C: float = 0.02):
     from sklearn.svm import LinearSVC, LinearSVR
 
     if task == "regression":
@@ -138,8 +138,7 @@ def _mlp(task: Task, seed: int, balanced: bool, alpha: float = 1.0):
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     kind = MLPRegressor if task == "regression" else MLPClassifier
-    # Stops as soon as the training loss gains less than a hundredth in five epochs: longer would only overfit.
-    return kind(hidden_layer_sizes=(128,), alpha=alpha, max_iter=2000, tol=1e-2, n_iter_no_change=5, random_state=seed)
+    return kind(hidden_layer_sizes=(128,), alpha=alpha, max_iter=2000, tol=1e-3, random_state=seed)
 
 
 ROUNDS = 300
@@ -152,22 +151,28 @@ COMPONENTS = 256
 """Leading components of each modality that networks are offered at most."""
 
 _FEWER = [64, COLUMNS]
-_REDUCED = [64, COMPONENTS, None]
+_REDUCED = [16, 64, COMPONENTS]
 _TREES: dict[str, Any] = {"reads": "columns", "keep": COLUMNS}
 
 MODELS = {
     m.name: m
     for m in (
-        Model("logreg", _logreg, {"C": [0.002, 0.02, 0.2]}, numbers="ridge"),
-        Model("svm-rbf", _svm_rbf, {"C": [1.0, 5.0, 20.0], "keep": _REDUCED}, margins=True, numbers="svr-rbf"),
+        Model("logreg", _logreg, {"C": [0.1, 0.5, 2.5]}, numbers="ridge"),
+        Model(
+            "svm-rbf",
+            _svm_rbf,
+            {"gamma": [1 / 128, 1 / 64, 1 / 32], "keep": [64, None]},
+            margins=True,
+            numbers="svr-rbf",
+        ),
         Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_TREES),
         Model("xgboost", _xgboost, {"max_depth": [2, 3, 5], "keep": _FEWER}, boosted=True, **_TREES),
-        Model("svm-linear", _svm_linear, {"C": [0.0002, 0.002, 0.02]}, margins=True, numbers="svr-linear"),
-        Model("lda", _lda, {"keep": _REDUCED}, balance="offset", numbers="bayesian-ridge"),
+        Model("svm-linear", _svm_linear, {"C": [0.005, 0.02, 0.1]}, margins=True, numbers="svr-linear"),
+        Model("lda", _lda, {"keep": [32, 64, 128]}, keep=64, balance="offset", numbers="bayesian-ridge"),
         Model("knn", _knn, {"n_neighbors": [5, 15, 45], "keep": _REDUCED}, balance="offset"),
         Model("extra-trees", _extra_trees, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_TREES),
         Model("mlp", _mlp, {"alpha": [0.1, 1.0, 10.0], "keep": _REDUCED}, keep=COMPONENTS, balance="samples"),
-        Model("ensemble", parts=("logreg", "svm-rbf", "mlp", "xgboost")),
+        Model("ensemble", parts=("lda", "mlp", "xgboost")),
     )
 }
 DEFAULT = ("logreg", "svm-rbf", "random-forest", "xgboost")

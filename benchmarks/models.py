@@ -1,0 +1,148 @@
+"""Time and memory of the benchmark's table, and what it saves against each row computed by itself.
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/models.py table DATASET --store lake [--workers 2]
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/models.py ratio DATASET --store lake
+
+``table`` is what `affectlake bench` does with its defaults: every modality alone, every fusion of every subset, five
+folds grouped by speaker, intervals; wall-clock time and memory at the peak. ``ratio`` compares, on the first of these
+folds and one core, the table with the same rows by independent calls of scikit-learn's `cross_validate`, each with its
+own inner folds, in seconds of processor time (which other work on the machine disturbs less), and holds the
+answers of both against each other.
+"""
+
+import argparse
+import os
+import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import cross_validate
+
+from affectlake.data.store import Store
+from affectlake.features.workers import one_thread
+from affectlake.flows.benchmark import BenchOptions, features
+from affectlake.models import benchmark, splits, training
+from affectlake.models.benchmark import Plan, Target
+from affectlake.models.training import Data
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("table", "ratio"))
+    parser.add_argument("dataset")
+    parser.add_argument("--store", default="lake")
+    parser.add_argument("--label", default="emotion")
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    one_thread()
+    options = BenchOptions(given.dataset, given.label, given.store)
+    store = Store(given.store)
+    samples, blocks = features(store, options, store.snapshot(given.dataset, None).id)
+    print(f"{len(samples)} samples; columns: {', '.join(f'{m} {b.shape[1]}' for m, b in blocks.items())}")
+    print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if given.what == "table":
+        table(samples, blocks, Plan(given.label), given.workers)
+    else:
+        ratio(samples, blocks, Plan(given.label, draws=2))
+
+
+def table(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, workers: int) -> None:
+    start = time.perf_counter()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        result = benchmark.run(samples, blocks, plan, map=pool.map)
+    wall = time.perf_counter() - start
+    own, theirs = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu = sum(u.ru_utime + u.ru_stime for u in (own, theirs))
+    print(
+        f"{len(result.rows)} rows, {plan.folds} folds, {workers} workers: {wall:.0f} s, {cpu:.0f} s of processor time"
+    )
+    print(f"memory at the peak: {own.ru_maxrss / 2**20:.2f} GiB, largest worker {theirs.ru_maxrss / 2**20:.2f} GiB")
+    spent = pd.DataFrame([(r["fusion"], r["model"] or "", r["seconds"]) for r in result.rows])
+    jobs = spent[spent[0].isin(["unimodal", "early", *benchmark.HEADS])]
+    print(jobs.groupby([0, 1])[2].sum().round(1).to_string(header=False))
+    best = result.rows[0]
+    score = best[plan.metric]
+    print(f"best: {best['fusion']} {'+'.join(best['modalities'])} {best['model'] or ''} {plan.metric}", end=" ")
+    print(f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
+
+
+def ratio(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan) -> None:
+    target = Target.of(samples[plan.label])
+    fold = splits.folds(samples, target.y, plan.protocol, plan.folds, 1, plan.seed)[0]
+    first = samples.assign(split=np.where(np.isin(np.arange(len(samples)), fold.test), "test", "train"))
+    start = time.process_time()
+    result = benchmark.run(first, blocks, replace(plan, protocol="official"))
+    together = time.process_time() - start
+    print(f"table: {len(result.rows)} rows in {together:.1f} s of processor time", flush=True)
+    data = Data(benchmark.aligned(samples, blocks), target.y, splits.groups(samples).to_numpy())
+    settings = benchmark.settings_of(plan, target)
+    spent: dict[str, float] = {}
+    for row in result.rows:
+        if row["fusion"] == "dummy":
+            continue
+        alone = Row(row["fusion"], tuple(row["modalities"]), row["model"], data, settings, plan)
+        start = time.process_time()
+        found = cross_validate(alone, np.arange(len(samples))[:, None], target.y, cv=[(fold.train, fold.test)])
+        spent[row["fusion"]] = spent.get(row["fusion"], 0.0) + time.process_time() - start
+        if abs(found["test_score"][0] - row["accuracy"]["value"]) > 1e-9:
+            print(f"differs: {row['fusion']} {row['modalities']} {row['model']}: {found['test_score'][0]:.4f}")
+    for fusion, seconds in spent.items():
+        print(f"  {fusion} by themselves: {seconds:.1f} s")
+    total = sum(spent.values())
+    print(f"rows by themselves: {total:.1f} s: the table costs {total / together:.1f} times less")
+
+
+class Row(ClassifierMixin, BaseEstimator):
+    """A row of the table as a scikit-learn classifier of its own; it is given positions of samples."""
+
+    def __init__(self, fusion, names, model, data, settings, plan):
+        self.fusion, self.names, self.model = fusion, names, model
+        self.data, self.settings, self.plan = data, settings, plan
+
+    def __sklearn_clone__(self):
+        return Row(self.fusion, self.names, self.model, self.data, self.settings, self.plan)
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> "Row":
+        self.classes_ = np.unique(y)
+        train = training.subset(self.data, x[:, 0])
+        rest = (self.settings, self.plan.calibrate, self.plan.inner)
+        if self.fusion in benchmark.HEADS:
+            kind = benchmark.HEADS[self.fusion]
+            self.fitted_ = training.fit_head(train, self.names, kind, self.settings, self.plan.inner)
+        elif self.fusion == "early":
+            self.fitted_ = training.fit_early(train, self.names, self.model, *rest)
+        else:
+            self.single_ = {m: training.fit_unimodal(train, m, self.model, *rest) for m in self.names}
+            self.fitted_ = None
+            if self.fusion != "unimodal":
+                self.fitted_ = training.fit_late(
+                    self.fusion.removeprefix("late-"),
+                    self.names,
+                    {m: u.oof for m, u in self.single_.items()},
+                    {m: train.present(m) for m in self.names},
+                    train.y,
+                    training.prior(train.y, self.settings),
+                    self.settings.balanced,
+                )
+        return self
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.predict_proba(x).argmax(axis=1)
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        blocks = {m: self.data.blocks[m][x[:, 0]] for m in self.names}
+        if self.fusion in ("early", *benchmark.HEADS):
+            return self.fitted_.predict(blocks)
+        said = {m: u.predict(blocks[m]) for m, u in self.single_.items()}
+        if self.fitted_ is None:
+            return said[self.names[0]]
+        return self.fitted_.predict(said, {m: training.present(b) for m, b in blocks.items()})
+
+
+if __name__ == "__main__":
+    main()

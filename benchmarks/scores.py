@@ -1,0 +1,174 @@
+"""Scores on real data, every choice made inside the training part of each fold.
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/scores.py ravdess --store lake [--per-speaker]
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/scores.py crema-d FOLDER
+
+``ravdess`` wants a store with RAVDESS: its audio features, and a face modality (`affectlake put`). ``crema-d`` wants
+the folder of CREMA-D's processedResults/tabulatedVotes.csv (Cao et al. 2014): how raters voted who only heard, only
+saw, or heard and saw each clip, as three modalities, to predict the emotion that the actor was asked for.
+
+Five folds grouped by speaker. In each, every candidate (model or fusion) is scored on out-of-fold answers of three
+inner folds, grouped too, about the training part; the best answers about the tested part: the row "chosen inside".
+``--per-speaker`` standardises each speaker's features by all of that speaker's samples, tested ones included, without
+their labels: transductive, so not to be compared with rows that do without.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from affectlake.data.store import Store
+from affectlake.features.workers import one_thread
+from affectlake.flows.benchmark import BenchOptions, features
+from affectlake.models import benchmark, calibration, late, member, metrics, splits, training
+from affectlake.models.benchmark import Plan, Target
+from affectlake.models.early import Table, View
+from affectlake.models.splits import Fold
+from affectlake.models.training import Data
+
+MODELS = {
+    "ravdess": ("logreg", "lda", "mlp", "xgboost", "mlp-head"),
+    "crema-d": ("logreg", "lda", "mlp", "xgboost"),
+}
+ALONE = ("logreg",)
+"""Models that are no part of the ensemble: it was put together on inner folds of the first fold's training part."""
+
+Answers = dict[tuple[str, ...], np.ndarray]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="what", required=True)
+    ravdess = commands.add_parser("ravdess")
+    ravdess.add_argument("--store", default="lake")
+    ravdess.add_argument("--per-speaker", action="store_true")
+    commands.add_parser("crema-d").add_argument("folder", type=Path)
+    given = parser.parse_args()
+    one_thread()
+    if given.what == "ravdess":
+        store = Store(given.store)
+        options = BenchOptions("ravdess", "emotion", given.store, ("audio.*", "face.*"))
+        samples, blocks = features(store, options, store.snapshot("ravdess", None).id)
+        if given.per_speaker:
+            blocks = {m: per_speaker(b, samples["speaker"].reindex(b.index)) for m, b in blocks.items()}
+        compare(samples, blocks, ("audio", "face"), MODELS["ravdess"])
+    else:
+        samples, blocks = votes(given.folder)
+        compare(samples, blocks, ("face", "voice"), MODELS["crema-d"])
+        compare(samples, blocks, ("both", "face", "voice"), MODELS["crema-d"])
+
+
+def per_speaker(block: pd.DataFrame, speaker: pd.Series) -> pd.DataFrame:
+    groups = block.groupby(speaker)
+    spread = groups.transform("std")
+    return ((block - groups.transform("mean")) / spread.where(spread > 0, 1)).astype(np.float32)
+
+
+def votes(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Shares of the raters' votes by emotion, and how strong they found the emotions that they voted for."""
+    table = pd.read_csv(folder / "tabulatedVotes.csv")
+    view = table.iloc[:, 0] // 100_000  # rows are numbered from 100,001, 200,001 and 300,001 on
+    blocks = {}
+    for number, name in enumerate(("voice", "face", "both"), 1):
+        rows = table[view == number].drop_duplicates("fileName").set_index("fileName")
+        shares = rows[list("ADFHNS")].div(rows[list("ADFHNS")].sum(axis=1), axis=0)
+        strong = rows[[f"mean{e}RespNorm" for e in ("Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad")]]
+        strong = strong.where(strong >= 0, 0) / 100  # -1: nobody voted for it
+        blocks[name] = pd.concat([shares, strong], axis=1).astype(np.float32)
+        blocks[name].columns = [f"{name}.votes.{c}" for c in blocks[name].columns]
+    ids = blocks["voice"].index
+    parts = ids.str.split("_")
+    samples = pd.DataFrame({"speaker": parts.str[0], "emotion": parts.str[2]}, index=ids.rename("sample_id"))
+    return samples, {m: b.reindex(samples.index) for m, b in blocks.items()}
+
+
+def compare(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], names: tuple[str, ...], models) -> None:
+    """Print each candidate's accuracy and UAR on the tested parts, and those of the one chosen inside."""
+    plan = Plan("emotion", metric="accuracy")
+    target = Target.of(samples["emotion"])
+    groups = splits.groups(samples).to_numpy()
+    data = Data(benchmark.aligned(samples, {m: blocks[m] for m in names}), target.y, groups)
+    folds = splits.folds(samples, target.y, "grouped", 5, 1, plan.seed)
+    sets = [*((m,) for m in names), names]
+    answered = []
+    for number, fold in enumerate(folds, 1):
+        train, test = training.subset(data, fold.train), {m: b[fold.test] for m, b in data.blocks.items()}
+        oof: Answers = {}
+        new: Answers = {}
+        for s in sets:
+            for model, inside, outside in _base(train, test, s, models, target, plan):
+                oof[*s, model], new[*s, model] = inside, outside
+        answered.append((train.y, oof, new))
+        print(f"fold {number} of {len(folds)} done", file=sys.stderr, flush=True)
+    at = np.concatenate([f.test for f in folds])
+    draws = metrics.Draws.of(groups[at], plan.draws, plan.seed)
+    for s in sets:
+        found = [(y, candidates(oof, s, models), candidates(new, s, models)) for y, oof, new in answered]
+        print(f"\n{'+'.join(s)}: {len(samples)} samples; accuracy and UAR, with 95 % intervals over speakers")
+        _show(found, target.y[at], draws)
+
+
+def _show(found, truth: np.ndarray, draws: metrics.Draws) -> None:
+    chosen, answers = [], []
+    for y, inside, outside in found:
+        hits = {k: float((p.argmax(axis=1) == y).mean()) for k, p in inside.items()}
+        best = max(hits, key=lambda k: hits[k])
+        chosen.append(best)
+        answers.append(outside[best])
+    rows = {k: np.concatenate([outside[k] for _, _, outside in found]) for k in found[0][2]}
+    rows[f"chosen inside: {', '.join(f'{k} ({n})' for k, n in Counter(chosen).items())}"] = np.concatenate(answers)
+    for name, p in rows.items():
+        scores = metrics.classification(truth, p, draws)
+        said = [metrics.interval(scores[m]) for m in ("accuracy", "uar")]
+        print("  ".join(f"{v['value']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" for v in said), name, flush=True)
+
+
+def candidates(of: Answers, names: tuple[str, ...], models: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Probabilities by candidate, from those of the models on each modality and on all side by side."""
+    full = of | {
+        (*s, "ensemble"): np.mean([of[*s, m] for m in models if m not in ALONE], axis=0) for s in {k[:-1] for k in of}
+    }
+    if len(names) == 1:
+        return {m: full[*names, m] for m in (*models, "ensemble")}
+    found = {}
+    for model in (*models, "ensemble"):
+        p = np.stack([full[m, model] for m in names])
+        there, prior = np.ones(p.shape[:2], dtype=bool), np.full(p.shape[2], 1 / p.shape[2])
+        found[f"early {model}"] = full[*names, model]
+        found[f"late-mean {model}"] = late.mean(p, there, prior)
+        found[f"late-product {model}"] = late.product(p, there, prior)
+    found["early and late-product ensemble"] = (found["early ensemble"] + found["late-product ensemble"]) / 2
+    return found
+
+
+def _base(train: Data, test, names, models, target: Target, plan: Plan) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    settings = benchmark.settings_of(plan, target)
+    inner = splits.inner_folds(train.groups, train.y, plan.inner, plan.seed)
+    views = {m: train.view(m) for m in names}
+    none = dict.fromkeys(names, False)
+    tested = Table({m: View(v.block, test[m]) for m, v in views.items()}, none)
+    for model in models:
+        if model == "mlp-head":
+            yield model, *_head(train, test, names, inner, settings, plan)
+            continue
+        fitted = member.fit(model, Table(views, none), train.y, inner, settings)
+        calibrator = calibration.fitted(fitted.oof, train.y, plan.calibrate, settings.balanced)
+        said = calibration.probabilities(fitted.estimator.scores(tested, settings), calibrator)
+        yield model, calibration.probabilities(fitted.oof, calibrator), said
+
+
+def _head(train: Data, test, names, inner: list[Fold], settings, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    oof = np.zeros((len(train.y), settings.classes))
+    for fold in inner:
+        part = training.fit_head(training.subset(train, fold.train), names, "projected", settings, plan.inner)
+        oof[fold.test] = part.predict({m: train.blocks[m][fold.test] for m in names})
+    return oof, training.fit_head(train, names, "projected", settings, plan.inner).predict(test)
+
+
+if __name__ == "__main__":
+    main()
