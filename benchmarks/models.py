@@ -26,7 +26,7 @@ from sklearn.model_selection import cross_validate
 from affectlake.data.store import Store
 from affectlake.features.workers import one_thread
 from affectlake.flows.benchmark import BenchOptions, features
-from affectlake.models import benchmark, splits, training
+from affectlake.models import benchmark, splits, training, zoo
 from affectlake.models.benchmark import Plan, Target
 from affectlake.models.training import Data
 
@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--store", default="lake")
     parser.add_argument("--label", default="emotion")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--models", nargs="+", default=zoo.DEFAULT)
+    parser.add_argument("--fusions", nargs="+", default=benchmark.FUSIONS)
     given = parser.parse_args()
     one_thread()
     options = BenchOptions(given.dataset, given.label, given.store)
@@ -45,10 +47,11 @@ def main() -> None:
     samples, blocks = features(store, options, store.snapshot(given.dataset, None).id)
     print(f"{len(samples)} samples; columns: {', '.join(f'{m} {b.shape[1]}' for m, b in blocks.items())}")
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    plan = Plan(given.label, models=tuple(given.models), fusions=tuple(given.fusions))
     if given.what == "table":
-        table(samples, blocks, Plan(given.label), given.workers)
+        table(samples, blocks, plan, given.workers)
     else:
-        ratio(samples, blocks, Plan(given.label, draws=2))
+        ratio(samples, blocks, replace(plan, draws=2))
 
 
 def table(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, workers: int) -> None:

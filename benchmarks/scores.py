@@ -31,10 +31,6 @@ from affectlake.models.early import Table, View
 from affectlake.models.splits import Fold
 from affectlake.models.training import Data
 
-MODELS = {
-    "ravdess": ("logreg", "lda", "mlp", "xgboost", "mlp-head"),
-    "crema-d": ("logreg", "lda", "mlp", "xgboost"),
-}
 ALONE = ("logreg",)
 """Models that are no part of the ensemble: it was put together on inner folds of the first fold's training part."""
 
@@ -47,7 +43,10 @@ def main() -> None:
     ravdess = commands.add_parser("ravdess")
     ravdess.add_argument("--store", default="lake")
     ravdess.add_argument("--per-speaker", action="store_true")
-    commands.add_parser("crema-d").add_argument("folder", type=Path)
+    crema = commands.add_parser("crema-d")
+    crema.add_argument("folder", type=Path)
+    for command, models in ((ravdess, "logreg lda mlp xgboost mlp-head"), (crema, "logreg lda xgboost")):
+        command.add_argument("--models", nargs="+", default=models.split(), help=f"default: {models}")
     given = parser.parse_args()
     one_thread()
     if given.what == "ravdess":
@@ -56,11 +55,11 @@ def main() -> None:
         samples, blocks = features(store, options, store.snapshot("ravdess", None).id)
         if given.per_speaker:
             blocks = {m: per_speaker(b, samples["speaker"].reindex(b.index)) for m, b in blocks.items()}
-        compare(samples, blocks, ("audio", "face"), MODELS["ravdess"])
+        compare(samples, blocks, ("audio", "face"), given.models)
     else:
         samples, blocks = votes(given.folder)
-        compare(samples, blocks, ("face", "voice"), MODELS["crema-d"])
-        compare(samples, blocks, ("both", "face", "voice"), MODELS["crema-d"])
+        compare(samples, blocks, ("face", "voice"), given.models)
+        compare(samples, blocks, ("both", "face", "voice"), given.models)
 
 
 def per_speaker(block: pd.DataFrame, speaker: pd.Series) -> pd.DataFrame:
