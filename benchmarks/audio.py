@@ -1,20 +1,27 @@
-"""Speed, agreement with openSMILE and accuracy on RAVDESS of the audio extractors; one core.
+"""What the audio extractors cost and are worth, on RAVDESS and on synthetic voices; one core.
 
     OMP_NUM_THREADS=1 python benchmarks/audio.py speed FOLDER
     OMP_NUM_THREADS=1 python benchmarks/audio.py agreement FOLDER
+    OMP_NUM_THREADS=1 python benchmarks/audio.py truth FOLDER
+    OMP_NUM_THREADS=1 python benchmarks/audio.py trim FOLDER
+    OMP_NUM_THREADS=1 python benchmarks/audio.py memory FOLDER
     OMP_NUM_THREADS=1 python benchmarks/audio.py accuracy FOLDER
 
 FOLDER holds RAVDESS' speech, one sound file per clip below ``Actor_01`` to ``Actor_24``.
 """
 
 import argparse
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from affectlake.data.sound import AudioClip, read_audio
+from affectlake.data.sound import RATE, AudioClip, read_audio
 from affectlake.features import registry
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.audio.egemaps import column
@@ -164,6 +171,120 @@ def measured(name: str, clips: list[AudioClip]) -> dict[str, np.ndarray]:
     return {c.name: rows[:, i] for i, c in enumerate(registry.get(name).columns)}
 
 
+# Truth ---------------------------------------------------------------------------------------------------------------
+
+KNOWN = {
+    "f1_mean": "F1frequency_sma3nz_amean", "f2_mean": "F2frequency_sma3nz_amean", "f3_mean": "F3frequency_sma3nz_amean",
+    "h1_h2_mean": "logRelF0-H1-H2_sma3nz_amean", "jitter_mean": "jitterLocal_sma3nz_amean",
+    "shimmer_mean": "shimmerLocaldB_sma3nz_amean", "f0_p50": "F0semitoneFrom27.5Hz_sma3nz_percentile50.0",
+}  # fmt: skip
+
+
+def synthetic(rng: np.random.Generator) -> tuple[AudioClip, dict[str, float]]:
+    """1.5 s of a vowel made of pulses, each with its own period and amplitude, and what is true of it."""
+    hz, tilt, jitter, shimmer = (rng.uniform(*span) for span in ((90, 280), (1, 2), (0, 0.02), (0, 1)))
+    formants = np.array([rng.uniform(300, 800), rng.uniform(900, 2300), rng.uniform(2400, 3200)])
+    onset = np.cumsum((1 + jitter * rng.standard_normal(int(1.4 * hz))) / hz)
+    onset = onset[onset < 1.45]
+    gain = 10 ** (shimmer * rng.standard_normal(len(onset)) / 20)
+    f = np.fft.rfftfreq(3 * RATE // 2, 1 / RATE)
+    pulses = sum(a * np.exp(-2j * np.pi * f * t) for t, a in zip(onset, gain, strict=True))
+    heard = (f > 40) & (f < 7500)
+    y = np.fft.irfft(np.where(heard, pulses * response(np.maximum(f, 40), tilt, formants), 0))
+    first, second = np.abs(response(hz * np.array([1, 2]), tilt, formants))
+    period = np.diff(onset)
+    return AudioClip(y * (0.5 / np.abs(y).max())), {
+        **{f"f{k}_mean": formants[k - 1] for k in (1, 2, 3)},
+        "h1_h2_mean": 20 * np.log10(first / second),
+        "jitter_mean": np.mean(np.abs(np.diff(period))) / period.mean(),
+        "shimmer_mean": np.mean(np.abs(np.diff(20 * np.log10(gain)))),
+        "f0_p50": 12 * np.log2(1 / np.median(period) / 27.5),
+    }
+
+
+def response(hz: np.ndarray, tilt: float, formants: np.ndarray) -> np.ndarray:
+    """A glottal slope of ``6 tilt`` dB per octave through three resonances."""
+    out = (hz / 100.0) ** -tilt + 0j
+    z = np.exp(-2j * np.pi * hz / RATE)
+    for formant, width in zip(formants, (80, 100, 120), strict=True):
+        pole = np.exp(-np.pi * width / RATE)
+        out *= (1 - pole) / (1 - 2 * pole * np.cos(2 * np.pi * formant / RATE) * z + pole**2 * z * z)
+    return out
+
+
+def truth(folder: Path, count: int) -> None:
+    """Ours and openSMILE's values of synthetic vowels, beside the true ones."""
+    rng = np.random.default_rng(0)
+    clips, facts = zip(*(synthetic(rng) for _ in range(count)), strict=True)
+    ours, theirs = measured("audio.prosody", list(clips)), measured("audio.egemaps", list(clips))
+    print(f"{count} vowels: median absolute error and correlation with the truth, ours; openSMILE's")
+    for name, other in KNOWN.items():
+        true = np.array([fact[name] for fact in facts])
+        shown = []
+        for x in (ours[name], theirs[column(other)]):
+            keep = np.isfinite(x)
+            shown.append(f"{np.median(np.abs(x - true)[keep]):9.4f} {np.corrcoef(x[keep], true[keep])[0, 1]:6.3f}")
+        print(f"{name:14s} {'; '.join(shown)}")
+
+
+# Trimming ------------------------------------------------------------------------------------------------------------
+
+
+def trim(folder: Path, count: int) -> None:
+    """Speech and pauses kept of clips between 2 s of silence in white noise, by the level of the clean clip."""
+    from affectlake.features.audio._trim import REACH, speech
+
+    rng, pad = np.random.default_rng(0), np.zeros(2 * RATE, np.float32)
+    print(f"{count} clips: share kept of what is within 30 dB of the loud frames (least), and of the rest")
+    for ratio in (np.inf, 20, 10, 5):
+        shares = []
+        for clip in chosen(folder, count):
+            y = np.concatenate([pad, clip.y / np.abs(clip.y).max(), pad])
+            level = sp.level(AudioClip(y))
+            loud = np.repeat(
+                level > np.percentile(sp.level(clip) - sp.level(clip).max(), 95) + level.max() - 30, sp.HOP
+            )
+            loud = loud[: len(y)]
+            gain = np.sqrt(np.mean(y[loud] ** 2) * 10 ** (-ratio / 10))
+            noisy = AudioClip(y + gain * rng.standard_normal(len(y)))
+            kept = np.zeros(len(y), bool)
+            kept[sp.near(np.arange(len(y)), speech(noisy), REACH)] = True
+            shares.append((kept[loud].mean(), kept[~loud].mean()))
+        speaking, rest = np.array(shares).T
+        print(f"{ratio:5.0f} dB over the noise: {speaking.mean():.3f} ({speaking.min():.2f}), {rest.mean():.3f}")
+
+
+# Memory --------------------------------------------------------------------------------------------------------------
+
+
+def memory(folder: Path, count: int) -> None:
+    """Peak of a fresh process that reads a recording of two hours and runs every extractor that is at hand."""
+    import soundfile
+
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place, "long.flac")
+        y = np.concatenate([clip.y for clip in chosen(folder, count)])
+        with soundfile.SoundFile(path, "w", RATE, 1) as file:
+            for _ in range(-(-7200 * RATE // len(y))):
+                file.write(y)
+        subprocess.run([sys.executable, "-c", MEASURE, str(path)], check=True)
+
+
+MEASURE = """
+import resource, sys
+from affectlake.features import registry
+from affectlake.features.inputs import READERS, Request
+
+clip = READERS["audio"](Request("", sys.argv[1]))
+names = [e.name for e in registry.select(["audio.*"]) if not registry.unavailable(e)]
+for name in ["", *names]:
+    if name:
+        registry.get(name).extract([clip])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(f"{name or 'reading':20s} peak of the process so far {peak:6.0f} MiB", flush=True)
+"""
+
+
 # Accuracy ------------------------------------------------------------------------------------------------------------
 
 
@@ -215,16 +336,22 @@ def grouped(x: np.ndarray, emotion: np.ndarray, actor: np.ndarray) -> Iterator[t
         yield title, float(np.mean(said == emotion))
 
 
+KINDS = {"speed": speed, "agreement": agreement, "truth": truth, "trim": trim, "memory": memory}
+
+
 def main() -> None:
+    # librosa's compiled functions are cached in its own folder by default: two processes that write there at once
+    # leave files behind that crash every later one.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir(), f"numba-{os.getpid()}")))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "agreement", "accuracy"])
+    parser.add_argument("what", choices=[*KINDS, "accuracy"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--clips", type=int, default=96, help="clips that speed and agreement take (default: 96)")
+    parser.add_argument("--clips", type=int, default=96, help="clips that all but accuracy take (default: 96)")
     given = parser.parse_args()
     if given.what == "accuracy":
         accuracy(given.folder)
     else:
-        {"speed": speed, "agreement": agreement}[given.what](given.folder, given.clips)
+        KINDS[given.what](given.folder, given.clips)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,18 @@ def test_the_shortest_noises_are_finite_or_undefined(seed, samples, gain):
         assert isinstance(row, NotApplicable) or not np.isinf(row).any()
 
 
+def test_a_clipped_voice_and_one_of_a_few_steps_still_speak():
+    """24 dB too loud for the recorder; and at most 16 steps of 16 bit."""
+    clipped = np.clip(16 * voice(), -1, 1)
+    faint = np.round(voice() * 1e-3 * 2**15) / 2**15
+    for y in (clipped, faint):
+        found = values(prosody.extractor, y)
+        assert found["f0_hz_median"] == pytest.approx(140, rel=0.02)
+        for extractor in EXTRACTORS:
+            undefined = {name for name, x in values(extractor, y).items() if not np.isfinite(x)}
+            assert undefined <= {"pause_seconds_mean"}  # sixteen times as loud, the pause is a sound
+
+
 # Pitch and voice -----------------------------------------------------------------------------------------------------
 
 

@@ -67,6 +67,25 @@ def test_formats_of_libsndfile(tmp_path, name):
     assert dominant(clip.y) == pytest.approx(440, abs=2)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
+def test_any_width_of_samples(tmp_path, subtype):
+    clip = read_audio(written(tmp_path / "a.wav", tone(), subtype=subtype))
+    np.testing.assert_allclose(clip.y, tone(), atol=2e-2 if subtype in ("PCM_U8", "ULAW") else 1e-6)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.m4a", "aac"), ("a.opus", "libopus"), ("a.mka", "aac")])
+def test_formats_of_ffmpeg(tmp_path, name, codec):
+    with av.open(str(tmp_path / name), "w") as container:
+        track = container.add_stream(codec, rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(48_000)[None], format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        for packet in (*track.encode(frame), *track.encode(None)):
+            container.mux(packet)
+    clip = read_audio(tmp_path / name)
+    assert clip.duration == pytest.approx(1, abs=0.1)
+    assert dominant(clip.y) == pytest.approx(440, abs=2)
+
+
 def test_the_name_of_a_file_says_nothing(tmp_path):
     path = written(tmp_path / "a.flac", tone())
     renamed = path.rename(tmp_path / "a.wav")

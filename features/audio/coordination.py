@@ -85,7 +85,7 @@ class Coordination(Handcrafted):
     version = "2"
     parameters: Mapping[str, object] = {**sp.SETTINGS, **_pitch.SETTINGS, "cepstra": CEPSTRA, "lags": LAGS}
     columns: Sequence[Column] = tuple(_columns())
-    cost = 5.0
+    cost = 4.0
     summary = "How cepstra, pitch and spectral balance move together: correlations, at once and after a delay"
 
     def measure(self, clip: AudioClip) -> np.ndarray:

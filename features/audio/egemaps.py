@@ -117,7 +117,7 @@ class Egemaps:
     columns: Sequence[Column] = tuple(_columns())
     requires = ("opensmile", "soundfile", "soxr")
     install = "pip install 'affectlake[audio,egemaps]'"
-    cost = 40.0
+    cost = 49.0
     licence = "LicenseRef-audEERING-Research"
     summary = "eGeMAPSv02 by openSMILE, 88 values (research and private use only)"
 

@@ -104,7 +104,7 @@ class GE2E:
     )
     requires = ("torch", "scipy", "soundfile", "soxr")
     install = "pip install 'affectlake[audio]' torch && pip install --no-deps resemblyzer"
-    cost = 12.0
+    cost = 14.0
     licence = "Apache-2.0"
     summary = "Learned embedding of the voice by a speaker encoder (GE2E), 256-d"
 

@@ -492,7 +492,7 @@ class Prosody(Handcrafted):
         "swing": SWING, "smallest": SMALLEST,
     }  # fmt: skip
     columns: Sequence[Column] = COLUMNS
-    cost = 4.0
+    cost = 7.0
     summary = "Pitch, loudness, voice quality, formants, spectral balance and rhythm, after eGeMAPS"
 
     def measure(self, clip: AudioClip) -> np.ndarray:

@@ -198,7 +198,7 @@ class Spectral(Handcrafted):
         **sp.SETTINGS, "rolloff": ROLLOFF, "contrast_low": CONTRAST_LOW,
     }  # fmt: skip
     columns: Sequence[Column] = tuple(column for contour in CONTOURS for column in contour.columns())
-    cost = 5.0
+    cost = 4.0
     summary = "Cepstra, mel bands, chroma, contrast and spectral shape: functionals over the frames with sound"
 
     def measure(self, clip: AudioClip) -> np.ndarray:
