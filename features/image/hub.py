@@ -28,7 +28,7 @@ class Hub(HubExtractor):
     reads = "image"
     unknown = 512
     requires = ("sentence_transformers", "PIL")
-    cost = 60.0
+    cost = 120.0
     summary = "Embedding of the picture by the model that AFFECTLAKE_IMAGE_MODEL names, such as CLIP"
 
     @property
