@@ -23,7 +23,7 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", "
 
 _MAX_BYTES = 256 << 20
 _MAX_PIXELS = 200_000_000
-_MAX_MEMORY = 500 << 20  # of the file and of the whole picture before it is reduced
+_MAX_MEMORY = 400 << 20  # of the file and of the whole picture before it is reduced
 _SEEK = 2.0  # s between wanted frames from which seeking beats decoding what lies between
 _SETTLE = 0.2  # s before a wanted frame that are sought: files list frames by when they are decoded, which is earlier
 _STRIP = 64  # rows
