@@ -45,7 +45,8 @@ def speed(data: Path) -> None:
     print("Sound (RAVDESS)")
     audio.speed(data / "ravdess_audio", CLIPS)
     print("\nText (MELD)")
-    text.speed(datasets.get("meld").load(data / "meld_text"), UTTERANCES, 5)
+    names = [*available("text"), *available("dialogue")]
+    text.speed(datasets.get("meld").load(data / "meld_text"), names, UTTERANCES, 5)
     print("\nFaces (RAVDESS and FER2013, found before) and pictures")
     vision.speed(vision.faces(data, CROPS), vision.drawings(100))
 
