@@ -68,6 +68,9 @@ def table(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, wo
     spent = pd.DataFrame([(r["fusion"], r["model"] or "", r["seconds"]) for r in result.rows])
     jobs = spent[spent[0].isin(["unimodal", "early", *benchmark.HEADS])]
     print(jobs.groupby([0, 1])[2].sum().round(1).to_string(header=False))
+    # A late row's seconds are those of its modalities' models, which it shares with other rows.
+    apart = spent[2].sum() / jobs[2].sum()
+    print(f"sum of the rows' seconds, each with all that it needs: {apart:.1f} times what was spent")
     best = result.rows[0]
     score = best[plan.metric]
     print(f"best: {best['fusion']} {'+'.join(best['modalities'])} {best['model'] or ''} {plan.metric}", end=" ")
