@@ -2,8 +2,9 @@
 
 For each size: files of 8 x 8 pixels in folders of a thousand, a Parquet manifest of them with a text each (every text
 ten times), and `affectlake.flows.refresh.refresh` with an extractor of 88 columns that costs next to nothing and with
-text.style. Every operation runs in a process of its own, as a night does, and prints seconds and peak resident memory
-by stage; worker processes are not counted. The store and the files are deleted afterwards.
+text.style. Every operation runs in a process of its own, as a night does, and prints by stage: seconds on the clock,
+seconds of processor time, and GiB of peak resident memory; worker processes count in the first only. Where other work
+shares the machine, trust the second. The store and the files are deleted afterwards.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 PLUGIN = '''
 """An extractor that costs next to nothing, so that what is measured is everything else."""
@@ -49,15 +52,15 @@ class Tiny:
 extractor = Tiny()
 '''
 ENTRY = "[affectlake.extractors]\ntiny = tiny_extractor:extractor\n"
-STAGES = ("samples", "lock", "scan", "plan", "compute", "publish")
+STAGES = ("samples", "lock", "scan", "plan", "compute", "publish", "total")
 OPERATIONS = ("first", "unchanged", "1 % in a row", "1 % spread", "load", "load a column")
 
 
 class Memory:
-    """Samples this process's resident memory every 10 ms; use as a context manager."""
+    """Samples this process's resident memory and processor time every 10 ms; use as a context manager."""
 
     def __enter__(self) -> "Memory":
-        self.points: list[tuple[float, float]] = []
+        self.points: list[tuple[float, float, float]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -72,10 +75,14 @@ class Memory:
         with open("/proc/self/statm") as file:
             while not self._stop.wait(0.01):
                 file.seek(0)
-                self.points.append((time.perf_counter(), int(file.read().split()[1]) * page / 2**30))
+                resident = int(file.read().split()[1]) * page / 2**30
+                self.points.append((time.perf_counter(), resident, time.process_time()))
 
-    def peak(self, start: float, end: float) -> float:
-        return max((gib for at, gib in self.points if start <= at <= end), default=0.0)
+    def between(self, start: float, end: float) -> tuple[float, float]:
+        """Peak in GiB, and seconds of processor time."""
+        at, resident, spent = np.array(self.points).T
+        inside = resident[(start <= at) & (at <= end)]
+        return float(inside.max(initial=0.0)), float(np.interp(end, at, spent) - np.interp(start, at, spent))
 
 
 def picture(root: Path, i: int) -> Path:
@@ -84,7 +91,6 @@ def picture(root: Path, i: int) -> Path:
 
 def write_picture(path: Path, seed: int) -> None:
     import cv2
-    import numpy as np
 
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
     path.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())
@@ -119,14 +125,12 @@ def archive(root: Path, n: int) -> None:
 
 
 def change(root: Path, n: int, operation: str) -> None:
-    import numpy as np
-
     if operation == "1 % in a row":
         chosen = range(n // 3, n // 3 + n // 100)
     else:
         chosen = np.random.default_rng(1).choice(n, n // 100, replace=False)
     for i in chosen:
-        write_picture(picture(root, int(i)), n + int(i) + 10**9 * len(operation))
+        write_picture(picture(root, int(i)), n + int(i) + time.time_ns() % 10**12)
 
 
 def measured(root: Path, operation: str) -> dict:
@@ -135,10 +139,11 @@ def measured(root: Path, operation: str) -> dict:
         stages = _load(root, operation) if operation.startswith("load") else _refresh(root)
     start, found = stages.pop("start"), {}
     for name, seconds in stages["seconds"].items():
-        found[name] = [seconds, memory.peak(start, start + seconds)]
+        found[name] = [seconds, *memory.between(start, start + seconds)]
         start += seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"stages": found, "counts": stages.get("counts"), "total": sum(s for s, _ in found.values()), "peak": peak}
+    seconds, _, spent = np.sum(list(found.values()), axis=0)
+    return {"stages": found | {"total": [seconds, peak, spent]}, "counts": stages.get("counts")}
 
 
 def _refresh(root: Path) -> dict:
@@ -154,7 +159,7 @@ def _refresh(root: Path) -> dict:
     )
     done = refresh(options)
     total = time.perf_counter() - start
-    seconds = {name: done.stages[name] for name in STAGES if name in done.stages}
+    seconds = {name: done.stages[name] for name in STAGES if name in done.stages}  # in the order in which they ran
     seconds = {"samples": max(total - sum(seconds.values()), 0.0), **seconds}
     return {"start": start, "seconds": seconds, "counts": done.extractors}
 
@@ -178,19 +183,21 @@ def in_process(root: Path, *words: str) -> str:
     return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
+def row(operation: str, stages: dict[str, list[float]]) -> str:
+    cells = ["{:.2f}/{:.2f}/{:.2f}".format(s[0], s[2], s[1]) if (s := stages.get(name)) else "" for name in STAGES]
+    return "".join([operation.ljust(15), *(c.rjust(21) for c in cells)])
+
+
 def size(root: Path, n: int, say: Callable[[str], None]) -> None:
     start = time.perf_counter()
     archive(root, n)
-    say(f"{n:,} samples: archive written in {time.perf_counter() - start:.0f} s; seconds (GiB)")
-    say(" ".join(["operation".ljust(14), *(s.rjust(15) for s in STAGES), "total".rjust(15)]))
+    say(f"{n:,} samples: archive written in {time.perf_counter() - start:.0f} s")
+    say("".join(["seconds/CPU/GiB".ljust(15), *(s.rjust(21) for s in STAGES)]))
     for operation in OPERATIONS:
         if operation.startswith("1 %"):
             change(root, n, operation)
         found = json.loads(in_process(root, operation))
-        stages = found["stages"]
-        cells = [f"{stages[s][0]:7.2f} ({stages[s][1]:4.2f})" if s in stages else "" for s in STAGES]
-        total = f"{found['total']:7.2f} ({found['peak']:4.2f})"
-        say(" ".join([operation.ljust(14), *(c.rjust(15) for c in cells), total.rjust(15)]))
+        say(row(operation, found["stages"]))
     for folder in ("features/big/image.tiny", "features/big/text.style", "tables/big", "snapshots"):
         log = sum(f.stat().st_size for f in (root / "lake" / folder).rglob("_delta_log/*"))
         data = sum(f.stat().st_size for f in (root / "lake" / folder).rglob("*.parquet")) - log

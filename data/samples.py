@@ -30,7 +30,8 @@ CORE = (
 MEDIA = ("audio", "image", "video")
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_UNTIDY = re.compile(r"(^|/)\.{0,2}(/|$)")
+_UNTIDY = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
+_ODD = re.compile(rf"^/|://|{_UNTIDY.pattern}")
 _SHOWN = 3  # offenders named in a message
 
 
@@ -194,7 +195,11 @@ def _absolute(uris: pd.Series, root: str) -> pd.Series:
         path = uri if uri.startswith("/") else f"{root}/{uri}"
         return os.path.normpath(path) if _UNTIDY.search(uri[1:]) else path
 
-    return uris.map(resolve, na_action="ignore").astype("str")
+    # Most paths of most tables are plain and relative to the root: those are joined all at once.
+    odd = uris.str.contains(_ODD.pattern, regex=True, na=False) if not remote else uris.notna()
+    joined = (root + "/" + uris).astype("str")
+    joined[odd] = uris[odd].map(resolve).astype("str")
+    return joined
 
 
 def _nothing(n: int) -> pd.Series:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pandas as pd
 
+from affectlake.data.store import positions
 from affectlake.features.inputs import SOURCES
 from affectlake.features.protocol import Reads, file_sha256
 
@@ -64,11 +65,11 @@ def scan(
     if verify or cached.empty:
         known = np.full(len(now), None, dtype=object)
     else:
-        before = cached.set_index("uri").reindex(now["uri"])
-        same = (before["size"].to_numpy() == sizes) & (before["mtime_ns"].to_numpy() == times)
-        known = np.where(same, before["sha256"].to_numpy(dtype=object), None)
+        at = positions(now["uri"], cached["uri"])
+        same = (at >= 0) & (cached["size"].to_numpy()[at] == sizes) & (cached["mtime_ns"].to_numpy()[at] == times)
+        known = np.where(same, cached["sha256"].to_numpy(dtype=object)[at], None)
     known[sizes < 0] = ABSENT
-    todo = np.flatnonzero([k is None for k in known])
+    todo = np.flatnonzero(known == np.array(None))
     # Reading is bound by the disk and hashlib releases the GIL, so a few threads are enough.
     with ThreadPoolExecutor(4) as pool:
         for done, (i, digest) in enumerate(zip(todo, pool.map(_hash, (uris[i] for i in todo)), strict=True), 1):
@@ -80,18 +81,30 @@ def scan(
 
 
 def _stat_all(uris: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    sizes, times = np.full(len(uris), -1, dtype=np.int64), np.zeros(len(uris), dtype=np.int64)
-    for i, uri in enumerate(uris):
-        try:
-            found = os.stat(local_path(uri))
-        except (OSError, ValueError):
-            continue
-        if stat.S_ISDIR(found.st_mode):
-            inside = [f.stat() for f in os.scandir(local_path(uri)) if f.is_file()]
-            sizes[i], times[i] = sum(f.st_size for f in inside), max((f.st_mtime_ns for f in inside), default=0)
-        else:
-            sizes[i], times[i] = found.st_size, found.st_mtime_ns
-    return sizes, times
+    parts = [uris[i : i + _STAT] for i in range(0, len(uris), _STAT)]
+    # On a network every question waits for its answer: several at a time.
+    with ThreadPoolExecutor(8) as pool:
+        found = [pair for part in pool.map(_stats, parts) for pair in part]
+    sizes, times = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    return np.ascontiguousarray(sizes), np.ascontiguousarray(times)
+
+
+_STAT = 1000
+
+
+def _stats(uris: list[str]) -> list[tuple[int, int]]:
+    return [_size_and_time(uri) for uri in uris]
+
+
+def _size_and_time(uri: str) -> tuple[int, int]:
+    try:
+        found = os.stat(local_path(uri))
+    except (OSError, ValueError):
+        return -1, 0
+    if stat.S_ISDIR(found.st_mode):
+        inside = [f.stat() for f in os.scandir(local_path(uri)) if f.is_file()]
+        return sum(f.st_size for f in inside), max((f.st_mtime_ns for f in inside), default=0)
+    return found.st_size, found.st_mtime_ns
 
 
 def _hash(uri: str) -> str:
@@ -124,7 +137,7 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
         uri = uri.fillna(samples[column])
     rows = samples[uri.notna()]
     uri = uri[uri.notna()]
-    digest = uri.map(stats.set_index("uri")["sha256"])
+    digest = stats["sha256"].take(positions(uri, stats["uri"])).set_axis(uri.index)
     segmented = rows["start"].notna() | rows["end"].notna()
     content = digest.where(digest != ABSENT, "absent " + uri)
     # An image has no time, and the whole file is its own identity: no hash of a hash for the common case.
@@ -148,12 +161,10 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
 
 def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
     rows = samples[samples["text"].notna()]
+    language, texts = rows["language"].fillna(""), rows["text"].tolist()
     context = _contexts(rows) if with_context else [()] * len(rows)
-    language = rows["language"].fillna("")
-    content = [
-        _sha256("\x00".join((lang, text, *before)))
-        for lang, text, before in zip(language, rows["text"], context, strict=True)
-    ]
+    parts = zip(language.tolist(), texts, context, strict=True)
+    content = [_sha256("\x00".join((lang, text, *before))) for lang, text, before in parts]
     return pd.DataFrame(
         {
             "sample_id": rows["sample_id"].to_numpy(),

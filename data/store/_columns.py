@@ -1,17 +1,81 @@
 """The catalogue of columns: what each means, and how its values are distributed in a snapshot."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from affectlake.data.store._place import Place
 
 FIELDS = ("unit", "low", "high", "description", "source")
 
 
-def describe(place: Place, extractor: str, entry: dict[str, Any], columns: Sequence[dict[str, Any]]) -> pd.DataFrame:
+# Rows of a shard's moments, see `moments`.
+_ROWS, _N, _LOW, _HIGH, _MEAN, _M2 = range(6)
+
+Moments = dict[int, np.ndarray]
+"""By shard float64 [shape=(6, columns)]: rows, values present, least, greatest, mean, sum of squares about the mean."""
+
+
+def moments(values: pa.Table, names: Sequence[str]) -> Moments:
+    """What the statistics of each shard's columns can be put together from; ``values`` lies shard by shard."""
+    shards = values["shard"].to_numpy()
+    bounds = [*np.flatnonzero(np.diff(shards, prepend=-1)), len(shards)]
+    return {int(shards[a]): _moments(values.slice(a, b - a).select(names)) for a, b in pairwise(bounds)}
+
+
+def _moments(values: pa.Table) -> np.ndarray:
+    x = np.stack([c.to_numpy() for c in values.columns]).astype(np.float64)
+    present = ~np.isnan(x)
+    n = present.sum(axis=1)
+    mean = np.where(present, x, 0).sum(axis=1) / np.maximum(n, 1)
+    centred = np.where(present, x - mean[:, None], 0)
+    low = np.where(present, x, np.inf).min(axis=1)
+    high = np.where(present, x, -np.inf).max(axis=1)
+    return np.stack([np.full(len(x), x.shape[1]), n, low, high, mean, np.einsum("ij,ij->i", centred, centred)])
+
+
+def moments_of(place: Place, entry: dict[str, Any], names: Sequence[str]) -> Moments:
+    """The same of a whole table, which is read shard by shard."""
+    found: Moments = {}
+    for fragment in place.at(entry).to_pyarrow_dataset().get_fragments():
+        shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
+        new = _moments(fragment.to_table(columns=list(names)))
+        found[shard] = _merged([found[shard], new]) if shard in found else new
+    return found
+
+
+def _merged(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Moments of several shards together (Chan, Golub & LeVeque 1983)."""
+    x = np.stack(parts)
+    n = x[:, _N].sum(axis=0)
+    mean = (x[:, _N] * x[:, _MEAN]).sum(axis=0) / np.maximum(n, 1)
+    m2 = (x[:, _M2] + x[:, _N] * (x[:, _MEAN] - mean) ** 2).sum(axis=0)
+    return np.stack([x[:, _ROWS].sum(axis=0), n, x[:, _LOW].min(axis=0), x[:, _HIGH].max(axis=0), mean, m2])
+
+
+def to_table(parts: dict[str, Moments]) -> pa.Table:
+    """Moments of several extractors as the store keeps them, so that a change costs the shards that it touches."""
+    rows = [(name, shard, values.ravel()) for name in sorted(parts) for shard, values in sorted(parts[name].items())]
+    return pa.Table.from_pylist([dict(zip(_MOMENTS.names, row, strict=True)) for row in rows], _MOMENTS)
+
+
+def from_table(table: pa.Table, extractor: str) -> Moments:
+    """Moments of one extractor; empty where the table has none."""
+    mine = table.filter(pc.equal(table["extractor"], extractor))
+    shards, values = mine["shard"].to_pylist(), mine["moments"]
+    return {shard: v.values.to_numpy().reshape(6, -1) for shard, v in zip(shards, values, strict=True)}
+
+
+_MOMENTS = pa.schema([("extractor", pa.string()), ("shard", pa.int32()), ("moments", pa.list_(pa.float64()))])
+
+
+def describe(extractor: str, columns: Sequence[dict[str, Any]], found: Moments) -> pd.DataFrame:
     """Documentation and statistics of a feature table, one row per column.
 
     Returns
@@ -20,43 +84,21 @@ def describe(place: Place, extractor: str, entry: dict[str, Any], columns: Seque
         ``n``: values present; ``missing``: rows without one. Statistics are over values present, `std` is that of
         the population; NaN where there is none.
     """
-    names = [c["name"] for c in columns]
-    rows, n = 0, np.zeros(len(names), dtype=np.int64)
-    total, squares = np.zeros(len(names)), np.zeros(len(names))
-    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-    shift = None
-    for batch in place.at(entry).to_pyarrow_dataset().to_batches(columns=names):
-        if not batch.num_rows:
-            continue
-        values = np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns])
-        present = ~np.isnan(values)
-        filled = np.where(present, values, 0).astype(np.float64)
-        if shift is None:
-            # Sums of squares about a typical value: about zero they would cancel for far-off columns.
-            shift = filled.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
-        centred = np.where(present, filled - shift[:, None], 0)
-        rows += batch.num_rows
-        n += present.sum(axis=1)
-        total += centred.sum(axis=1)
-        squares += np.einsum("ij,ij->i", centred, centred)
-        low = np.minimum(low, np.where(present, values, np.inf).min(axis=1))
-        high = np.maximum(high, np.where(present, values, -np.inf).max(axis=1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / n
-        std = np.sqrt(np.maximum(squares / n - mean**2, 0))
-        mean = mean + (shift if shift is not None else 0)
-    empty = n == 0
+    nothing = np.repeat([[0.0], [0.0], [np.inf], [-np.inf], [0.0], [0.0]], len(columns), axis=1)
+    whole = _merged([nothing, *(found[shard] for shard in sorted(found))])
+    n = whole[_N]
+    known = np.where(n > 0, whole, np.nan)
     return pd.DataFrame(
         {
             "extractor": extractor,
-            "column": names,
+            "column": [c["name"] for c in columns],
             **{f: [c.get(f, _DEFAULTS[f]) for c in columns] for f in FIELDS},
-            "n": n,
-            "missing": rows - n,
-            "min": np.where(empty, np.nan, low),
-            "mean": mean,
-            "max": np.where(empty, np.nan, high),
-            "std": std,
+            "n": n.astype(np.int64),
+            "missing": (whole[_ROWS] - n).astype(np.int64),
+            "min": known[_LOW],
+            "mean": known[_MEAN],
+            "max": known[_HIGH],
+            "std": np.sqrt(known[_M2] / np.maximum(n, 1)),
         }
     )
 

@@ -110,7 +110,9 @@ class _Rebuilt:
 
     def snapshot(self, s: Snapshot) -> Snapshot:
         """The snapshot without the people, on the new tables."""
-        tables = {name: self._entry(name, entry) for name, entry in s.tables.items() if name != "columns"}
+        # Moments hold extremes that may be theirs, and are made anew where they are needed.
+        stay = {name: entry for name, entry in s.tables.items() if name not in ("columns", "moments")}
+        tables = {name: self._entry(name, entry) for name, entry in stay.items()}
         outcomes = read(self.place, tables["outcomes"], ["extractor", "outcome"]).to_pandas()
         for extractor, entry in features_of(tables).items():
             said = outcomes.loc[outcomes["extractor"] == extractor, "outcome"]
@@ -152,10 +154,13 @@ class _Rebuilt:
         key = "columns", *((n, e["path"], e["version"]) for n, e in features.items())
         if key not in self._versions:
             old = read(self.place, entry).to_pandas()
-            parts = [_columns.describe(self.place, n, e, _columns.documented(old, n)) for n, e in features.items()]
-            frame = _columns.together(parts)
+            frame = _columns.together([self._described(n, e, old) for n, e in features.items()])
             self._versions[key] = self.place.replace(self._path(entry["path"]), to_arrow(frame), None)
         return {"path": self._path(entry["path"]), "version": self._versions[key]}
+
+    def _described(self, name: str, entry: dict[str, Any], old: pd.DataFrame) -> pd.DataFrame:
+        about = _columns.documented(old, name)
+        return _columns.describe(name, about, _columns.moments_of(self.place, entry, [c["name"] for c in about]))
 
     def _feature(self, name: str, entry: dict[str, Any]) -> int:
         """A version of a feature table, file by file."""

@@ -48,6 +48,12 @@ def among(values: pd.Series, known: pd.Series) -> np.ndarray:
     return pc.is_in(strings(values), value_set=strings(known).combine_chunks()).to_numpy()
 
 
+def positions(values: pd.Series | pd.Index, known: pd.Series | pd.Index) -> np.ndarray:
+    """`Index.get_indexer` for strings, by Arrow: where each value is among the known ones, -1 where it is not."""
+    found = pc.index_in(strings(values), value_set=strings(known).combine_chunks())
+    return found.fill_null(-1).to_numpy()
+
+
 def strings(values: pd.Series | pd.Index) -> pa.ChunkedArray:
     """Arrow strings of a column, without a copy where pandas holds them as such."""
     array = pa.array(values, pa.string())
@@ -68,9 +74,10 @@ def assign_shards(ids: pd.Series, before: pd.Series | None) -> np.ndarray:
     fresh = np.arange(len(ids)) // SHARD
     if before is None:
         return fresh.astype(np.int32)
-    shards = before.reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-    new = np.isnan(shards)
-    kept = shards[~new].astype(np.int64)
+    at = positions(ids, before.index)
+    new = at < 0
+    shards = before.to_numpy(dtype=np.int64)[at] if len(before) else np.zeros(len(ids), np.int64)
+    kept = shards[~new]
     last = int(kept.max(initial=0))
     fill = int((kept == last).sum())
     shards[new] = last + (fill + np.arange(new.sum())) // SHARD

@@ -16,13 +16,17 @@ import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import _columns, _erase, _gate, _view
-from affectlake.data.store._frames import KEYS, among, assign_shards, read, strings, to_arrow
+from affectlake.data.store._frames import KEYS, SHARD, among, assign_shards, positions, read, strings, to_arrow
 from affectlake.data.store._load import column_names
 from affectlake.data.store._place import Moved, Place
 from affectlake.data.store._snapshots import Log, Snapshot, features_of
 
-KEEP_ROWS, KEEP_SECONDS = 256, 5.0
-"""Results are made durable after this many rows or this long, whichever is first: what a crash may cost."""
+KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
+"""Results are made durable after this many rows (for memory's sake) or this long, which is what a crash may cost."""
+
+GROUP_BYTES = 2**26
+"""Values that are put together and written at a time, in whole shards: what a publish may take of memory, some copies
+of it."""
 
 _OUTCOMES = pa.schema(
     [(n, pa.string()) for n in ("sample_id", "extractor", "outcome", "reason", "uri", "content", "fingerprint")]
@@ -179,6 +183,7 @@ class Writer:
         return done
 
     def _draft(self, samples, features, stats, author, code_version, gate) -> Snapshot:
+        self._moments: dict[str, _columns.Moments] = {}
         shards = self._shards(samples)
         tables = {"samples": self._write_samples(samples, shards)}
         outcomes, counts = [], {}
@@ -202,6 +207,7 @@ class Writer:
         entries = features_of(tables)
         columns, old = self._describe(entries, features)
         tables["columns"] = self._write_small("columns", to_arrow(columns))
+        tables["moments"] = self._write_small("moments", _columns.to_table(self._moments))
         problems = _gate.check(columns, old, entries, before)
         return Snapshot(
             id="",
@@ -244,7 +250,7 @@ class Writer:
             counts = dict.fromkeys(_COUNTED, 0) | {"unchanged": len(wanted.rows)} | _of(said_before)
             return entry, counts, said_before
         rows = wanted.rows.reset_index(drop=True)
-        rows = rows.assign(shard=shards.reindex(rows["sample_id"]).to_numpy())
+        rows = rows.assign(shard=_at(shards, rows["sample_id"]))
         computed = pending.loc[pending["outcome"] == "ok", "content"]
         ok = pd.Series(among(rows["content"], valid["content"]) | among(rows["content"], computed), index=rows.index)
         mine = self._said(name, rows[~ok], wanted.fingerprint, said_before, pending)
@@ -266,9 +272,9 @@ class Writer:
         entry = self._table(f"features.{name}")
         base = self._keys(entry)
         mine = outcomes[outcomes["extractor"] == name]
-        stays = mine[mine["sample_id"].isin(shards.index)]
-        good = base[base["sample_id"].isin(shards.index)]
-        good = good.assign(shard=shards.reindex(good["sample_id"]).to_numpy(dtype=base["shard"].dtype))
+        stays = mine[among(mine["sample_id"], shards.index)]
+        good = base[among(base["sample_id"], shards.index)]
+        good = good.assign(shard=_at(shards, good["sample_id"]))
         changed = _changed_shards(base, good)
         new = entry
         if changed:
@@ -280,10 +286,21 @@ class Writer:
         return new, counts, stays
 
     def _write_features(self, name, wanted, todo, base, shards, entry) -> dict[str, Any]:
+        """Replace some shards (None: all), a group at a time, so that memory does not grow with the archive."""
         path = entry["path"] if entry else f"features/{self.dataset}/{name}"
         fingerprint = wanted.fingerprint if wanted else entry["fingerprint"]
-        values = self._values(name, fingerprint, todo, base, entry, wanted)
-        version = self.place.replace(path, values, entry["version"] if entry and shards is not None else None, shards)
+        names = [c["name"] for c in wanted.columns] if wanted else column_names(self.place, entry)
+        version = entry["version"] if entry and shards is not None else None
+        found = self._moments_before(name, entry, names) if shards is not None else {}
+        every = np.unique(todo["shard"]) if shards is None else np.array(shards)
+        size = max(GROUP_BYTES // (4 * len(names) * SHARD), 1)
+        for group in np.array_split(every, max(-(-len(every) // size), 1)):
+            part = todo[np.isin(todo["shard"], group)]
+            values = self._values(name, fingerprint, part, base, entry, names)
+            whole = shards is None and version is None
+            version = self.place.replace(path, values, version, None if whole else group.tolist())
+            found = {s: m for s, m in found.items() if s not in group} | _columns.moments(values, names)
+        self._moments[name] = found
         about = entry or {}
         if wanted:
             about = {
@@ -293,12 +310,17 @@ class Writer:
             }
         return about | {"path": path, "version": version, "fingerprint": fingerprint}
 
-    def _values(self, name, fingerprint, todo, base, entry, wanted) -> pa.Table:
+    def _moments_before(self, name, entry, names) -> _columns.Moments:
+        table = read(self.place, self._table("moments"))
+        found = _columns.from_table(table, name) if table is not None else {}
+        return found or _columns.moments_of(self.place, entry, names)  # older stores, and after an erasure
+
+    def _values(self, name, fingerprint, todo, base, entry, names) -> pa.Table:
         """The rows of ``todo`` with their values, from the last snapshot or from what was kept since."""
-        contents = pa.array(todo["content"].unique(), pa.string())
-        names = [c["name"] for c in wanted.columns] if wanted else column_names(self.place, entry)
+        contents = pc.unique(strings(todo["content"]))
         sources = []
-        needed = base[base["content"].isin(todo["content"])].drop_duplicates("content")
+        needed = base[among(base["content"], todo["content"])]
+        needed = needed[~needed["content"].duplicated()]
         if len(needed):
             shards = pa.array(needed["shard"].unique())
             is_needed = pc.field("shard").isin(shards) & pc.field("content").isin(contents)
@@ -311,13 +333,11 @@ class Writer:
                 pa.table({"content": pa.array([], pa.string()), **{n: pa.array([], pa.float32()) for n in names}})
             ]
         source = pa.concat_tables(sources).combine_chunks()
-        first = pd.Series(np.arange(source.num_rows), index=source["content"].to_pandas())
-        first = first[~first.index.duplicated()]
         ordered = todo.sort_values("shard", kind="stable")
-        take = pa.array(first.reindex(ordered["content"]).to_numpy(dtype=np.int64))
+        take = pa.array(positions(ordered["content"], source["content"]))
         out = {
-            "sample_id": pa.array(ordered["sample_id"], pa.string()),
-            "content": pa.array(ordered["content"], pa.string()),
+            "sample_id": strings(ordered["sample_id"]),
+            "content": strings(ordered["content"]),
             "shard": pa.array(ordered["shard"], pa.int32()),
         }
         return pa.table(out | {n: source[n].take(take) for n in names})
@@ -360,15 +380,16 @@ class Writer:
     def _describe(self, entries, features) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         table = read(self.place, self._table("columns"))
         old = table.to_pandas() if table else None
-        before = self._base.features if self._base else {}
+        kept = read(self.place, self._table("moments"))
         parts = []
-        for name, entry in entries.items():
-            was = before.get(name)
-            if was and (was["path"], was["version"]) == (entry["path"], entry["version"]):
-                parts.append(old[old["extractor"] == name])
-            else:
+        for name in entries:
+            if name in self._moments:
                 about = features[name].columns if name in features else _columns.documented(old, name)
-                parts.append(_columns.describe(self.place, name, entry, about))
+                parts.append(_columns.describe(name, about, self._moments[name]))
+                continue
+            parts.append(old[old["extractor"] == name])
+            if kept is not None:
+                self._moments[name] = _columns.from_table(kept, name)
         return _columns.together(parts), old
 
     def _write_small(self, name: str, table: pa.Table) -> dict[str, Any]:
@@ -410,7 +431,7 @@ def _nothing_changed(rows: pd.DataFrame, base: pd.DataFrame, said: pd.DataFrame,
         if not failed.equals(said.set_index("sample_id")["content"].reindex(failed.index)):
             return False
         rows = rows[~lost]
-    mine = (shards if _equal(shards.index, rows["sample_id"]) else shards.reindex(rows["sample_id"])).to_numpy()
+    mine = _at(shards, rows["sample_id"])
     # Tables lie shard by shard, each in the order that the samples had.
     here, there = np.argsort(mine, kind="stable"), np.argsort(base["shard"].to_numpy(), kind="stable")
     if not np.array_equal(mine[here], base["shard"].to_numpy()[there]):
@@ -422,14 +443,24 @@ def _equal(a: pd.Series | pd.Index, b: pd.Series | pd.Index) -> bool:
     return len(a) == len(b) and strings(a).equals(strings(b))
 
 
+def _at(shards: pd.Series, ids: pd.Series) -> np.ndarray:
+    """Shards of samples that all have one."""
+    return shards.to_numpy() if _equal(shards.index, ids) else shards.to_numpy()[positions(ids, shards.index)]
+
+
 def _changed_shards(base: pd.DataFrame, good: pd.DataFrame) -> list[int]:
     """Shards whose rows are not what they were."""
-    if len(base) == len(good) and all(np.array_equal(base[k].to_numpy(), good[k].to_numpy()) for k in KEYS):
-        return []
-    both = base.merge(good, on="sample_id", how="outer", suffixes=("_a", "_b"))
-    same = (both["content_a"] == both["content_b"]) & (both["shard_a"] == both["shard_b"])
-    left = both[~same.fillna(False)]
-    return sorted({int(s) for s in pd.concat([left["shard_a"], left["shard_b"]]).dropna()})
+    old, new = base["shard"].to_numpy(), good["shard"].to_numpy()
+    at = positions(good["sample_id"], base["sample_id"])
+    was = base.iloc[at] if len(base) else base
+    same = at >= 0
+    if len(base):
+        same &= pc.equal(strings(was["content"]), strings(good["content"])).to_numpy()
+        same &= was["shard"].to_numpy() == new
+    gone = np.ones(len(base), dtype=bool)
+    gone[at[at >= 0]] = False
+    moved = at[~same & (at >= 0)]
+    return np.unique(np.concatenate([new[~same], old[moved], old[gone]])).astype(int).tolist()
 
 
 def _of(outcomes: pd.DataFrame) -> dict[str, int]:
@@ -438,9 +469,11 @@ def _of(outcomes: pd.DataFrame) -> dict[str, int]:
 
 def _counts(rows, good, base, said_before, same: bool, said) -> dict[str, int]:
     had = pd.concat([base[["sample_id", "content"]], said_before[["sample_id", "content"]]])
-    was = had.drop_duplicates("sample_id").set_index("sample_id")["content"].reindex(rows["sample_id"]).to_numpy()
-    known = ~pd.isna(was)
-    equal = known & (was == rows["content"].to_numpy()) & same
+    at = positions(rows["sample_id"], had["sample_id"])
+    known = at >= 0
+    equal = known & same
+    if len(had):
+        equal &= pc.equal(strings(had["content"].iloc[at]), strings(rows["content"])).to_numpy()
     # A failure that was tried again and came out well has the content that it had.
     mended = among(rows["sample_id"], said_before["sample_id"]) & among(rows["sample_id"], good["sample_id"])
     equal &= ~mended
