@@ -184,7 +184,7 @@ def in_process(root: Path, *words: str) -> str:
 
 
 def row(operation: str, stages: dict[str, list[float]]) -> str:
-    cells = ["{:.2f}/{:.2f}/{:.2f}".format(s[0], s[2], s[1]) if (s := stages.get(name)) else "" for name in STAGES]
+    cells = [f"{s[0]:.2f}/{s[2]:.2f}/{s[1]:.2f}" if (s := stages.get(name)) else "" for name in STAGES]
     return "".join([operation.ljust(15), *(c.rjust(21) for c in cells)])
 
 

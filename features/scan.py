@@ -71,9 +71,12 @@ def scan(
     known[sizes < 0] = ABSENT
     todo = np.flatnonzero(known == np.array(None))
     # Reading is bound by the disk and hashlib releases the GIL, so a few threads are enough.
+    parts = [todo[i : i + _FILES] for i in range(0, len(todo), _FILES)]
     with ThreadPoolExecutor(4) as pool:
-        for done, (i, digest) in enumerate(zip(todo, pool.map(_hash, (uris[i] for i in todo)), strict=True), 1):
-            known[i] = digest
+        done = 0
+        for part, digests in zip(parts, pool.map(_hashes, ([uris[i] for i in p] for p in parts)), strict=True):
+            known[part] = digests
+            done += len(part)
             if progress:
                 progress(done, len(todo))
     now["sha256"] = pd.Series(known, dtype="str", index=now.index)
@@ -105,6 +108,13 @@ def _size_and_time(uri: str) -> tuple[int, int]:
         inside = [f.stat() for f in os.scandir(local_path(uri)) if f.is_file()]
         return sum(f.st_size for f in inside), max((f.st_mtime_ns for f in inside), default=0)
     return found.st_size, found.st_mtime_ns
+
+
+_FILES = 32  # that a thread takes in one go: a future for each of a million would weigh more than all else
+
+
+def _hashes(uris: list[str]) -> list[str]:
+    return [_hash(uri) for uri in uris]
 
 
 def _hash(uri: str) -> str:
@@ -163,8 +173,9 @@ def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
     rows = samples[samples["text"].notna()]
     language, texts = rows["language"].fillna(""), rows["text"].tolist()
     context = _contexts(rows) if with_context else [()] * len(rows)
-    parts = zip(language.tolist(), texts, context, strict=True)
-    content = [_sha256("\x00".join((lang, text, *before))) for lang, text, before in parts]
+    given = list(zip(language.tolist(), texts, context, strict=True))
+    digests = {one: _sha256("\x00".join((*one[:2], *one[2]))) for one in dict.fromkeys(given)}
+    content = [digests[one] for one in given]
     return pd.DataFrame(
         {
             "sample_id": rows["sample_id"].to_numpy(),
