@@ -60,7 +60,7 @@ class Evil:
         if not mark.exists():
             mark.touch()
             os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(1000)
+            os._exit(1)
 
     def _note(self, text):
         """A line in the log of what was computed: other processes see it at once."""
