@@ -323,7 +323,7 @@ def _extractor(name: str):
     extractor = registry.get(name)
     reason = registry.unavailable(extractor)
     if reason:
-        raise AffectlakeError(f"the model needs {name}, which is not available here: it {reason}")
+        raise AffectlakeError(f"the model needs {name}, which is not available here: {reason}")
     return extractor
 
 

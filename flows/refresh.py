@@ -262,7 +262,7 @@ def choose(only: Iterable[str]) -> tuple[list[Extractor], dict[str, str]]:
         if reason is None:
             chosen.append(extractor)
         elif extractor.name in only:
-            raise UsageError(f"extractor {extractor.name!r} is not available here: it {reason}")
+            raise UsageError(f"extractor {extractor.name!r} is not available here: {reason}")
         else:
             skipped[extractor.name] = reason
     return chosen, skipped

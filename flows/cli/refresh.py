@@ -114,7 +114,7 @@ def refresh(
     else:
         as_table([{"extractor": n, **c} for n, c in result.extractors.items()], title=_title(result))
     for name, reason in result.skipped.items():
-        note(f"skipped {name}: it {reason}")
+        note(f"skipped {name}: {reason}")
     for problem in result.problems:
         note(f"gate: {problem}")
     if not result.published:
@@ -182,9 +182,10 @@ def put(
     known = dataset in {d["dataset"] for d in lake.status()["datasets"]}
     samples = None if known else samples_frame(about, dataset, base=file.absolute().parent, readable=False)
     snapshot = lake.put(dataset, modality, name, frame.set_index("sample_id")[chosen], samples=samples)
-    others = ", ".join(about.columns.drop("sample_id"))
-    if others:
-        note(f"not taken, {dataset} has its samples already: {others}" if known else f"about the samples: {others}")
+    others = about.columns.drop("sample_id")
+    if len(others):
+        shown = ", ".join(others[:10]) + (f", … ({len(others)} in all)" if len(others) > 10 else "")
+        note(f"not taken, {dataset} has its samples already: {shown}" if known else f"about the samples: {shown}")
     if json:
         as_json({"dataset": dataset, "snapshot": snapshot.id, "extractors": snapshot.counts})
     else:
