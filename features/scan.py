@@ -1,5 +1,6 @@
 """What is on disk now, and what each sample's content is: the first half of deciding what to compute."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -20,6 +21,12 @@ CONTEXT_TURNS = 8
 
 ABSENT = "absent"
 """Stands for the sha256 of a file that is not there, so that its arrival counts as a change."""
+
+OUTAGE = {
+    getattr(errno, name)
+    for name in ("ESTALE", "ETIMEDOUT", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ENETUNREACH", "ECONNRESET")
+}
+"""Errors of a share that does not answer: nothing is known of its files, least of all that they are gone."""
 
 _STATS = ["uri", "size", "mtime_ns", "sha256"]
 
@@ -58,6 +65,11 @@ def scan(
     -------
     DataFrame [columns=(uri, size, mtime_ns, sha256)]
         One row per URI, in order; a file that is not there has size -1 and the sha256 `ABSENT`.
+
+    Raises
+    ------
+    OSError
+        A share does not answer (`OUTAGE`).
     """
     uris = list(uris)
     sizes, times = _stat_all(uris)
@@ -102,7 +114,11 @@ def _stats(uris: list[str]) -> list[tuple[int, int]]:
 def _size_and_time(uri: str) -> tuple[int, int]:
     try:
         found = os.stat(local_path(uri))
-    except (OSError, ValueError):
+    except OSError as error:
+        if error.errno in OUTAGE:
+            raise
+        return -1, 0
+    except ValueError:
         return -1, 0
     if stat.S_ISDIR(found.st_mode):
         inside = [f.stat() for f in os.scandir(local_path(uri)) if f.is_file()]
@@ -124,7 +140,9 @@ def _hash(uri: str) -> str:
             names = sorted(f.name for f in path.iterdir() if f.is_file())
             return _sha256("\n".join(f"{n} {file_sha256(path / n)}" for n in names))
         return file_sha256(path)
-    except OSError:
+    except OSError as error:
+        if error.errno in OUTAGE:
+            raise
         return ABSENT
 
 

@@ -242,6 +242,7 @@ def check_schedule(cron: str, timezone: str) -> None:
 
 def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> None:
     from affectlake.data import datasets
+    from affectlake.data.store import Store
     from affectlake.flows.refresh import choose
 
     def attempt(key: Where, action) -> Any:
@@ -257,6 +258,10 @@ def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> No
             raise source.wrong((*at, "root"), f"no folder {dataset.root}{_beside(dataset.root)}")
     elif not Path(dataset.manifest).is_file():
         raise source.wrong((*at, "manifest"), f"no file {dataset.manifest}{_beside(dataset.manifest)}")
+    if dataset.drift.against is not None:
+        attempt(
+            ("drift", "against"), lambda: Store(config.store, create=True).snapshot(dataset.name, dataset.drift.against)
+        )
     if dataset.benchmark is None:
         return
     bench = dataset.benchmark

@@ -169,6 +169,11 @@ models = ["logreg"]
         (('"calls.csv"', '"calsl.csv"'), 9, "did you mean 'calls.csv'"),
         (('only = ["text.style"]\n[dataset.b', 'only = ["text.styl"]\n[dataset.b'), 10, "did you mean 'text.style'"),
         (('"emotion"', '"emotoin"'), 12, "unknown label 'emotoin', did you mean 'emotion'"),
+        (
+            ('only = ["text.style"]\n[[', 'only = ["text.style"]\ndrift = {against = "paper"}\n[['),
+            7,
+            "key dataset.drift.against",
+        ),
         (('"logreg"', '"logrek"'), 13, "unknown model 'logrek', did you mean 'logreg'"),
         (('"0 2 * * *"', '"0 26 * * *"'), 2, "key cron: '0 26 * * *' is not a cron expression"),
         (('"0 2 * * *"', '"0 2 * * *"\ntimezone = "Europe/Berlen"'), 3, "did you mean 'Europe/Berlin'"),

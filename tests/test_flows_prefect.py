@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -171,13 +172,15 @@ def test_a_schedule_fires_again_after_the_service_was_killed_in_mid_run(api, tmp
 
 def test_a_zombie_is_marked_and_gives_its_slot_back(api, tmp_path):
     from prefect.client.orchestration import get_client
-    from prefect.states import Pending, Running
+    from prefect.states import Pending, Running, Scheduled
 
     from affectlake.flows.history import alone
     from affectlake.flows.orchestration import nightly_flow, recover
 
     config = tmp_path / "c.toml"
     config.write_text('[[dataset]]\nname = "texts"\nmanifest = "texts.csv"\n')
+    ago = datetime.now(UTC) - timedelta(hours=1)
+    long_ago = ago - timedelta(days=1)
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(nightly_flow)
         limited = client.create_deployment(
@@ -196,6 +199,10 @@ def test_a_zombie_is_marked_and_gives_its_slot_back(api, tmp_path):
             assert recover(str(config)) == []  # its process may well be alive
         assert len(recover(str(config))) == 1
         assert started()
+        missed = [client.create_flow_run_from_deployment(limited, state=Scheduled(due)) for due in (long_ago, ago, ago)]
+        recover(str(config))  # one night makes up for all that were missed
+        states = [client.read_flow_run(run.id).state_type.value for run in missed]
+        assert sorted(states) == ["CANCELLED", "CANCELLED", "SCHEDULED"] and states[0] == "CANCELLED"
 
 
 def test_a_second_night_is_cancelled_while_one_runs(api, tmp_path):

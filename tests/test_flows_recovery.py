@@ -1,5 +1,6 @@
 """Nights killed by SIGKILL at any point: the next one finishes, and does nothing twice that was kept."""
 
+import errno
 import json
 import os
 import signal
@@ -66,7 +67,10 @@ class Night:
 @pytest.fixture
 def folder(tmp_path):
     # The longest come first: plenty of quick ones, then slow ones, so that there is time to kill.
-    texts = [f"work {i:03} {'!' * 40}" for i in range(LONG)] + [f"work slowly {i:03}" for i in range(SHORT)]
+    # The very first takes longer than the store waits for more before it keeps what is done.
+    texts = [f"work {'for long' if i == 0 else i} {'!' * 40}" for i in range(LONG)] + [
+        f"work slowly {i:03}" for i in range(SHORT)
+    ]
     frame = pd.DataFrame({"sample_id": [f"t{i}" for i in range(len(texts))], "text": texts})
     frame["emotion"] = ["joy", "anger"] * (len(texts) // 2)
     frame["speaker"] = [f"s{i // 2 % 6}" for i in range(len(texts))]
@@ -142,3 +146,35 @@ def test_most_files_gone_is_a_missing_mount_too(tmp_path, capsys):
     (tmp_path / "m.csv").write_text("sample_id,image\na,3.bmp\n")  # a manifest that was cut short
     assert run(words) == 1 and "4 samples and has 1 now" in capsys.readouterr().err
     assert Store(tmp_path / "lake").snapshot("mine").samples == 4
+
+
+def test_a_share_that_does_not_answer_is_tried_again_and_its_files_are_not_taken_for_gone(tmp_path, monkeypatch):
+    from affectlake.features import scan
+    from affectlake.flows.config import load_config
+    from affectlake.flows.nightly import night
+
+    (tmp_path / "a.bmp").write_bytes(b"no picture")
+    (tmp_path / "m.csv").write_text("sample_id,image\na,a.bmp\n")
+    (tmp_path / "c.toml").write_text(
+        'workers = 1\nretry_seconds = 0\n[[dataset]]\nname = "m"\nmanifest = "m.csv"\nonly = ["image.color"]\n'
+        'gate = "warn"\n'
+    )
+    outages = [OSError(errno.ESTALE, "Stale file handle"), OSError(errno.ENOTCONN, "not connected")]
+    stat = os.stat
+
+    class System:
+        """The module os, whose stat fails twice."""
+
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def stat(self, path):
+            if outages:
+                raise outages.pop()
+            return stat(path)
+
+    monkeypatch.setattr(scan, "os", System())
+    entry = night(load_config(tmp_path / "c.toml"))["datasets"][0]
+    assert entry["attempts"] == 3 and entry["state"] == "done"
+    [bad] = entry["changes"]["bad"]["new"]["items"]
+    assert "a.bmp" in bad["uri"] and Store(tmp_path / "lake").files("m")["size"].tolist() == [10]

@@ -52,7 +52,7 @@ class Evil:
                     time.sleep(0.05)
             case _ if text.startswith("work"):
                 self._note(text)
-                time.sleep(0.02 if "slowly" in text else 0)
+                time.sleep(5.5 if "for long" in text else 0.02 if "slowly" in text else 0)
         return np.array([len(text), 1], np.float32)
 
     def _kill_parent_once(self, mark):
