@@ -160,7 +160,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "dataset": options.dataset,
             "snapshot": snapshot.id,
             "synthetic": "synthetic" in samples and bool(samples["synthetic"].fillna(False).astype(bool).any()),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "code_version": code_version(),
             "command": options.command,
             "configuration": asdict(options),
