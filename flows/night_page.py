@@ -6,6 +6,7 @@ from typing import Any
 from affectlake.flows.changes import reason
 from affectlake.flows.history import History, replace, stem
 from affectlake.flows.nightly import told
+from affectlake.flows.report import template
 
 SHOWN = 100
 """Items of each list on the page; the record has more."""
@@ -30,16 +31,7 @@ def write_pages(record: dict[str, Any], history: History, reports: Path) -> Path
 
 def html(record: dict[str, Any], reports: Path, up: str, earlier: list[dict[str, Any]]) -> str:
     """The page as a string; ``up`` leads from it to the reports folder."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("night.html").render(
+    return template("night.html").render(
         record,
         up=up,
         earlier=earlier,

@@ -39,8 +39,8 @@ def write_html(document: dict, out: Path, history: Sequence[dict] = ()) -> Path:
     return out.absolute()
 
 
-def html(document: dict, history: Sequence[dict] = ()) -> str:
-    """The report as a string."""
+def template(name: str):
+    """A page of ours, ready to be filled: what is put in is escaped, and what is not given is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -50,12 +50,17 @@ def html(document: dict, history: Sequence[dict] = ()) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(name)
+
+
+def html(document: dict, history: Sequence[dict] = ()) -> str:
+    """The report as a string."""
     document = _ABSENT | document
     first = document["rows"][0]
     metric = document["metric"]
     others = [m for m in METRIC_NAMES if m in first and m != metric]
     dummies = [r[metric]["value"] for r in document["rows"] if r["fusion"] == "dummy"]
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         document,
         modalities=sorted({m for r in document["rows"] for m in r["modalities"]}),
         metric=metric,

@@ -4,10 +4,18 @@ The last layers of a sentence encoder are trained to tell topics apart. How its 
 middle: `benchmarks/text.py` says by how much.
 """
 
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from affectlake.data.errors import NotApplicable
+from affectlake.features.inputs import Request
+from affectlake.features.protocol import Column
+from affectlake.features.text._clean import CLEANING, cleaned
+from affectlake.features.text._embedding import columns, encode_once
 
 MAX_TOKENS = 256
 BATCH = 32
@@ -55,3 +63,42 @@ class Layers:
         state = torch.stack([states[i] for i in self.layers]).mean(dim=0)
         mask = read["attention_mask"][..., None]
         return ((state * mask).sum(dim=1) / mask.sum(dim=1)).numpy()
+
+
+@cache
+def _loaded(folder: Path, layers: range) -> Layers:
+    return Layers(folder, layers)
+
+
+class MiddleLayers:
+    """Base of extractors on them; see `affectlake.features.protocol.Extractor`. Only the first 256 tokens are read.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model, for the columns' documentation.
+    dimensions : int
+    layers : range
+    """
+
+    version = "1"
+    reads = "text"
+    licence = "Apache-2.0"
+
+    def __init__(self, model: str, dimensions: int, layers: range):
+        self.layers = layers
+        self.parameters: Mapping[str, object] = {
+            "cleaning": CLEANING, "max_tokens": MAX_TOKENS, "layers": [*layers],
+        }  # fmt: skip
+        source = f"{model}, mean over tokens of layers {layers[0]} to {layers[-1]}"
+        self.columns: Sequence[Column] = columns(
+            dimensions, "Middle layers' reading of the utterance", source, low=-np.inf, high=np.inf
+        )
+
+    def folder(self) -> Path:
+        """Where the model's files are; raises FileNotFoundError."""
+        raise NotImplementedError
+
+    def extract(self, batch: Sequence[Request]) -> list[np.ndarray | NotApplicable]:
+        """float32 [shape=(dimensions,)] per request, or NotApplicable for an empty text."""
+        return encode_once(cleaned(batch), lambda texts: _loaded(self.folder(), self.layers).encode(texts))
