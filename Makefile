@@ -16,7 +16,7 @@ demo: install
 	.venv/bin/affectlake demo
 
 test: install
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
 
 lint: install
 	.venv/bin/python -m pip install --quiet ruff
