@@ -199,7 +199,10 @@ def test_a_zombie_is_marked_and_gives_its_slot_back(api, tmp_path):
             assert recover(str(config)) == []  # its process may well be alive
         assert len(recover(str(config))) == 1
         assert started()
-        missed = [client.create_flow_run_from_deployment(limited, state=Scheduled(due)) for due in (long_ago, ago, ago)]
+        missed = [
+            client.create_flow_run_from_deployment(limited, state=Scheduled(scheduled_time=due))
+            for due in (long_ago, ago, ago)
+        ]
         recover(str(config))  # one night makes up for all that were missed
         states = [client.read_flow_run(run.id).state_type.value for run in missed]
         assert sorted(states) == ["CANCELLED", "CANCELLED", "SCHEDULED"] and states[0] == "CANCELLED"
