@@ -26,7 +26,7 @@ from affectlake.features.protocol import Reads
 from affectlake.features.workers import Workers, one_thread
 
 CROPS, CLIPS, UTTERANCES = 600, 96, 600
-SHARDS: dict[str, tuple[Reads, int]] = {"audio": ("audio", 192), "face frames": ("face", 104), "text": ("text", 4096)}
+SHARDS: dict[str, tuple[Reads, int]] = {"audio": ("audio", 384), "face frames": ("face", 104), "text": ("text", 1024)}
 """What workers are measured with: kind, and at most so many samples."""
 
 
