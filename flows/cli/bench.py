@@ -161,7 +161,7 @@ def print_result(result: dict, top: int = 0) -> None:
         | {metric: _interval(r[metric])}
         | ({contrast["against"].split()[0]: f"{against[_key(r)]['against']['value']:.3f}"} if against else {})
         | ({"gap": f"{against[_key(r)]['gap']['value']:+.3f}"} if against else {})
-        | {"p": "" if r["p_value"] is None else f"{r['p_value']:.3f}"}
+        | {"p": _p(r["p_value"])}
         | ({"repeats": " ".join(f"{v:.2f}" for v in r["repeats"])} if "repeats" in r else {})
         | {m: f"{r[m]['value']:.3f}" for m in shown}
         for r in chosen
@@ -209,6 +209,10 @@ def _print_missing(missing: dict) -> None:
         ],
         title=f"{missing['metric']} by share of missing modalities ({missing['model']})",
     )
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _interval(score: dict) -> str:
