@@ -144,8 +144,9 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
     computed: Counter = Counter()
     with writer as w:
         with clock("scan"):
-            stats = _scan(samples, w.stats(), options, progress)
-            _all_there(store, samples, w.stats(), stats, options)
+            before = w.stats()
+            stats = _scan(samples, before, options, progress)
+            _all_there(store, samples, before, stats, options)
         with clock("plan"):
             chosen, skipped = choose(options.only)
             work = _plan(samples, stats, chosen, w.known, options)
