@@ -336,7 +336,7 @@ def test_writers_without_a_common_lock_lose_nothing(store, monkeypatch):
     """On an object store nothing locks: whoever comes second builds on the first."""
     import affectlake.data.store._writer as module
 
-    monkeypatch.setattr(module, "_locked", lambda *_: open(os.devnull))
+    monkeypatch.setattr(module._lock, "locked", lambda *_: open(os.devnull))
     monkeypatch.setattr(module._erase, "collect", lambda *_: None)  # only who holds the lock cleans up
     refresh(store, {"a-0": "start"})
 

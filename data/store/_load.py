@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,10 +13,106 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from affectlake.data.errors import UnknownName
-from affectlake.data.store._frames import KEYS
+from affectlake.data.errors import AffectlakeError, UnknownName
+from affectlake.data.store._frames import HIDDEN, KEYS, read, strings, to_arrow
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Snapshot
+
+
+@dataclass(frozen=True)
+class Which:
+    """Which samples and labels to read; see `Store.load`."""
+
+    labels: Sequence[str]
+    split: str | None
+    speaker: str | Sequence[str] | None
+    ids: Sequence[str] | None
+    missing: str
+
+
+def load(place: Place, snapshot: Snapshot, features: Sequence[str] | None, which: Which, to: str) -> Any:
+    """See `Store.load`."""
+    columns = chosen(place, snapshot, features)
+    names = _names(place, snapshot)
+    for name in which.labels:
+        if name not in names:
+            raise UnknownName("label", name, names)
+    shown = list(dict.fromkeys([*which.labels, "speaker"]))
+    frame = samples(place, snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *HIDDEN])))
+    frame = _only(frame, "split", which.split)
+    frame = _only(frame, "speaker", which.speaker)
+    frame = _exactly(frame, which.ids, which.missing) if which.ids is not None else frame
+    known = frame["_shard"].notna().to_numpy()
+    rows = frame if known.all() else frame[known]
+    # Repeated ids are read once and repeated afterwards.
+    distinct = rows.drop_duplicates("sample_id") if which.ids is not None else rows
+    ids, shards = strings(distinct["sample_id"]).combine_chunks(), distinct["_shard"].to_numpy(dtype=np.int32)
+    values, present = block(place, snapshot, columns, ids, shards)
+    if which.ids is not None:
+        at = pd.Index(distinct["sample_id"]).get_indexer(frame["sample_id"])
+        values = np.where(at >= 0, values[:, at], np.float32(np.nan))
+        present = (at >= 0) & present[:, at]
+    if which.missing == "error" and not present.all():
+        first = int(np.flatnonzero(~present.all(axis=1))[0])
+        lacking = frame.loc[~present[first], "sample_id"]
+        raise AffectlakeError(missing_error(list(columns)[first], pd.Index(lacking)))
+    if which.missing == "drop" and not present.all():
+        whole = present.all(axis=0)
+        values, frame = values[:, whole], frame[whole]
+    header = [f"{name}.{c}" for name, cs in columns.items() for c in cs]
+    return _handed_over(frame, shown, header, values, to)
+
+
+def samples(place: Place, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:
+    """The samples table in the order of its samples, hidden columns and all."""
+    frame = read(place, snapshot.tables["samples"], columns).to_pandas()
+    if not frame["_position"].is_monotonic_increasing:
+        frame = frame.sort_values("_position", ignore_index=True)
+    return frame
+
+
+def _names(place: Place, snapshot: Snapshot) -> list[str]:
+    entry = snapshot.tables["samples"]
+    fields = place.at(entry).schema().fields
+    return [f.name for f in fields if f.name not in HIDDEN]
+
+
+def _only(frame: pd.DataFrame, column: str, value: str | Sequence[str] | None) -> pd.DataFrame:
+    if value is None:
+        return frame
+    values = [value] if isinstance(value, str) else list(value)
+    for v in values:
+        if not (frame[column] == v).any():
+            raise UnknownName(column, v, frame[column].dropna().unique())
+    return frame[frame[column].isin(values)].reset_index(drop=True)
+
+
+def _exactly(frame: pd.DataFrame, ids: Sequence[str], missing: str) -> pd.DataFrame:
+    ids = [str(i) for i in ids]
+    at = pd.Index(frame["sample_id"]).get_indexer(ids)
+    unknown = [i for i, a in zip(ids, at, strict=True) if a < 0]
+    if unknown and missing != "keep":
+        raise UnknownName("sample", unknown[0], frame["sample_id"])
+    found = frame.take(np.maximum(at, 0)) if len(frame) else frame.reindex(range(len(ids)))
+    found = found.reset_index(drop=True)
+    found = found.mask(pd.Series(at < 0)) if unknown else found
+    return found.assign(sample_id=pd.Series(ids, dtype="str"))
+
+
+def _handed_over(frame: pd.DataFrame, shown: list[str], header: list[str], values: np.ndarray, to: str) -> Any:
+    if to == "pandas":
+        index = pd.Index(frame["sample_id"].astype("str"), name="sample_id")
+        left = frame[shown].set_axis(index)
+        right = pd.DataFrame(values.T, index=index, columns=header, copy=False)
+        return pd.concat([left, right], axis=1)
+    left = to_arrow(frame[["sample_id", *shown]])
+    arrays = [*left.columns, *(pa.array(row, from_pandas=False) for row in values)]
+    table = pa.Table.from_arrays(arrays, names=[*left.schema.names, *header])
+    if to == "arrow":
+        return table
+    import polars
+
+    return polars.from_arrow(table)
 
 
 def chosen(place: Place, snapshot: Snapshot, patterns: Sequence[str] | None) -> dict[str, list[str]]:
@@ -90,8 +187,8 @@ def block(
         for fragment in dataset.get_fragments():
             shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
             if shard in places:
-                read = _reader(place, entry, fragment, ["sample_id", *names])
-                jobs.append((read, names, places[shard], values[first : first + len(names)], present[i]))
+                action = _reader(place, entry, fragment, ["sample_id", *names])
+                jobs.append((action, names, places[shard], values[first : first + len(names)], present[i]))
         first += len(names)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(lambda job: _fill(ids, *job), jobs):

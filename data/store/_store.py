@@ -1,6 +1,5 @@
 """The store as analysts meet it."""
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -8,19 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.store import _load
-from affectlake.data.store._frames import HIDDEN, KEYS, read, strings, to_arrow
+from affectlake.data.store import _catalog, _load, _put
+from affectlake.data.store._frames import HIDDEN, read, to_arrow
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import TAGS, Log, Snapshot
-from affectlake.data.store._writer import Wanted, Writer
+from affectlake.data.store._writer import Writer
 
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_EXTRACTOR = re.compile(r"[a-z0-9_]+")
 _FAILURE = ("sample_id", "extractor", "outcome", "reason", "uri", "first_seen")
 
 AsOf = str | datetime | pd.Timestamp | Snapshot | None
@@ -81,22 +77,7 @@ class Store:
         unchanged, removed, failed, not_applicable, problems, tags)]
         """
         log = self._log()
-        tags: dict[str, list[str]] = {}
-        for tag, name in log.tags().items():
-            tags.setdefault(name, []).append(tag)
-        kinds = ("new", "recomputed", "unchanged", "removed", "failed", "not_applicable")
-        rows = [
-            {
-                "snapshot": s.id,
-                "time": s.time,
-                **{k: getattr(s, k) for k in ("dataset", "author", "code_version", "published", "samples")},
-                **{k: sum(c[k] for c in s.counts.values()) for k in kinds},
-                "problems": len(s.problems),
-                "tags": ", ".join(tags.get(s.id, ())),
-            }
-            for s in log.rows
-            if dataset in (None, s.dataset)
-        ]
+        rows = _catalog.history(log, dataset)
         if dataset is not None and not rows:
             raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
         return pd.DataFrame(rows)
@@ -183,14 +164,8 @@ class Store:
 
     def samples(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
         """Samples of a dataset in their order; see `affectlake.data.samples.samples_frame`."""
-        return self._samples(self.snapshot(dataset, as_of)).drop(columns=HIDDEN)
-
-    def _samples(self, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:
-        table = self._reading(lambda: read(self._place, snapshot.tables["samples"], columns))
-        frame = table.to_pandas()
-        if not frame["_position"].is_monotonic_increasing:
-            frame = frame.sort_values("_position", ignore_index=True)
-        return frame
+        snapshot = self.snapshot(dataset, as_of)
+        return self._reading(lambda: _load.samples(self._place, snapshot)).drop(columns=HIDDEN)
 
     def load(
         self,
@@ -239,43 +214,8 @@ class Store:
         _one_of("missing", missing, ("keep", "drop", "error"))
         _one_of("to", to, ("pandas", "arrow", "polars"))
         snapshot = self.snapshot(dataset, as_of)
-        columns = self._reading(lambda: _load.chosen(self._place, snapshot, features))
-        labels = [label] if isinstance(label, str) else list(label or ())
-        names = self._reading(lambda: _names(self._place, snapshot))
-        for name in labels:
-            if name not in names:
-                raise UnknownName("label", name, names)
-        shown = list(dict.fromkeys([*labels, "speaker"]))
-        frame = self._samples(snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *HIDDEN])))
-        frame = _only(frame, "split", split)
-        frame = _only(frame, "speaker", speaker)
-        frame = _exactly(frame, ids, missing) if ids is not None else frame
-        known = frame["_shard"].notna().to_numpy()
-        rows = frame if known.all() else frame[known]
-        # Repeated ids are read once and repeated afterwards.
-        distinct = rows.drop_duplicates("sample_id") if ids is not None else rows
-        values, present = self._reading(
-            lambda: _load.block(
-                self._place,
-                snapshot,
-                columns,
-                strings(distinct["sample_id"]).combine_chunks(),
-                distinct["_shard"].to_numpy(dtype=np.int32),
-            )
-        )
-        if ids is not None:
-            at = pd.Index(distinct["sample_id"]).get_indexer(frame["sample_id"])
-            values = np.where(at >= 0, values[:, at], np.float32(np.nan))
-            present = (at >= 0) & present[:, at]
-        if missing == "error" and not present.all():
-            first = int(np.flatnonzero(~present.all(axis=1))[0])
-            lacking = frame.loc[~present[first], "sample_id"]
-            raise AffectlakeError(_load.missing_error(list(columns)[first], pd.Index(lacking)))
-        if missing == "drop" and not present.all():
-            whole = present.all(axis=0)
-            values, frame = values[:, whole], frame[whole]
-        header = [f"{name}.{c}" for name, cs in columns.items() for c in cs]
-        return _handed_over(frame, shown, header, values, to)
+        which = _load.Which([label] if isinstance(label, str) else list(label or ()), split, speaker, ids, missing)
+        return self._reading(lambda: _load.load(self._place, snapshot, features, which, to))
 
     def failures(
         self,
@@ -311,12 +251,7 @@ class Store:
             NaN where a sample has no features of the extractor.
         """
         snapshot = self.snapshot(dataset, as_of)
-        ids = pd.Index(self._samples(snapshot, ["sample_id", "_position"])["sample_id"], name="sample_id")
-        found = {}
-        for name, entry in snapshot.features.items():
-            table = self._reading(lambda e=entry: read(self._place, e, ["sample_id", "content"]))
-            found[name] = table.to_pandas().set_index("sample_id")["content"].reindex(ids)
-        return pd.DataFrame(found, index=ids)
+        return self._reading(lambda: _catalog.contents(self._place, snapshot))
 
     def files(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
         """Every media file as the refresh behind a snapshot found it.
@@ -332,34 +267,8 @@ class Store:
 
     def status(self, as_of: AsOf = None) -> dict[str, Any]:
         """Datasets, tables, rows and coverage of the newest snapshot, as JSON-able values."""
-        datasets = []
-        for name, snapshot in self._log().state(as_of).items():
-            tables = [
-                {
-                    "extractor": extractor,
-                    "columns": entry["columns"],
-                    "rows": entry["rows"],
-                    "failed": entry["failed"],
-                    "not_applicable": entry["not_applicable"],
-                    "coverage": round(entry["rows"] / snapshot.samples, 4),
-                    "version": entry["extractor_version"],
-                    "fingerprint": entry["fingerprint"],
-                }
-                for extractor, entry in snapshot.features.items()
-            ]
-            datasets.append(
-                {
-                    "dataset": name,
-                    "samples": snapshot.samples,
-                    "snapshot": snapshot.id,
-                    "time": snapshot.time.isoformat(timespec="seconds"),
-                    "author": snapshot.author,
-                    "code_version": snapshot.code_version,
-                    "problems": snapshot.problems,
-                    "tables": tables,
-                }
-            )
-        return {"store": self.uri, "datasets": datasets}
+        state = self._log().state(as_of)
+        return {"store": self.uri, "datasets": [_catalog.status(name, s) for name, s in state.items()]}
 
     def catalog(self, as_of: AsOf = None) -> pd.DataFrame:
         """Every feature table: dataset, extractor, version, rows, coverage, failures, snapshot."""
@@ -384,23 +293,15 @@ class Store:
         state = log.state(as_of)
         if dataset is not None and dataset not in state:
             raise UnknownName("dataset", dataset, state)
-        parts = []
-        for name, snapshot in state.items():
-            if dataset not in (None, name) or extractor not in snapshot.features:
-                continue
-            mine = self._columns(snapshot, extractor)
-            mine.insert(0, "dataset", name)
-            mine["coverage"] = mine["n"] / max(snapshot.samples, 1)
-            before = log.head(name, snapshot.number - 1)
-            mine["drift"] = _drift(mine, self._columns(before, extractor)) if before else np.nan
-            parts.append(mine.drop(columns="extractor"))
+        names = state if dataset is None else [dataset]
+        parts = [
+            self._reading(lambda s=state[n]: _catalog.columns(self._place, log, s, extractor))
+            for n in names
+            if extractor in state[n].features
+        ]
         if not parts:
             raise UnknownName("extractor", extractor, {e for s in state.values() for e in s.features})
         return pd.concat(parts, ignore_index=True)
-
-    def _columns(self, snapshot: Snapshot, extractor: str) -> pd.DataFrame:
-        frame = self._reading(lambda: read(self._place, snapshot.tables["columns"])).to_pandas()
-        return frame[frame["extractor"] == extractor].reset_index(drop=True)
 
     def _reading(self, action):
         """Run a read; files that went meanwhile (an erasure, a clean-up) end in one clear sentence."""
@@ -494,36 +395,10 @@ class Store:
         UsageError
             Ids that are not among the dataset's samples or not unique, or columns that are not numbers.
         """
-        for part in (modality, name):
-            if not _EXTRACTOR.fullmatch(part):
-                raise UsageError(f"{part!r} cannot be part of a feature's name: lower-case letters, digits and '_'")
-        frame = _numbers(frame, f"{modality}.{name}")
+        extractor = _put.named(modality, name)
+        given = _put.numbers(frame, extractor)
         with self.writer(dataset) as writer:
-            head = self._log().head(dataset)
-            if head is None:
-                known = _bare(dataset, frame) if samples is None else samples
-            else:
-                known = self.samples(dataset)
-            strangers = frame.index[~frame.index.isin(known["sample_id"])]
-            if len(strangers):
-                error = UnknownName("sample", strangers[0], known["sample_id"])
-                raise UsageError(f"{len(strangers)} of {len(frame)} ids are no samples of {dataset}: {error}")
-            content = [hashlib.sha256(row.tobytes()).hexdigest() for row in frame.to_numpy()]
-            documented = list(columns or ({"name": c} for c in frame.columns))
-            identity = "\n".join(["put", f"{modality}.{name}", *frame.columns])
-            fingerprint = hashlib.sha256(identity.encode()).hexdigest()
-            keys = pd.DataFrame({"sample_id": frame.index.to_numpy(), "content": content, "uri": "put"})
-            table = pa.table(
-                {
-                    "content": pa.array(content, pa.string()),
-                    "outcome": pa.array(["ok"] * len(frame), pa.string()),
-                    "reason": pa.nulls(len(frame), pa.string()),
-                    **{c: pa.array(frame[c].to_numpy(), from_pandas=False) for c in frame.columns},
-                }
-            )
-            writer.keep(f"{modality}.{name}", fingerprint, table)
-            wanted = Wanted(fingerprint, documented, "put", {}, keys)
-            return writer.publish(known, {f"{modality}.{name}": wanted}, None, author)
+            return _put.put(writer, extractor, given, samples, columns, author)
 
     def erase(
         self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None
@@ -579,88 +454,3 @@ def _now() -> pd.Timestamp:
 def _one_of(what: str, value: object, valid: tuple[str, ...]) -> None:
     if value not in valid:
         raise UnknownName(what, value, valid)
-
-
-def _names(place: Place, snapshot: Snapshot) -> list[str]:
-    entry = snapshot.tables["samples"]
-    fields = place.at(entry).schema().fields
-    return [f.name for f in fields if f.name not in HIDDEN]
-
-
-def _only(frame: pd.DataFrame, column: str, value: str | Sequence[str] | None) -> pd.DataFrame:
-    if value is None:
-        return frame
-    values = [value] if isinstance(value, str) else list(value)
-    for v in values:
-        if not (frame[column] == v).any():
-            raise UnknownName(column, v, frame[column].dropna().unique())
-    return frame[frame[column].isin(values)].reset_index(drop=True)
-
-
-def _exactly(frame: pd.DataFrame, ids: Sequence[str], missing: str) -> pd.DataFrame:
-    ids = [str(i) for i in ids]
-    at = pd.Index(frame["sample_id"]).get_indexer(ids)
-    unknown = [i for i, a in zip(ids, at, strict=True) if a < 0]
-    if unknown and missing != "keep":
-        raise UnknownName("sample", unknown[0], frame["sample_id"])
-    found = frame.take(np.maximum(at, 0)) if len(frame) else frame.reindex(range(len(ids)))
-    found = found.reset_index(drop=True)
-    found = found.mask(pd.Series(at < 0)) if unknown else found
-    return found.assign(sample_id=pd.Series(ids, dtype="str"))
-
-
-def _handed_over(frame: pd.DataFrame, shown: list[str], header: list[str], values: np.ndarray, to: str) -> Any:
-    if to == "pandas":
-        index = pd.Index(frame["sample_id"].astype("str"), name="sample_id")
-        left = frame[shown].set_axis(index)
-        right = pd.DataFrame(values.T, index=index, columns=header, copy=False)
-        return pd.concat([left, right], axis=1)
-    left = to_arrow(frame[["sample_id", *shown]])
-    arrays = [*left.columns, *(pa.array(row, from_pandas=False) for row in values)]
-    table = pa.Table.from_arrays(arrays, names=[*left.schema.names, *header])
-    if to == "arrow":
-        return table
-    import polars
-
-    return polars.from_arrow(table)
-
-
-def _drift(now: pd.DataFrame, before: pd.DataFrame) -> np.ndarray:
-    old = before.set_index("column").reindex(now["column"])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drift = (now["mean"].to_numpy() - old["mean"].to_numpy()) / old["std"].to_numpy()
-    return np.where(np.isfinite(drift), drift, np.nan)
-
-
-def _numbers(frame: pd.DataFrame, extractor: str) -> pd.DataFrame:
-    if "sample_id" in frame:
-        frame = frame.set_index("sample_id")
-    frame = frame.set_axis(frame.index.astype("str"), axis=0)
-    repeated = frame.index[frame.index.duplicated()]
-    if len(repeated):
-        raise UsageError(f"{extractor}: sample_id {repeated[0]!r} occurs more than once")
-    if frame.shape[1] == 0:
-        raise UsageError(f"{extractor}: no columns of features")
-    frame.columns = [str(c) for c in frame.columns]
-    for name in frame.columns:
-        if re.search(r"[\[\]<\s,;{}()=\"]", name) or name in KEYS:
-            raise UsageError(f"{extractor}: {name!r} cannot name a column (no spaces, quotes, brackets or ,;=<)")
-    lowered = pd.Series(frame.columns).str.lower()
-    if lowered.duplicated().any():
-        raise UsageError(f"{extractor}: column {frame.columns[lowered.duplicated()][0]!r} is there twice")
-    out = {}
-    for name in frame.columns:
-        try:
-            out[name] = pd.to_numeric(frame[name].replace("", np.nan)).to_numpy(dtype=np.float32, na_value=np.nan)
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"{extractor}: column {name!r} is not numeric: {error}") from None
-        if np.isinf(out[name]).any():
-            raise UsageError(f"{extractor}: column {name!r} holds infinite values")
-    return pd.DataFrame(out, index=frame.index).dropna(how="all")
-
-
-def _bare(dataset: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Samples of which nothing is known but their ids."""
-    from affectlake.data.samples import samples_frame
-
-    return samples_frame(pd.DataFrame({"sample_id": frame.index}), dataset, readable=False)

@@ -1,10 +1,7 @@
 """Writes one snapshot of one dataset: keeps results as they come, publishes them all at once."""
 
-import logging
-import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -15,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store import _columns, _erase, _gate, _view
+from affectlake.data.store import _changes, _columns, _erase, _gate, _lock, _view
 from affectlake.data.store._frames import KEYS, SHARD, among, assign_shards, positions, read, strings, to_arrow
 from affectlake.data.store._load import column_names
 from affectlake.data.store._place import Moved, Place
@@ -27,12 +24,6 @@ KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
 GROUP_BYTES = 2**26
 """Values that are put together and written at a time, in whole shards: what a publish may take of memory, some copies
 of it."""
-
-_OUTCOMES = pa.schema(
-    [(n, pa.string()) for n in ("sample_id", "extractor", "outcome", "reason", "uri", "content", "fingerprint")]
-    + [("first_seen", pa.timestamp("us", "UTC"))]
-)
-_log = logging.getLogger("affectlake.store")
 
 
 @dataclass(frozen=True)
@@ -74,12 +65,12 @@ class Writer:
         self._log = Log(self.place)
         self._base = self._log.head(self.dataset)
         outcomes = read(self.place, self._table("outcomes"))
-        self._outcomes = (outcomes or _OUTCOMES.empty_table()).to_pandas()
+        self._outcomes = (outcomes or _changes.OUTCOMES.empty_table()).to_pandas()
 
     def __enter__(self) -> "Writer":
         self.place.create()
         if self.place.local:
-            self._lock = _locked(self.place.path(".locks"), self.dataset)
+            self._lock = _lock.locked(self.place.path(".locks"), self.dataset)
         self._read_log()
         if self.place.local:
             _erase.collect(self.place, self.dataset, self._log)  # what a crash left: nobody else writes here now
@@ -201,7 +192,7 @@ class Writer:
                 result = self._assembled(name, wanted, shards, before_outcomes)
             tables[f"features.{name}"], counts[name], mine = result
             outcomes.append(mine)
-        tables["outcomes"] = self._write_small("outcomes", _outcome_table(outcomes))
+        tables["outcomes"] = self._write_small("outcomes", _changes.outcome_table(outcomes))
         if stats is not None:
             tables["stats"] = self._write_small("stats", to_arrow(stats))
         elif self._table("stats"):
@@ -248,17 +239,19 @@ class Writer:
         pending = self._pending(name, wanted.fingerprint, ["content", "outcome", "reason"])
         pending = pending.to_pandas() if pending is not None else pd.DataFrame(columns=["content", "outcome", "reason"])
 
-        if same and pending.empty and _nothing_changed(wanted.rows, base, said_before, shards):
-            counts = dict.fromkeys(_COUNTED, 0) | {"unchanged": len(wanted.rows)} | _of(said_before)
+        if same and pending.empty and _changes.nothing_changed(wanted.rows, base, said_before, shards):
+            counts = (
+                dict.fromkeys(_changes.COUNTED, 0) | {"unchanged": len(wanted.rows)} | _changes.outcomes_of(said_before)
+            )
             return entry, counts, said_before
         rows = wanted.rows.reset_index(drop=True)
-        rows = rows.assign(shard=_at(shards, rows["sample_id"]))
+        rows = rows.assign(shard=_changes.shards_at(shards, rows["sample_id"]))
         computed = pending.loc[pending["outcome"] == "ok", "content"]
         ok = pd.Series(among(rows["content"], valid["content"]) | among(rows["content"], computed), index=rows.index)
         mine = self._said(name, rows[~ok], wanted.fingerprint, said_before, pending)
         good = rows[ok].reset_index(drop=True)
 
-        changed = _changed_shards(valid, good)
+        changed = _changes.changed_shards(valid, good)
         if same and not changed:
             new = entry
         else:
@@ -266,8 +259,8 @@ class Writer:
             todo = good if every else good[good["shard"].isin(changed)]
             new = self._write_features(name, wanted, todo, valid, None if every else changed, entry)
         new = new | {"rows": len(good), "wanted": len(rows), "columns": len(wanted.columns)}
-        new |= _of(mine)
-        return new, _counts(rows, good, base, said_before, same, mine), mine
+        new |= _changes.outcomes_of(mine)
+        return new, _changes.counts_of(rows, good, base, said_before, same, mine), mine
 
     def _carried(self, name: str, shards: pd.Series, outcomes: pd.DataFrame):
         """The same of a table that nobody refreshes now: it only loses the samples that left."""
@@ -276,15 +269,19 @@ class Writer:
         mine = outcomes[outcomes["extractor"] == name]
         stays = mine[among(mine["sample_id"], shards.index)]
         good = base[among(base["sample_id"], shards.index)]
-        good = good.assign(shard=_at(shards, good["sample_id"]))
-        changed = _changed_shards(base, good)
+        good = good.assign(shard=_changes.shards_at(shards, good["sample_id"]))
+        changed = _changes.changed_shards(base, good)
         new = entry
         if changed:
             todo = good[good["shard"].isin(changed)]
             new = self._write_features(name, None, todo, base, changed, entry)
         left = len(base) - len(good) + len(mine) - len(stays)
-        new = new | {"rows": len(good), "wanted": entry["wanted"] - left} | _of(stays)
-        counts = dict.fromkeys(_COUNTED, 0) | {"unchanged": len(good) + len(stays), "removed": left} | _of(stays)
+        new = new | {"rows": len(good), "wanted": entry["wanted"] - left} | _changes.outcomes_of(stays)
+        counts = (
+            dict.fromkeys(_changes.COUNTED, 0)
+            | {"unchanged": len(good) + len(stays), "removed": left}
+            | _changes.outcomes_of(stays)
+        )
         return new, counts, stays
 
     def _write_features(self, name, wanted, todo, base, shards, entry) -> dict[str, Any]:
@@ -418,108 +415,3 @@ class Writer:
         for name in features:
             # Results under older fingerprints go too: nobody will ask for them again.
             self.place.delete(f"pending/{self.dataset}/{name}")
-
-
-_COUNTED = ("new", "recomputed", "unchanged", "removed", "failed", "not_applicable")
-
-
-def _nothing_changed(rows: pd.DataFrame, base: pd.DataFrame, said: pd.DataFrame, shards: pd.Series) -> bool:
-    """Whether what is wanted is, row by row, what there is: the common night, told without any look-up."""
-    if len(rows) != len(base) + len(said):
-        return False
-    if len(said):
-        lost = among(rows["sample_id"], said["sample_id"])
-        failed = rows[lost].set_index("sample_id")["content"]
-        if not failed.equals(said.set_index("sample_id")["content"].reindex(failed.index)):
-            return False
-        rows = rows[~lost]
-    mine = _at(shards, rows["sample_id"])
-    # Tables lie shard by shard, each in the order that the samples had.
-    here, there = np.argsort(mine, kind="stable"), np.argsort(base["shard"].to_numpy(), kind="stable")
-    if not np.array_equal(mine[here], base["shard"].to_numpy()[there]):
-        return False
-    return all(_equal(rows[k].take(here), base[k].take(there)) for k in ("sample_id", "content"))
-
-
-def _equal(a: pd.Series | pd.Index, b: pd.Series | pd.Index) -> bool:
-    return len(a) == len(b) and strings(a).equals(strings(b))
-
-
-def _at(shards: pd.Series, ids: pd.Series) -> np.ndarray:
-    """Shards of samples that all have one."""
-    return shards.to_numpy() if _equal(shards.index, ids) else shards.to_numpy()[positions(ids, shards.index)]
-
-
-def _changed_shards(base: pd.DataFrame, good: pd.DataFrame) -> list[int]:
-    """Shards whose rows are not what they were."""
-    old, new = base["shard"].to_numpy(), good["shard"].to_numpy()
-    at = positions(good["sample_id"], base["sample_id"])
-    was = base.iloc[at] if len(base) else base
-    same = at >= 0
-    if len(base):
-        same &= pc.equal(strings(was["content"]), strings(good["content"])).to_numpy()
-        same &= was["shard"].to_numpy() == new
-    gone = np.ones(len(base), dtype=bool)
-    gone[at[at >= 0]] = False
-    moved = at[~same & (at >= 0)]
-    return np.unique(np.concatenate([new[~same], old[moved], old[gone]])).astype(int).tolist()
-
-
-def _of(outcomes: pd.DataFrame) -> dict[str, int]:
-    return {k: int((outcomes["outcome"] == k).sum()) for k in ("failed", "not_applicable")}
-
-
-def _counts(rows, good, base, said_before, same: bool, said) -> dict[str, int]:
-    had = pd.concat([base[["sample_id", "content"]], said_before[["sample_id", "content"]]])
-    at = positions(rows["sample_id"], had["sample_id"])
-    known = at >= 0
-    equal = known & same
-    if len(had):
-        equal &= pc.equal(strings(had["content"].iloc[at]), strings(rows["content"])).to_numpy()
-    # A failure that was tried again and came out well has the content that it had.
-    mended = among(rows["sample_id"], said_before["sample_id"]) & among(rows["sample_id"], good["sample_id"])
-    equal &= ~mended
-    gone = ~among(had["sample_id"], rows["sample_id"])
-    return {
-        "new": int((~known).sum()),
-        "recomputed": int((known & ~equal).sum()),
-        "unchanged": int(equal.sum()),
-        "removed": int(gone.sum()),
-    } | _of(said)
-
-
-def _outcome_table(parts: list[pd.DataFrame]) -> pa.Table:
-    filled = [p for p in parts if len(p)]
-    if not filled:
-        return _OUTCOMES.empty_table()
-    frame = pd.concat(filled, ignore_index=True)
-    return pa.Table.from_pandas(frame[_OUTCOMES.names], schema=_OUTCOMES, preserve_index=False)
-
-
-def _locked(folder: str, dataset: str):
-    """An open file that holds the dataset's lock; the system lets go of it however this process ends."""
-    import fcntl
-
-    try:
-        os.makedirs(folder, exist_ok=True)
-        file = open(os.path.join(folder, dataset), "a+")
-    except OSError as error:
-        raise AffectlakeError(f"the store at {os.path.dirname(folder)} cannot be written: {error.strerror}") from None
-    try:
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return _signed(file)
-        file.seek(0)
-        _log.warning("waiting for another refresh of %s (process %s)", dataset, file.read().strip() or "unknown")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        return _signed(file)
-    except BaseException:
-        file.close()
-        raise
-
-
-def _signed(file):
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file

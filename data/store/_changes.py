@@ -1,0 +1,89 @@
+"""What differs between a table as it is and as it is wanted, told without a loop over its rows."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from affectlake.data.store._frames import among, positions, strings
+
+OUTCOMES = pa.schema(
+    [(n, pa.string()) for n in ("sample_id", "extractor", "outcome", "reason", "uri", "content", "fingerprint")]
+    + [("first_seen", pa.timestamp("us", "UTC"))]
+)
+"""What the table of outcomes holds of every result without values."""
+
+COUNTED = ("new", "recomputed", "unchanged", "removed", "failed", "not_applicable")
+
+
+def nothing_changed(rows: pd.DataFrame, base: pd.DataFrame, said: pd.DataFrame, shards: pd.Series) -> bool:
+    """Whether what is wanted is, row by row, what there is: the common night, told without any look-up."""
+    if len(rows) != len(base) + len(said):
+        return False
+    if len(said):
+        lost = among(rows["sample_id"], said["sample_id"])
+        failed = rows[lost].set_index("sample_id")["content"]
+        if not failed.equals(said.set_index("sample_id")["content"].reindex(failed.index)):
+            return False
+        rows = rows[~lost]
+    mine = shards_at(shards, rows["sample_id"])
+    # Tables lie shard by shard, each in the order that the samples had.
+    here, there = np.argsort(mine, kind="stable"), np.argsort(base["shard"].to_numpy(), kind="stable")
+    if not np.array_equal(mine[here], base["shard"].to_numpy()[there]):
+        return False
+    return all(_equal(rows[k].take(here), base[k].take(there)) for k in ("sample_id", "content"))
+
+
+def _equal(a: pd.Series | pd.Index, b: pd.Series | pd.Index) -> bool:
+    return len(a) == len(b) and strings(a).equals(strings(b))
+
+
+def shards_at(shards: pd.Series, ids: pd.Series) -> np.ndarray:
+    """Shards of samples that all have one."""
+    return shards.to_numpy() if _equal(shards.index, ids) else shards.to_numpy()[positions(ids, shards.index)]
+
+
+def changed_shards(base: pd.DataFrame, good: pd.DataFrame) -> list[int]:
+    """Shards whose rows are not what they were."""
+    old, new = base["shard"].to_numpy(), good["shard"].to_numpy()
+    at = positions(good["sample_id"], base["sample_id"])
+    was = base.iloc[at] if len(base) else base
+    same = at >= 0
+    if len(base):
+        same &= pc.equal(strings(was["content"]), strings(good["content"])).to_numpy()
+        same &= was["shard"].to_numpy() == new
+    gone = np.ones(len(base), dtype=bool)
+    gone[at[at >= 0]] = False
+    moved = at[~same & (at >= 0)]
+    return np.unique(np.concatenate([new[~same], old[moved], old[gone]])).astype(int).tolist()
+
+
+def outcomes_of(outcomes: pd.DataFrame) -> dict[str, int]:
+    return {k: int((outcomes["outcome"] == k).sum()) for k in ("failed", "not_applicable")}
+
+
+def counts_of(rows, good, base, said_before, same: bool, said) -> dict[str, int]:
+    had = pd.concat([base[["sample_id", "content"]], said_before[["sample_id", "content"]]])
+    at = positions(rows["sample_id"], had["sample_id"])
+    known = at >= 0
+    equal = known & same
+    if len(had):
+        equal &= pc.equal(strings(had["content"].iloc[at]), strings(rows["content"])).to_numpy()
+    # A failure that was tried again and came out well has the content that it had.
+    mended = among(rows["sample_id"], said_before["sample_id"]) & among(rows["sample_id"], good["sample_id"])
+    equal &= ~mended
+    gone = ~among(had["sample_id"], rows["sample_id"])
+    return {
+        "new": int((~known).sum()),
+        "recomputed": int((known & ~equal).sum()),
+        "unchanged": int(equal.sum()),
+        "removed": int(gone.sum()),
+    } | outcomes_of(said)
+
+
+def outcome_table(parts: list[pd.DataFrame]) -> pa.Table:
+    filled = [p for p in parts if len(p)]
+    if not filled:
+        return OUTCOMES.empty_table()
+    frame = pd.concat(filled, ignore_index=True)
+    return pa.Table.from_pandas(frame[OUTCOMES.names], schema=OUTCOMES, preserve_index=False)
