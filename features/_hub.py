@@ -86,7 +86,7 @@ class HubExtractor:
         name = self.model_name()
         if not name:
             raise FileNotFoundError(f"{self.variable} names no model")
-        return Path(name) if Path(name).is_dir() else _cached(name, self.variable)
+        return located(name, self.variable)
 
 
 def _short(name: str) -> str:
@@ -94,7 +94,10 @@ def _short(name: str) -> str:
     return Path(name).name if Path(name).is_dir() else name
 
 
-def _cached(name: str, variable: str) -> Path:
+def located(name: str, variable: str) -> Path:
+    """The folder that a user's name stands for: itself, or where the hub keeps it; raises FileNotFoundError."""
+    if Path(name).is_dir():
+        return Path(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

@@ -68,6 +68,13 @@ SETTINGS: dict[str, Setting] = {
     "audio.trim": Setting(
         False, _switch, "true or false", "Whether silence at the ends and long pauses are left out", decodes="audio"
     ),
+    "audio.whisper": Setting(
+        "",
+        str.strip,
+        "a folder or a hub's name",
+        "Whisper base for audio.whisper where its packages are absent",
+        variable="AFFECTLAKE_WHISPER_MODEL",
+    ),
     "image.model": _model("image"),
     "text.model": _model("text"),
     "video.frames": Setting(

