@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._files import AUDIO, IMAGE, VIDEO
+from affectlake.data import media
 from affectlake.data.errors import BadManifest
 from affectlake.data.samples import CORE, MEDIA, samples_frame
 
@@ -157,7 +157,7 @@ def _kind_of_paths(table: pd.DataFrame) -> dict[str, str]:
             continue
         files = table[name].dropna().astype("str").str.lower()
         files = files[files != ""]
-        for kind, suffixes in (("audio", AUDIO), ("image", IMAGE), ("video", VIDEO)):
+        for kind, suffixes in media.SUFFIXES.items():
             if len(files) and files.str.endswith(suffixes).all():
                 return {name: kind}
     return {}

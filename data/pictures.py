@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from affectlake.data._media import check_file, check_segment, local_path, reason
 from affectlake.data.errors import BadMedia
+from affectlake.data.media import check_file, check_segment, local_path, reason
 
 LONGEST = 1280
 """Pixels of the longest side; larger pictures are reduced to it, so that memory stays bounded."""

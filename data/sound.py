@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from affectlake.data._media import check_file, check_segment, local_path, reason
 from affectlake.data.errors import BadMedia, NotApplicable
-from affectlake.data.pictures import SUFFIXES
+from affectlake.data.media import IMAGE, check_file, check_segment, local_path, reason
 
 RATE = 16_000
 """Samples per second of every clip."""
@@ -89,7 +88,7 @@ def read_audio(uri: str | Path, start: float | None = None, end: float | None = 
     """
     path = local_path(uri)
     check_segment(path, start, end)
-    if path.is_dir() and any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
+    if path.is_dir() and any(p.suffix.lower() in IMAGE for p in path.iterdir()):
         raise NotApplicable(f"{path.name}: a folder of pictures has no sound")
     check_file(path)
     source = _open(path)

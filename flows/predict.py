@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affectlake.data import media
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.features import registry, settings
 
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Samples that are read, and answered, at a time; more where a dialogue or a speaker has more."""
-
-SUFFIXES = {
-    "audio": {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma"},
-    "video": {".mp4", ".mov", ".mkv", ".avi", ".webm", ".flv", ".m4v", ".mpg", ".mpeg"},
-    "image": {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"},
-}
 
 
 @dataclass(frozen=True)
@@ -304,14 +299,15 @@ def _samples(files: Sequence[str], at: int, text: str | None, numbered: bool):
 
 
 def _kind(file: str) -> str:
-    if Path(file).is_dir():
-        return "video"
-    suffix = Path(file).suffix.lower()
-    for kind, suffixes in SUFFIXES.items():
-        if suffix in suffixes:
-            return kind
-    known = ", ".join(sorted(s for suffixes in SUFFIXES.values() for s in suffixes))
-    raise UsageError(f"{file}: no kind of media is known by {suffix or 'no suffix'!r}; known are {known}")
+    path = Path(file)
+    suffix = path.suffix.lower()
+    kind = next((kind for kind, suffixes in media.SUFFIXES.items() if suffix in suffixes), None) or media.kind_of(path)
+    if kind is None:
+        known = ", ".join(sorted(s for suffixes in media.SUFFIXES.values() for s in suffixes))
+        raise UsageError(
+            f"{file}: no kind of media is known by {suffix or 'no suffix'!r} or by its content; known are {known}"
+        )
+    return kind
 
 
 def _extractor(name: str):

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
-VIDEO = (".mp4", ".avi", ".mov", ".mkv", ".flv", ".webm")
-IMAGE = (".jpg", ".jpeg", ".png")
+from affectlake.data.media import AUDIO
 
 
 def named(

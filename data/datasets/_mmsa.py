@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._files import VIDEO, named
+from affectlake.data.datasets._files import named
 from affectlake.data.datasets._tables import required
 from affectlake.data.errors import BadManifest
 from affectlake.data.manifest import read_table
+from affectlake.data.media import VIDEO
 
 LAYOUT = "label.csv with the columns video_id, clip_id, text, label, annotation, mode, and clips like "
 SENTIMENTS = ("negative", "neutral", "positive")

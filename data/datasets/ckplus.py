@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import IMAGE, named
+from affectlake.data.datasets._files import named
 from affectlake.data.errors import BadManifest
+from affectlake.data.media import IMAGE
 
 EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 

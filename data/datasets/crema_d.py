@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import AUDIO, VIDEO, named
+from affectlake.data.datasets._files import named
 from affectlake.data.datasets._tables import required
 from affectlake.data.manifest import read_table
+from affectlake.data.media import AUDIO, VIDEO
 
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified", "X": "unspecified"}

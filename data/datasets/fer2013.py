@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import IMAGE, named
+from affectlake.data.datasets._files import named
 from affectlake.data.datasets._tables import required
 from affectlake.data.errors import BadManifest
 from affectlake.data.manifest import read_table
+from affectlake.data.media import IMAGE
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 SPLITS = {

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import AUDIO, named
+from affectlake.data.datasets._files import named
 from affectlake.data.manifest import decode
+from affectlake.data.media import AUDIO
 
 EMOTIONS = {
     "ang": "anger",

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import VIDEO, named
+from affectlake.data.datasets._files import named
 from affectlake.data.datasets._tables import required
 from affectlake.data.manifest import read_table
+from affectlake.data.media import VIDEO
 
 SPLITS = ("train", "dev", "test")
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")

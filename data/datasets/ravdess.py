@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import AUDIO, VIDEO, named
+from affectlake.data.datasets._files import named
+from affectlake.data.media import AUDIO, VIDEO
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 STATEMENTS = ("Kids are talking by the door.", "Dogs are sitting by the door.")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import AUDIO, VIDEO, named
+from affectlake.data.datasets._files import named
+from affectlake.data.media import AUDIO, VIDEO
 
 SPEAKERS = ("DC", "JE", "JK", "KL")
 EMOTIONS = {

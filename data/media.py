@@ -1,0 +1,222 @@
+"""What every reader of media files shares: names, checks, and one way to open a file without following it elsewhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from urllib.parse import unquote, urlsplit
+
+from affectlake.data.errors import BadMedia
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+# What a name promises, for tables and folders that say nothing else of a file; readers look at the content alone.
+AUDIO = (
+    *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".mp3", ".mp2", ".ogg", ".oga", ".opus", ".spx"),
+    *(".m4a", ".m4b", ".aac", ".ac3", ".eac3", ".wma", ".amr", ".awb", ".3ga", ".mka", ".weba"),
+    *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".sph", ".voc", ".gsm", ".ape", ".tta", ".wv"),
+)
+VIDEO = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".flv", ".f4v", ".mpg", ".mpeg", ".vob"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".ogv", ".dv", ".mxf"),
+)
+IMAGE = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
+    *(".pgm", ".ppm", ".pbm", ".pnm", ".heic", ".heif", ".avif", ".jp2"),
+)
+
+Kind = Literal["audio", "image", "video"]
+SUFFIXES: dict[Kind, tuple[str, ...]] = {"audio": AUDIO, "image": IMAGE, "video": VIDEO}
+
+# FFmpeg also reads playlists, lists of files to join, sequences of numbered pictures, scripts and screens. None of
+# these holds what was recorded: they name other files or addresses, so only what is listed here is opened.
+_FORMATS = (
+    "3g2 3gp aac ac3 ac4 act adx aea aiff amr amrnb amrwb ape apng apv asf asf_o ast au av1 avi avr avs2 avs3 bink "
+    "binka bmp_pipe bonk caf cavsvideo codec2 dds_pipe dhav dirac dnxhd dpx_pipe dsf dss dts dtshd dv eac3 epaf evc "
+    "exr_pipe film_cpk flac flic flv gif gif_pipe gsm gxf h261 h263 h264 hca hcom hdr_pipe hevc iamf ico iff ilbc "
+    "ircam ivf j2k_pipe jpeg_pipe jpegls_pipe jpegxl_anim jpegxl_pipe jpegxs_pipe kux laf lc3 live_flv loas lxf m4v "
+    "matroska mjpeg mlp mov mp3 mp4 mpc mpc8 mpeg mpegts mpegvideo mpjpeg mtv mxf nistsphere nsv nut nuv obu ogg "
+    "oma osq paf pam_pipe pbm_pipe pcx_pipe pfm_pipe pgm_pipe pgmyuv_pipe png_pipe ppm_pipe psd_pipe pva pvf qcp "
+    "qoa qoi_pipe rka rm roq rso sbc sds sgi_pipe shn smjpeg smk sol sox spdif sunrast_pipe svs swf tak thp "
+    "tiff_pipe truehd tta vc1 vc1test vivo voc vqf vvc w64 wav wavarc webm webp_pipe wsd wtv wv wve xa xbm_pipe "
+    "xpm_pipe xwd_pipe xwma yuv4mpegpipe"
+)
+_OPTIONS = {"format_whitelist": _FORMATS.replace(" ", ","), "protocol_whitelist": "none"}
+_LIST = re.compile(
+    rb"#EXTM3U|ffconcat |\[playlist\]|v=0\r?\n|(<\?xml[^>]*>\s*)?<(MPD|smil|asx|playlist)\b", re.IGNORECASE
+)
+_PICTURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM.{4}\0{4}|RIFF.{4}WEBP|II[*+]\0|MM\0[*+]|P[1-7][ \t\r\n#]"
+    rb"|.{4}ftyp(hei[cxms]|he[vx][cxms]|mif1|msf1|avi[fs])|\0\0\0\x0cjP  |\xff\x4f\xff\x51|\0\0\0\x0cJXL |\xff\x0a",
+    re.DOTALL,
+)
+_BUFFER = 1 << 16  # bytes that FFmpeg asks for at a time
+_SPARSE = 1 << 30  # bytes from which a file must be there: an endless one of zeros takes no room on the disk
+
+
+def local_path(uri: str | Path) -> Path:
+    """Path behind a local address; raises BadMedia for an address on another system."""
+    text = str(uri)
+    if "://" not in text:
+        return Path(text)
+    parts = urlsplit(text)
+    if parts.scheme != "file":
+        raise BadMedia(f"cannot read {text!r}: only local paths and file:// addresses, copy the file here first")
+    # A name need not be UTF-8: its bytes come back as they went in.
+    return Path(unquote(parts.path, errors="surrogateescape"))
+
+
+def shown(path: Path) -> str:
+    """Name of a file for messages: what is not UTF-8 in it is escaped."""
+    return path.name.encode("utf-8", "backslashreplace").decode()
+
+
+def check_segment(path: Path, start: float | None, end: float | None) -> None:
+    """Raises BadMedia where a segment is none."""
+    for name, value in (("start", start), ("end", end)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise BadMedia(f"{shown(path)}: {name}={value} is not a time in seconds >= 0")
+    if start is not None and end is not None and start >= end:
+        raise BadMedia(f"{shown(path)}: segment starts at {start} s but ends at {end} s")
+
+
+def open_file(path: Path) -> BinaryIO:
+    """An ordinary file, open for reading.
+
+    Raises
+    ------
+    BadMedia
+        There is none, it may not be read, it is empty, or it is a folder, pipe, device or socket.
+    """
+    try:
+        # Opening a pipe waits for its writer, unless told not to wait.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise BadMedia(f"no such file: {_whole(path)}") from None
+    except (OSError, ValueError) as error:
+        # A socket cannot be opened at all.
+        raise BadMedia(f"{shown(path)}: cannot be opened ({reason(error)})") from None
+    try:
+        _check(path, os.fstat(descriptor))
+        return open(descriptor, "rb", buffering=_BUFFER)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def check_file(path: Path) -> None:
+    """Raises what `open_file` would, without opening the file."""
+    try:
+        _check(path, path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadMedia(f"no such file: {_whole(path)}") from None
+    except (OSError, ValueError) as error:
+        raise BadMedia(f"{shown(path)}: cannot be opened ({reason(error)})") from None
+
+
+def _whole(path: Path) -> str:
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise BadMedia(f"not a file: {_whole(path)}")
+    if found.st_size == 0:
+        raise BadMedia(f"{shown(path)}: file is empty (0 bytes)")
+    held = getattr(found, "st_blocks", math.inf) * 512
+    if found.st_size > _SPARSE and held < found.st_size / 100:
+        raise BadMedia(f"{shown(path)}: says {found.st_size >> 20} MB, of which {int(held) >> 20} MB are on the disk")
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[InputContainer]:
+    """A file of sound or pictures, opened by FFmpeg (PyAV).
+
+    FFmpeg is handed the open file, never its name, and only formats that hold what was recorded: a name with ``%d`` is
+    no sequence of pictures, a playlist is not followed, nothing is fetched from anywhere.
+
+    Raises
+    ------
+    BadMedia
+        As `open_file`, or it is a list of other files.
+    av.FFmpegError, ValueError
+        FFmpeg does not know what it is.
+    """
+    import av
+
+    with open_file(path) as file:
+        head = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")
+        if _LIST.match(head):
+            raise BadMedia(f"{shown(path)}: a list of other files, which is not followed; name those files instead")
+        file.seek(0)
+        with av.open(file, mode="r", options=_OPTIONS, buffer_size=_BUFFER, metadata_errors="replace") as container:
+            yield container
+
+
+def tracks(container: InputContainer, kind: Literal["audio", "video"]) -> list[Any]:
+    """Its streams of sound or of moving pictures, without cover art; the one that players choose comes first."""
+    import av
+
+    # FFmpeg takes any text for the drawing of a text terminal; what has no decoder cannot be read.
+    found = [
+        s
+        for s in container.streams
+        if s.type == kind
+        and s.codec_context is not None
+        and s.codec_context.name != "ansi"
+        and not s.disposition & av.stream.Disposition.attached_pic
+    ]
+    return sorted(found, key=lambda s: not s.disposition & av.stream.Disposition.default)
+
+
+def zero(container: InputContainer) -> float:
+    """Seconds on the container's own clock at which its recording begins: the one zero for its sound and picture.
+
+    A segment's ``start`` counts from here, so frame times minus this are comparable between tracks. It is where the
+    earliest track begins (transport streams begin anywhere, often at 1.4 s), and 0 where that is earlier: what comes
+    before 0 is what encoders put there to settle.
+    """
+    starts = [
+        float(s.start_time * s.time_base)
+        for kind in ("audio", "video")
+        for s in tracks(container, kind)
+        if s.start_time is not None
+    ]
+    first = min(starts, default=0.0)
+    return 0.0 if -_PRIMING < first < 0 else first
+
+
+_PRIMING = 0.2  # s
+
+
+def kind_of(path: Path) -> Kind | None:
+    """What a file or folder holds, by its content; None where nothing tells. A folder is a film's frames."""
+    import av
+
+    if path.is_dir():
+        return "video"
+    try:
+        with open_file(path) as file:
+            if is_picture(file.read(32)):
+                return "image"
+        with open_container(path) as container:
+            return "video" if tracks(container, "video") else "audio" if tracks(container, "audio") else None
+    except (BadMedia, av.FFmpegError, ValueError):
+        return None
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file that begins like this (32 bytes) is a picture, of one or more frames; its name says nothing."""
+    return _PICTURE.match(head) is not None
+
+
+def reason(error: Exception) -> str:
+    """What a decoder says, on one line."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
