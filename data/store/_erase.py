@@ -8,6 +8,7 @@ leaves folders that no snapshot names, which the next writer deletes.
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -168,7 +169,8 @@ class _Rebuilt:
         path, schema = self._path(entry["path"]), old.to_pyarrow_dataset().schema
         head = self.place.open(path)
         if head is None:
-            DeltaTable.create(self.place.path(path), schema, partition_by=["shard"], configuration=SETTINGS)
+            self.place.parent(f"{path}/_delta_log/0")
+            DeltaTable.create(self.place.url(path), schema, partition_by=["shard"], configuration=SETTINGS)
             head = self.place.open(path)
         fragments = {f.path: f for f in old.to_pyarrow_dataset().get_fragments()}
         wanted = [a for p, f in sorted(fragments.items()) if (a := self._file(name, entry["path"], path, p, f))]
@@ -206,13 +208,15 @@ class _Rebuilt:
         return AddAction(target, size, {"shard": str(shard)}, _now(), True, "{}")
 
     def _write(self, goal: str, table: pa.Table) -> None:
-        with self.place.files.open_output_stream(goal) as out:
-            pq.write_table(table, out, compression="none", use_dictionary=False, write_statistics=False)
+        self.place.write(goal, table)
 
     def _link(self, source: str, goal: str) -> None:
         if self.place.local:
             os.makedirs(os.path.dirname(self.place.path(goal)), exist_ok=True)
-            os.link(self.place.path(source), self.place.path(goal))
+            try:
+                os.link(self.place.path(source), self.place.path(goal))
+            except OSError:  # a file system without hard links, or the file of somebody else
+                shutil.copy2(self.place.path(source), self.place.path(goal))
         else:
             self.place.files.copy_file(source, goal)
 

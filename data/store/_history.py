@@ -148,10 +148,4 @@ def tidy(place: Place, dataset: str, keep: int | None) -> dict[str, int]:
 
 def _compact(place: Place) -> int:
     """Recorded results come a few rows at a time: put them together, and drop the pieces."""
-    files = 0
-    for name in place.below("records"):
-        table = place.open(f"records/{name}")
-        if len(table.file_uris()) > 1:
-            table.optimize.compact()
-        files += len(table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False))
-    return files
+    return sum(place.compact(f"records/{name}") for name in place.below("records"))

@@ -5,18 +5,26 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
+import numpy as np
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
-from deltalake.writer import ColumnProperties
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, create_table_with_add_actions
 
-from affectlake.data.errors import AffectlakeError
+from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.store._delta import Table, native, url
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_FILE = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
 _ATTEMPTS = 30
 
 # Old versions are read by snapshots for as long as these are kept, so Delta may not tidy its log by itself. Statistics
@@ -27,11 +35,6 @@ SETTINGS = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.dataSkippingNumIndexedCols": "0",
 }
-
-# Floats hardly repeat: a dictionary would cost half as much space again, and eight times the time to write.
-_WRITER = WriterProperties(
-    default_column_properties=ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-)
 
 
 class Moved(Exception):
@@ -44,33 +47,66 @@ class Place:
     Parameters
     ----------
     uri : str or Path
-        Local folder, or ``s3://``, ``gs://``, ``az://`` (credentials by the usual environment variables).
+        Local folder of any name (``~`` is the home), ``file:`` URI, or ``s3://``, ``gs://``, ``az://`` (credentials by
+        the usual environment variables).
+
+    Raises
+    ------
+    UsageError
+        An empty name, or one that no file system takes.
     """
 
     def __init__(self, uri: str | Path):
-        self.local = not _REMOTE.match(str(uri)) or str(uri).startswith("file://")
-        self.root = os.path.abspath(str(uri).removeprefix("file://")) if self.local else str(uri).rstrip("/")
+        given = str(uri)
+        if not given or "\0" in given:
+            raise UsageError(f"{given!r} names no store: a folder or the URI of one, please")
+        file = _FILE.match(given) if isinstance(uri, str) else None
+        self.local = not isinstance(uri, str) or file is not None or not _REMOTE.match(given)
+        if self.local:
+            # A URI is encoded, a path is what it is, `%20` too.
+            self.root = os.path.abspath(unquote(given[file.end() :]) if file else os.path.expanduser(given))
+        else:
+            self.root = given.rstrip("/")
+        self._check()
+
+    def _check(self) -> None:
+        real = os.path.realpath(self.root) if self.local else self.root
+        if not real.isprintable() and real.encode("utf-8", "replace") != os.fsencode(real):
+            raise UsageError(f"no store can be below {real!r}: the name is not UTF-8")
+        if not self.local and unquote(real) != real:
+            # Delta's library decodes keys once too often, and would look elsewhere than it wrote.
+            raise UsageError(f"no store can be at {real}: a '%' before two digits or letters from A to F is no key")
 
     def path(self, *parts: str) -> str:
-        return "/".join((self.root, *parts))
+        return "/".join((self.root.removesuffix("/"), *parts))
+
+    def url(self, table: str = "") -> str:
+        """What Delta is told of the table at ``table`` (relative to the root)."""
+        if self.local:
+            return url(self.root, table)
+        scheme, _, rest = self.path(table).partition("://")
+        return f"{scheme}://{quote(rest)}"
 
     def create(self) -> None:
+        """Make the folder: closed to others than the owner and, as far as the umask lets it, the group."""
         if self.local:
             try:
-                os.makedirs(self.root, exist_ok=True)
+                os.makedirs(os.path.dirname(self.root), exist_ok=True)
+                os.makedirs(self.root, mode=0o770, exist_ok=True)
             except OSError as error:
                 raise AffectlakeError(f"cannot make a store at {self.root}: {error.strerror}") from None
 
-    def open(self, table: str, version: int | None = None) -> DeltaTable | None:
+    def open(self, table: str, version: int | None = None) -> Table | None:
         """The Delta table at ``table`` (relative to the root), or None where there is none."""
         if self.local and not os.path.isdir(self.path(table, "_delta_log")):
             return None
         try:
-            return DeltaTable(self.path(table), version=version)
+            with native(f"{table} of the store at {self.root} cannot be read"):
+                return Table(self.url(table), version, self.path(table) if self.local else None)
         except TableNotFoundError:
             return None
 
-    def at(self, entry: Mapping[str, Any]) -> DeltaTable:
+    def at(self, entry: Mapping[str, Any]) -> Table:
         """The table and version that a snapshot's entry names; raises FileNotFoundError where it is gone."""
         table = self.open(entry["path"], entry["version"])
         if table is None:
@@ -104,21 +140,61 @@ class Place:
 
     @property
     def files(self):
-        """The root as a `pyarrow.fs.FileSystem`."""
+        """The root as a `pyarrow.fs.FileSystem`; see `parent` for writing."""
         import pyarrow.fs as fs
+
+        if self.local:
+            return fs.SubTreeFileSystem(self.root, fs.LocalFileSystem())
         from deltalake.fs import DeltaStorageHandler
 
-        return fs.PyFileSystem(DeltaStorageHandler(self.root))
+        return fs.PyFileSystem(DeltaStorageHandler(self.url()))
+
+    def parent(self, path: str) -> str:
+        """``path`` (relative to the root), whose folder is there from now on; object stores have none."""
+        if self.local:
+            os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
+        return path
+
+    def write(self, path: str, rows: pa.Table) -> None:
+        """A Parquet file at ``path``, plain: floats hardly repeat, so that a dictionary would cost half as much space
+        again, and statistics would repeat people's ids."""
+        with self.files.open_output_stream(self.parent(path)) as out:
+            pq.write_table(rows, out, compression="none", use_dictionary=False, write_statistics=False)
 
     def append(self, table: str, rows: pa.Table) -> None:
-        """Add rows to a table of small things; creates it."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                write_deltalake(self.path(table), rows, mode="append", schema_mode="merge", configuration=SETTINGS)
-                return
-            except CommitFailedError:
-                _wait(attempt)
+        """Add rows to a table of small things; creates it, and gives it the columns that it lacks."""
+        with native(f"could not append to {table} of the store at {self.root}"):
+            for attempt in range(_ATTEMPTS):
+                head = self.open(table)
+                try:
+                    if head is None:
+                        self._commit(None, table, rows)
+                    else:
+                        self._add(head, table, rows)
+                    return
+                except (CommitFailedError, Moved):
+                    _wait(attempt)
         raise AffectlakeError(f"could not append to {table}: too many others write to it")
+
+    def compact(self, table: str) -> int:
+        """Put the pieces of a table of small things together, and drop them; the number of files that went."""
+        with native(f"could not write {table} of the store at {self.root}"):
+            head = self.open(table)
+            if len(head.paths()) > 1:
+                with suppress(CommitFailedError):  # somebody adds to it: another time
+                    self._commit(head, table, head.to_pyarrow_table())
+            return len(self.open(table).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False))
+
+    def _add(self, head: Table, table: str, rows: pa.Table) -> None:
+        known = pa.schema(head.schema().to_arrow())
+        lacking = [Schema.from_arrow(pa.schema([f])).fields[0] for f in rows.schema if f.name not in known.names]
+        if lacking:
+            head.alter.add_columns(lacking)
+            head = self.open(table)
+            known = pa.schema(head.schema().to_arrow())
+        rows = rows.cast(pa.schema([f if f.name not in known.names else known.field(f.name) for f in rows.schema]))
+        added = self._written(table, rows)
+        self._kept(table, added, lambda: head.create_write_transaction(added, "append", head.schema()))
 
     def swap(self, table: str, rows: pa.Table, version: int | None) -> int:
         """Replace the whole table, which must still be at ``version`` (None: must not exist); the new version.
@@ -128,10 +204,11 @@ class Place:
         Moved
             It is not.
         """
-        head = self.open(table)
-        if (head.version() if head else None) != version:
-            raise Moved(table)
-        return self._commit(head, table, rows)
+        with native(f"could not write {table} of the store at {self.root}"):
+            head = self.open(table)
+            if (head.version() if head else None) != version:
+                raise Moved(table)
+            return self._commit(head, table, rows)
 
     def replace(self, table: str, rows: pa.Table, base: int | None, shards: Sequence[int] | None = None) -> int:
         """Commit ``rows`` on top of version ``base`` (None: as the whole content); the new version.
@@ -147,48 +224,81 @@ class Place:
         shards : sequence of int, optional
             Partitions that ``rows`` stand for; all others stay as they are. None: all are replaced.
         """
-        for attempt in range(_ATTEMPTS):
-            head = self.open(table)
-            try:
-                if head is not None and shards is not None and head.version() != base:
-                    before = head.version()
-                    head.restore(base, commit_properties=_ONCE)
-                    head = self.open(table, before + 1)
-                return self._commit(head, table, rows, shards)
-            except (CommitFailedError, Moved):
-                _wait(attempt)
+        with native(f"could not write {table} of the store at {self.root}"):
+            for attempt in range(_ATTEMPTS):
+                head = self.open(table)
+                try:
+                    if head is not None and shards is not None and head.version() != base:
+                        before = head.version()
+                        head.restore(base, ignore_missing_files=True, commit_properties=_ONCE)
+                        head = self.open(table, before + 1)
+                    return self._commit(head, table, rows, shards)
+                except (CommitFailedError, Moved):
+                    _wait(attempt)
         raise AffectlakeError(f"could not write {table}: too many others write to it")
 
-    def _commit(self, head: DeltaTable | None, table: str, rows: pa.Table, shards: Sequence[int] | None = None) -> int:
-        partitions = ["shard"] if "shard" in rows.schema.names else None
+    def _commit(self, head: Table | None, table: str, rows: pa.Table, shards: Sequence[int] | None = None) -> int:
+        partitions = [PARTITION] if PARTITION in rows.schema.names else []
+        schema, added = Schema.from_arrow(rows.schema), self._written(table, rows)
         if head is None:
-            write_deltalake(
-                self.path(table),
-                rows,
-                mode="error",
-                partition_by=partitions,
-                configuration=SETTINGS,
-                writer_properties=_WRITER,
-            )
+            self._kept(table, added, lambda: self._created(table, schema, added, partitions))
             return 0
-        version = head.version() + 1  # what a commit without a second attempt can only be
-        predicate = None if shards is None else f"shard IN ({', '.join(map(str, sorted(shards)))})"
+        chosen = None if shards is None else [(PARTITION, "in", [str(s) for s in sorted(shards)])]
+        self._kept(
+            table,
+            added,
+            lambda: head.create_write_transaction(
+                added, "overwrite", schema, partitions, chosen, commit_properties=_ONCE
+            ),
+        )
+        return head.version() + 1  # what a commit without a second attempt can only be
+
+    def _created(self, table: str, schema: Schema, added: list[AddAction], partitions: list[str]) -> None:
+        self.parent(f"{table}/_delta_log/0")
         try:
-            write_deltalake(
-                head,
-                rows,
-                mode="overwrite",
-                predicate=predicate,
-                schema_mode=None if predicate else "overwrite",
-                partition_by=partitions,
-                writer_properties=_WRITER,
-                commit_properties=_ONCE,
+            create_table_with_add_actions(
+                self.url(table), schema, added, mode="error", partition_by=partitions, configuration=SETTINGS
             )
-        except CommitFailedError:
-            raise Moved(table) from None
-        return version
+        except DeltaError as error:
+            if "already exists" in str(error):
+                raise Moved(table) from None
+            raise
+
+    def _written(self, table: str, rows: pa.Table) -> list[AddAction]:
+        """Write a file per shard (or one), which no version of the table names yet."""
+        if not rows.num_rows:
+            return []
+        if PARTITION not in rows.schema.names:
+            return [self._file(table, "", rows, {})]
+        shards = rows[PARTITION].to_numpy()
+        if (np.diff(shards) < 0).any():
+            rows = rows.sort_by(PARTITION)
+            shards = rows[PARTITION].to_numpy()
+        values = rows.drop_columns([PARTITION])
+        bounds = [*np.flatnonzero(np.diff(shards, prepend=-1)), len(shards)]
+        return [
+            self._file(table, f"{PARTITION}={shards[a]}/", values.slice(a, b - a), {PARTITION: str(shards[a])})
+            for a, b in pairwise(bounds)
+        ]
+
+    def _file(self, table: str, folder: str, rows: pa.Table, partition: Mapping[str, str | None]) -> AddAction:
+        path = f"{folder}part-{uuid.uuid4()}.parquet"
+        self.write(f"{table}/{path}", rows)
+        size = self.files.get_file_info(f"{table}/{path}").size
+        return AddAction(path, size, dict(partition), int(time.time() * 1000), True, "{}")
+
+    def _kept(self, table: str, added: Sequence[AddAction], commit: Callable[[], None]) -> None:
+        """Commit; where somebody was quicker, what was written for it goes."""
+        try:
+            commit()
+        except (CommitFailedError, Moved):
+            for action in added:
+                with suppress(OSError):
+                    self.files.delete_file(f"{table}/{action.path}")
+            raise
 
 
+PARTITION = "shard"
 _ONCE = CommitProperties(max_commit_retries=0)
 
 
