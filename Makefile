@@ -1,7 +1,7 @@
 # Needs Python 3.11 or 3.12, gcc and make. Everything goes into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
-.PHONY: demo test install lint clean
+.PHONY: demo test install check docs clean
 
 install: .venv/installed
 
@@ -24,9 +24,20 @@ demo: install
 test: install
 	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
 
-lint: install
-	$(PIP) ruff
-	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+check: install
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/python -m pytest --quiet tests/test_docstrings.py
+
+# The rooms below the name that they are installed under, for tools that read files and do not import.
+build/types: Makefile
+	mkdir -p $@/affectlake
+	for room in data features models flows; do ln -sfn ../../../$$room $@/affectlake/$$room; done
+	touch $@
+
+docs: install build/types
+	$(PIP) --constraint constraints.txt '.[docs]'
+	.venv/bin/mkdocs build --strict
 
 clean:
 	rm -rf .venv demo build dist *.egg-info

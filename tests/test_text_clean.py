@@ -12,7 +12,10 @@ SAME = {
     "joiners in Latin words": ("I ad\u200dore y\u200cou\u200d", "I adore you"),
     "marks of direction": ("\u202eI adore\u202c \u200fyou\u2066!\u2069", "I adore you!"),
     "variant of a letter": ("I adore\ufe0f you", "I adore you"),
-    "mathematical": ("I \U0001d51e\U0001d521\U0001d52c\U0001d52f\U0001d522 \U0001d66e\U0001d664\U0001d66a", "I adore you"),
+    "mathematical": (
+        "I \U0001d51e\U0001d521\U0001d52c\U0001d52f\U0001d522 \U0001d66e\U0001d664\U0001d66a",
+        "I adore you",
+    ),
     "circled": ("I \u24d0\u24d3\u24de\u24e1\u24d4 you", "I adore you"),
     "full width": ("Ｉ ａｄｏｒｅ ｙｏｕ！", "I adore you!"),
     "ligature": ("the ﬁnest ﬂowers", "the finest flowers"),
