@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.features import registry, settings
+from affectlake.features._guard import ran_out_of_memory, too_much_memory
 from affectlake.features.inputs import READERS, Request
 from affectlake.features.protocol import Extractor, Reads
 from affectlake.features.settings import Value
@@ -80,6 +81,8 @@ def _attempt(action: Callable[[], Any]) -> Any:
     except AffectlakeError as error:
         return _Failed(one_line(error))
     except Exception as error:  # a decoder may raise anything
+        if ran_out_of_memory(error):
+            return _Failed(too_much_memory())
         return _Failed(one_line(f"{type(error).__name__}: {error}"))
 
 

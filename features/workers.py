@@ -1,25 +1,32 @@
 """A pool of worker processes that outlives crashing and hanging decoders, and names the culprit."""
 
 import importlib
+import logging
 import os
+import signal
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import current_process, get_context
 from multiprocessing.util import Finalize
 from pathlib import Path
 from socket import gethostname
-from threading import local
+from threading import Event, Lock, Thread, local
 
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.features import registry, settings
+from affectlake.features._guard import MEMORY_VARIABLE, die_with_parent, limit_memory, memory_limit
 from affectlake.features.compute import Chunk, compute, failed, one_line
 from affectlake.features.inputs import decoding
 from affectlake.features.protocol import fingerprint
+
+_log = logging.getLogger("affectlake.workers")
 
 # One thread per worker: two threads on shared cores halve the speed of MiniLM and xgboost. The libraries read
 # these once, when they are first imported, so they must be set before the workers start.
@@ -46,12 +53,76 @@ def one_thread() -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
 
 
-def _import(modules: list[str]) -> None:
+def _prepare(modules: list[str]) -> None:
+    die_with_parent()
     for module in modules:
         # Only to be warm: what cannot be imported fails again, with its reason, where a sample needs it. Raised here
         # it would break the whole pool.
         with suppress(Exception):
             importlib.import_module(module)
+    limit_memory()
+
+
+LIVES = 3
+"""Times that a sample's own worker may be killed from outside, or the pool break under it, before it is blamed."""
+
+RESTARTS = 8
+"""Pools that may break one after another without a single result between them."""
+
+STALLED = 120.0
+"""Seconds in which a pool must begin something, if anything waits."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    chunk: Chunk
+    pool: "_Pool"
+    lives: int = LIVES
+
+
+class _Pool:
+    """Processes, and a thread that started them: Linux ends them with the thread that they were started by."""
+
+    def __init__(self, count: int, modules: list[str]):
+        # spawn, not fork: forked children inherit locks of the parent's threads, and hang.
+        self.processes = ProcessPool(
+            max_workers=count, context=get_context("spawn"), initializer=_prepare, initargs=[modules]
+        )
+        self.seen = time.monotonic()
+        self._started, self._over = Event(), Event()
+        Thread(target=self._keep, name="worker pool", daemon=True).start()
+        self._started.wait()
+
+    def _keep(self) -> None:
+        try:
+            self.alive()
+        finally:
+            self._started.set()
+        self._over.wait()
+
+    def alive(self) -> bool:
+        """Whether it still takes work; one that lost a process at a bad moment does not."""
+        with suppress(OSError, RuntimeError):
+            return bool(self.processes.active)
+        return False
+
+    def stalled(self) -> bool:
+        """Whether nothing has run for long: a process that was killed while it took its work leaves the door shut."""
+        tasks = list(self.processes._pool_manager.task_manager.tasks.values())
+        now = time.time()
+        if not tasks or any(t.started and now < t.timestamp + t.timeout + 10 for t in tasks):
+            self.seen = time.monotonic()
+        return time.monotonic() - self.seen > STALLED
+
+    def close(self) -> None:
+        self.processes.close()
+        self.processes.join()
+        self._over.set()
+
+    def stop(self) -> None:
+        self.processes.stop()
+        self.processes.join()
+        self._over.set()
 
 
 class Workers:
@@ -70,58 +141,125 @@ class Workers:
     def __init__(self, count: int, timeout: float = 60.0, extractors: Iterable[str] = ()):
         self.count, self.timeout = count, timeout
         self.modules = sorted({m for name in extractors for m in registry.get(name).requires})
+        self._changing, self._restarts, self._ended = Lock(), 0, False
 
     def __enter__(self) -> "Workers":
+        memory_limit()  # a typing error is said here, not by every process
         one_thread()
-        # spawn, not fork: forked children inherit locks of the parent's threads, and hang.
-        self._pool = ProcessPool(
-            max_workers=self.count, context=get_context("spawn"), initializer=_import, initargs=[self.modules]
-        )
+        self._pool = _Pool(self.count, self.modules)
         return self
 
     def __exit__(self, kind, value, trace) -> None:
-        if kind is None and self._pool.active:
+        if kind is None and self._pool.alive():
+            self._ended = True
             self._pool.close()
-            self._pool.join()
         else:
             self.stop()
 
+    @property
+    def active(self) -> bool:
+        """Whether there are processes that take work."""
+        return not self._ended and self._pool.alive()
+
     def stop(self) -> None:
         """End the processes without waiting for what they do."""
-        self._pool.stop()
-        self._pool.join()
+        with self._changing:
+            self._ended = True
+            self._pool.stop()
 
     def run(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, dict[str, pa.Table]]]:
-        """Results chunk by chunk in order of completion; a chunk whose worker died comes back in pieces."""
-        waiting: dict[Future, Chunk] = {self._submit(c): c for c in chunks}
+        """Results chunk by chunk in order of completion; a chunk whose worker died comes back in pieces.
+
+        May be called by several threads at once.
+
+        Raises
+        ------
+        AffectlakeError
+            Worker processes die again and again before they do anything.
+        """
+        waiting: dict[Future, _Work] = dict(self._submit(c) for c in chunks)
         while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
+            if not done and any(not w.pool.alive() or w.pool.stalled() for w in waiting.values()):
+                # What such a pool had not begun would be waited for in vain.
+                done = {f for f, w in waiting.items() if not w.pool.alive() or w.pool.stalled()}
             for future in done:
-                chunk = waiting.pop(future)
+                work = waiting.pop(future)
+                chunk, again = work.chunk, self._again(future, work)
+                if again is not None:
+                    waiting.update([again])
+                    continue
                 reason = self._reason(future)
                 if reason is None:
+                    self._restarts = 0
                     yield chunk, future.result()
                 elif len(chunk.requests) == len(chunk.extractors) == 1:
                     with settings.use(dict(chunk.settings)):
                         said = {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
                     yield chunk, said
                 else:
-                    waiting |= {self._submit(c): c for c in _split(chunk)}
+                    waiting |= dict(self._submit(c) for c in _split(chunk))
 
-    def _submit(self, chunk: Chunk) -> Future:
-        return self._pool.schedule(compute, args=[chunk], timeout=self.timeout * min(len(chunk.requests), 10))
+    def _submit(self, chunk: Chunk, lives: int = LIVES) -> tuple[Future, _Work]:
+        seconds = self.timeout * min(len(chunk.requests), 10)
+        while True:
+            pool = self._pool
+            try:
+                return pool.processes.schedule(compute, args=[chunk], timeout=seconds), _Work(chunk, pool, lives)
+            except (RuntimeError, OSError):
+                self._renew(pool)
+
+    def _again(self, future: Future, work: _Work) -> tuple[Future, _Work] | None:
+        """The same work handed in once more, where its end says nothing about its samples."""
+        broken = not future.done() or isinstance(future.exception(), BrokenProcessPool | CancelledError)
+        if broken:
+            self._renew(work.pool)
+        killed = future.done() and _killed(future.exception()) and len(work.chunk.requests) == 1
+        return self._submit(work.chunk, work.lives - 1) if (broken or killed) and work.lives > 1 else None
+
+    def _renew(self, broken: _Pool) -> None:
+        """Other processes instead of those of a pool that broke; raises AffectlakeError where that is of no use."""
+        with self._changing:
+            if self._ended:
+                raise AffectlakeError("the worker processes were stopped")
+            if self._pool is not broken:
+                return
+            self._restarts += 1
+            if self._restarts > RESTARTS:
+                raise AffectlakeError(
+                    f"worker processes died {RESTARTS} times before they had done anything: is memory short, or "
+                    f"{MEMORY_VARIABLE} ({memory_limit():g} GB) too low?"
+                )
+            _log.warning("the worker processes were lost: others go on (%d)", self._restarts)
+            broken.stop()
+            self._pool = _Pool(self.count, self.modules)
 
     def _reason(self, future: Future) -> str | None:
-        error = future.exception()
+        error = future.exception(0) if future.done() else BrokenProcessPool("stopped answering")
         match error:
             case None:
                 return None
             case TimeoutError():
                 return f"took longer than {self.timeout:g} s"
             case ProcessExpired():
-                return f"the worker process died while it worked on this sample (exit code {error.exitcode})"
+                return f"the worker process died while it worked on this sample ({_ending(error.exitcode)})"
             case _:
                 return one_line(f"{type(error).__name__}: {error}")
+
+
+def _killed(error: BaseException | None) -> bool:
+    """Whether somebody else killed the worker: a person, or the system that ran out of memory."""
+    return isinstance(error, ProcessExpired) and error.exitcode in (-signal.SIGKILL, -signal.SIGTERM)
+
+
+def _ending(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        name = signal.Signals(-code).name
+        short = ": out of memory?" if name in ("SIGKILL", "SIGABRT") else ""
+        return f"exit code {code}, {name}{short}"
+    return f"exit code {code}"
 
 
 def _split(chunk: Chunk) -> Iterator[Chunk]:

@@ -38,6 +38,11 @@ class Evil:
                 ctypes.string_at(0)
             case "hang":
                 time.sleep(1000)
+            case "hang hard":
+                self._note(str(os.getpid()))
+                ctypes.PyDLL(None).sleep(1000)  # as a decoder in C that lets no other thread run
+            case "bomb":
+                return np.array([len(bytearray(8 << 30)), 1], np.float32)
             case "raise":
                 raise RuntimeError("on\nrequest")
             case "shape":
