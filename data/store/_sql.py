@@ -3,9 +3,14 @@
 Views, all to be quoted because of their dots: ``"<dataset>.samples"``, ``"<dataset>.<modality>.<extractor>"``,
 ``"<dataset>.outcomes"``, ``"<dataset>.columns"``, and ``"<dataset>"``: samples joined with all features, whose columns
 are named ``"audio.prosody.f0_mean"``. Besides ``snapshots`` and the tables of records (``benchmarks``).
+
+A query only reads, and only the store: DuckDB is shut off from files and network, loads nothing, and is locked so. What
+it would still reach by itself (memory addresses, settings, secrets, text that is run as a query) is refused by name.
 """
 
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 
 import duckdb
 import pandas as pd
@@ -15,11 +20,36 @@ from affectlake.data.store._frames import HIDDEN, KEYS
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import LOG, Snapshot
 
+_READING = ("SELECT", "EXPLAIN", "MULTI")
+"""Kinds of statements that only read; DuckDB calls a PIVOT, which it takes apart, MULTI."""
 
-def query(place: Place, state: Mapping[str, Snapshot], text: str) -> pd.DataFrame:
+_TABLES = {
+    *("range", "generate_series", "unnest", "repeat", "repeat_row", "histogram", "histogram_values", "summary"),
+    *("json_each", "json_tree", "duckdb_views", "duckdb_columns", "duckdb_functions", "duckdb_types"),
+    *("pragma_table_info", "pragma_version", "pg_timezone_names", "icu_calendar_names", "glob"),
+}
+"""Table functions that a query may call: of all others none reads the store. ``glob`` is an operator too, and as a
+function finds itself shut off."""
+
+_SCALARS = {"current_setting", "getenv", "write_log"}
+
+_CLOSED = (
+    "python_enable_replacements = false",  # or `FROM place` would find our own variables
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "allow_community_extensions = false",
+    "allow_persistent_secrets = false",
+    "enable_external_access = false",
+    "lock_configuration = true",
+)
+
+
+def query(place: Place, state: Mapping[str, Snapshot], text: str, allow_files: bool = False) -> pd.DataFrame:
     """Result of a query over ``state``; raises UsageError with DuckDB's message."""
-    with duckdb.connect() as connection:
+    # What does not fit into memory is written somewhere: not into the folder that one happens to be in.
+    with tempfile.TemporaryDirectory(prefix="affectlake-sql-") as spill, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET temp_directory = ?", [spill])
         for dataset, snapshot in state.items():
             _views(connection, place, dataset, snapshot)
         for name, path in {"snapshots": LOG, **{n: f"records/{n}" for n in place.below("records")}}.items():
@@ -27,10 +57,50 @@ def query(place: Place, state: Mapping[str, Snapshot], text: str) -> pd.DataFram
             if table is not None:
                 connection.register(name, table.to_pyarrow_dataset())
         try:
+            if not allow_files:
+                _only_reads(connection, text)
+                for setting in _CLOSED:
+                    connection.execute(f"SET {setting}")
             return connection.sql(text).df()
         except (duckdb.Error, AttributeError) as error:  # a statement without a result has no frame
             message = str(error).splitlines()[0] if isinstance(error, duckdb.Error) else "this is no query"
+            if isinstance(error, duckdb.PermissionException):
+                message += "; --allow-files lets a query reach files"
             raise UsageError(f"{message} (views: {', '.join(_names(connection))})") from None
+
+
+def _only_reads(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Refuse statements that do more than read the store, and calls that reach beyond it."""
+    statements = connection.extract_statements(text)
+    kinds = [statement.type.name for statement in statements]
+    if len(statements) != 1 or kinds[0] not in _READING:
+        shown = "; ".join(kinds) or "nothing"
+        raise UsageError(f"a query is one SELECT, this is {shown}: to write or to reach files, add --allow-files")
+    for name in _called(text):
+        if name in _refused():
+            raise UsageError(f"{name}() reaches beyond the store: not in a query, unless with --allow-files")
+
+
+@cache
+def _refused() -> frozenset[str]:
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT lower(function_name) FROM duckdb_functions() "
+            "WHERE function_type IN ('table', 'table_macro', 'pragma')"
+        ).fetchall()
+    return frozenset(name for (name,) in rows) - _TABLES | _SCALARS
+
+
+def _called(text: str) -> list[str]:
+    """Names that stand before an opening bracket, in lower case and without quotes."""
+    raw = text.encode()  # positions count bytes
+    found = [(at, kind) for at, kind in duckdb.tokenize(text) if kind != duckdb.token_type.comment]
+    ends = [at for at, _ in duckdb.tokenize(text)] + [len(raw)]
+    words = []
+    for at, _ in found:
+        end = next(e for e in ends if e > at)
+        words.append(raw[at:end].decode("utf-8", "replace").strip())
+    return [a.strip('"').lower() for a, b in zip(words, words[1:], strict=False) if b.startswith("(")]
 
 
 def _views(connection: duckdb.DuckDBPyConnection, place: Place, dataset: str, snapshot: Snapshot) -> None:

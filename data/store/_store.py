@@ -313,17 +313,26 @@ class Store:
                 f"damaged; ask again ({' '.join(str(error).split())[:120]})"
             ) from error
 
-    def sql(self, query: str, as_of: AsOf = None) -> pd.DataFrame:
+    def sql(self, query: str, as_of: AsOf = None, allow_files: bool = False) -> pd.DataFrame:
         """Query with DuckDB; see `affectlake.data.store._sql` for the views.
+
+        Parameters
+        ----------
+        query : str
+            One statement that reads.
+        as_of : optional
+            See `Store`.
+        allow_files : bool
+            Let the query read and write files, and all else that DuckDB can.
 
         Raises
         ------
         UsageError
-            The query is wrong, in DuckDB's words.
+            The query is wrong, in DuckDB's words, or reaches beyond the store.
         """
         from affectlake.data.store import _sql
 
-        return self._reading(lambda: _sql.query(self._place, self._log().state(as_of), query))
+        return self._reading(lambda: _sql.query(self._place, self._log().state(as_of), query, allow_files))
 
     def export(
         self,

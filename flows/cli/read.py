@@ -127,8 +127,10 @@ def load(
     return 0
 
 
-def sql(query: str, /, *, store: StoreOption = "lake", json: Json = False) -> int:
+def sql(query: str, /, *, store: StoreOption = "lake", allow_files: Json = False, json: Json = False) -> int:
     """Query the newest snapshot with DuckDB: one view per table, such as "ravdess.audio.prosody", and per dataset.
+
+    A query only reads, and only the store.
 
     Parameters
     ----------
@@ -136,12 +138,14 @@ def sql(query: str, /, *, store: StoreOption = "lake", json: Json = False) -> in
         A SELECT statement.
     store
         Folder or object-store URI.
+    allow_files
+        Let the query read and write files, and load extensions.
     json
         A JSON list of records on stdout.
     """
     from affectlake.data.store import Store
 
-    rows = Store(store).sql(query).to_dict("records")
+    rows = Store(store).sql(query, allow_files=allow_files).to_dict("records")
     if json:
         as_json(rows)
     else:
