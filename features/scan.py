@@ -209,11 +209,14 @@ def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
 
 
 def _contexts(rows: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The last `CONTEXT_TURNS` utterances before each row in its dialogue, oldest first."""
+    """The last `CONTEXT_TURNS` utterances before each row in its dialogue, oldest first, whatever their splits."""
     context: list[tuple[str, ...]] = [()] * len(rows)
     order = rows.assign(_position=np.arange(len(rows))).dropna(subset=["dialogue", "turn"])
-    # Dialogues are numbered anew in each split of some corpora (MELD), so the split is part of their name.
-    for _, turns in order.sort_values("turn", kind="stable").groupby(["split", "dialogue"], dropna=False):
+    # Some number their dialogues anew in each split: then one has the same turn in several, and is several dialogues.
+    per_turn = order.groupby(["dialogue", "turn"])["split"].transform("nunique")
+    anew = order["dialogue"].isin(order.loc[per_turn > 1, "dialogue"])
+    part = order["split"].where(anew)
+    for _, turns in order.sort_values("turn", kind="stable").groupby([part, "dialogue"], dropna=False):
         texts = turns["text"].tolist()
         for i, position in enumerate(turns["_position"]):
             context[position] = tuple(texts[max(0, i - CONTEXT_TURNS) : i])

@@ -138,6 +138,24 @@ def test_requests_of_a_dialogue_never_look_ahead():
     assert rows["a"] == () and rows["b"] == ("one",) and rows["c"] == ("one", "two")
 
 
+def test_a_dialogue_goes_on_across_splits():
+    import pandas as pd
+
+    from affectlake.data.samples import samples_frame
+    from affectlake.features.scan import requests
+
+    def contexts(**columns):
+        table = samples_frame(pd.DataFrame({"sample_id": list("abcd"), "text": list("ABCD"), **columns}), "x")
+        return requests(table, pd.DataFrame(), "dialogue")["context"].tolist()
+
+    split = ["train", "test", "train", None]
+    one = [(), ("A",), ("A", "B"), ("A", "B", "C")]
+    assert contexts(dialogue="d", turn=[1, 2, 3, 4], split=split) == one
+    # Numbered anew in each split: the same turn is there twice.
+    anew = contexts(dialogue="d", turn=[1, 1, 2, 2], split=["train", "test", "train", "test"])
+    assert anew == [(), (), ("A",), ("B",)]
+
+
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "text.context"])
 def test_company_does_not_matter(name):
     texts = ["Short.", "A somewhat longer sentence, with a comma, that goes on for a while!", "好", "???", "Short."]
