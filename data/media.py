@@ -48,7 +48,15 @@ _FORMATS = (
     "tiff_pipe truehd tta vc1 vc1test vivo voc vqf vvc w64 wav wavarc webm webp_pipe wsd wtv wv wve xa xbm_pipe "
     "xpm_pipe xwd_pipe xwma yuv4mpegpipe"
 )
-_OPTIONS = {"format_whitelist": _FORMATS.replace(" ", ","), "protocol_whitelist": "none"}
+
+MAX_PIXELS = 40_000_000
+"""Of a frame that FFmpeg may decode, which it does while it opens a file already; 8K has 35 million."""
+
+_OPTIONS = {
+    "format_whitelist": _FORMATS.replace(" ", ","),
+    "protocol_whitelist": "none",
+    "max_pixels": str(MAX_PIXELS),
+}
 _LIST = re.compile(
     rb"#EXTM3U|ffconcat |\[playlist\]|v=0\r?\n|(<\?xml[^>]*>\s*)?<(MPD|smil|asx|playlist)\b", re.IGNORECASE
 )

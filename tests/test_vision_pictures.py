@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from affectlake.data import pictures
+from affectlake.data import films, stills
 from affectlake.data.errors import BadMedia
 from affectlake.data.pictures import LONGEST, read_frames, read_image
 
@@ -135,28 +135,28 @@ def test_a_bomb_is_not_decoded(tmp_path):
 @pytest.mark.parametrize(
     ("suffix", "channels", "dtype", "options", "needed"),
     [
-        (".png", 3, np.uint8, [], 6),
-        (".png", 3, np.uint16, [], 6),
+        (".png", 3, np.uint8, [], 4),
+        (".png", 3, np.uint16, [], 4),
         (".png", 4, np.uint8, [], 8),
-        (".png", 4, np.uint16, [], 16),
-        (".bmp", 3, np.uint8, [], 8),
-        (".tiff", 3, np.uint16, [], 16),
-        (".jpg", 3, np.uint8, [], 6),
-        (".jpg", 3, np.uint8, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], 12),
+        (".png", 4, np.uint16, [], 8),
+        (".bmp", 3, np.uint8, [], 4),
+        (".webp", 3, np.uint8, [], 16),
+        (".jpg", 3, np.uint8, [], 4),
+        (".jpg", 3, np.uint8, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], 10),
     ],
 )
 def test_memory_is_bounded_by_what_decoding_takes(tmp_path, monkeypatch, suffix, channels, dtype, options, needed):
     path, pixels = tmp_path / f"a{suffix}", np.zeros((100, 200, channels), dtype)
     path.write_bytes(cv2.imencode(suffix, pixels, options)[1].tobytes())
-    monkeypatch.setattr(pictures, "_MAX_MEMORY", path.stat().st_size + 20_000 * needed)
+    monkeypatch.setattr(stills, "MAX_MEMORY", path.stat().st_size + 20_000 * needed)
     assert read_image(path).shape == (100, 200, 3)
-    monkeypatch.setattr(pictures, "_MAX_MEMORY", path.stat().st_size + 20_000 * needed - 1)
+    monkeypatch.setattr(stills, "MAX_MEMORY", path.stat().st_size + 20_000 * needed - 1)
     with pytest.raises(BadMedia, match="200x100 pixels of this kind take 0 MB to decode"):
         read_image(path)
 
 
 def test_a_file_of_many_bytes_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "_MAX_BYTES", 100)
+    monkeypatch.setattr(stills, "_MAX_BYTES", 100)
     with pytest.raises(BadMedia, match="a picture may have"):
         read_image(write(tmp_path / "a.bmp", four_corners()))
 
@@ -248,8 +248,8 @@ def test_what_is_skipped_changes_no_frame(tmp_path, monkeypatch, suffix, every):
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     frames = [np.roll(noise, 3 * i, axis=1) for i in range(400)]
     path = write_video(tmp_path / f"a{suffix}", frames, g=str(every), bf="3")
-    decoded, rotation = [], pictures._upright
-    monkeypatch.setattr(pictures, "_upright", lambda frame: decoded.append(frame.pts) or rotation(frame))
+    decoded, upright = [], films._Film.upright
+    monkeypatch.setattr(films._Film, "upright", lambda self, frame: decoded.append(frame.pts) or upright(self, frame))
     found = read_frames(path, count=8)
     with av.open(str(path)) as container:
         every_frame = list(container.decode(video=0))
