@@ -63,7 +63,21 @@ def _model(reads: str) -> Setting:
     return Setting("", str.strip, "a folder or a hub's name", f"Model of {reads}.hub", variable=variable)
 
 
+def _layers(text: str) -> str:
+    """Layers of an encoder: ``6``, ``4-8``, or nothing for those that its depth suggests."""
+    if not text.strip():
+        return ""
+    first, dash, last = text.strip().partition("-")
+    bounds = int(first), int(last if dash else first)
+    if not 0 <= bounds[0] <= bounds[1]:
+        raise ValueError(text)
+    return f"{bounds[0]}-{bounds[1]}"
+
+
 SETTINGS: dict[str, Setting] = {
+    "audio.layers": Setting(
+        "", _layers, "a layer such as 6, a range such as 4-8, or nothing", "Layers of audio.hub that are averaged"
+    ),
     "audio.model": _model("audio"),
     "audio.trim": Setting(
         False, _switch, "true or false", "Whether silence at the ends and long pauses are left out", decodes="audio"

@@ -1,13 +1,14 @@
 """Any speech encoder of transformers that is on this machine can be used; without one the listing says what to do."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.data.sound import RATE, AudioClip
-from affectlake.features import registry
+from affectlake.features import registry, settings
 from affectlake.features.audio import hub
 from affectlake.features.protocol import fingerprint
 
@@ -89,32 +90,57 @@ def test_a_folder_without_a_whole_encoder_is_unavailable(monkeypatch, tmp_path, 
 def test_encoders_of_several_kinds(kind, monkeypatch, tmp_path):
     monkeypatch.setenv(hub.extractor.variable, saved(kind, tmp_path / kind))
     assert registry.unavailable(hub.extractor) is None
-    one, again, other = hub.extractor.extract([noise(1.3), noise(1.3), noise(1.3, seed=1)])
+    tone = AudioClip(0.1 * np.sin(np.arange(20_800) / 10))
+    one, again, other = hub.extractor.extract([noise(1.3), noise(1.3), tone])
     assert one.shape == (len(hub.extractor.columns),) == (32,) and one.dtype == np.float32
     np.testing.assert_array_equal(one, again)
     assert np.abs(one - other).max() > 1e-4 and one[16:].min() >= 0
     assert kind in hub.extractor.columns[0].source
 
 
-def test_it_is_the_mean_and_deviation_of_the_last_layer(encoder, wav2vec2):
+def test_it_is_the_mean_and_deviation_of_the_middle_layers(encoder, wav2vec2):
     clip = noise(2.0)
-    y = (clip.y - clip.y.mean()) / np.sqrt(clip.y.var() + 1e-7)
+    y = torch.from_numpy((clip.y - clip.y.mean()) / np.sqrt(clip.y.var() + 1e-7))[None]
     with torch.inference_mode():
-        states = transformers.AutoModel.from_pretrained(wav2vec2)(torch.from_numpy(y)[None]).last_hidden_state[0]
-    expected = torch.cat([states.mean(dim=0), states.std(dim=0, correction=0)])
-    np.testing.assert_allclose(encoder.extract([clip])[0], expected, rtol=1e-4, atol=1e-5)
+        states = transformers.AutoModel.from_pretrained(wav2vec2)(y, output_hidden_states=True).hidden_states
+    assert hub.chosen_layers(Path(wav2vec2)) == range(1, 2), "the middle of two"
+    for given, layers in (("", [1]), ("0", [0]), ("0-1", [0, 1])):
+        mean = torch.stack([states[i][0] for i in layers]).mean(dim=0)
+        expected = torch.cat([mean.mean(dim=0), mean.std(dim=0, correction=0)])
+        with settings.use({"audio.layers": f"{layers[0]}-{layers[-1]}" if given else ""}):
+            np.testing.assert_allclose(encoder.extract([clip])[0], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_padding_of_whisper_is_not_heard(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("depth", "layers"), [(6, range(2, 5)), (12, range(4, 9)), (24, range(8, 17)), (1, range(1, 2))]
+)
+def test_the_middle_third_is_read_by_default(depth, layers, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"num_hidden_layers": depth}))
+    assert hub.chosen_layers(tmp_path) == layers
+
+
+def test_a_layer_that_the_model_lacks_is_named(encoder):
+    with settings.use({"audio.layers": "1-3"}):
+        assert "has 2 layers: audio.layers=1-3 asks for more" in str(registry.unavailable(encoder))
+
+
+def test_layers_belong_to_the_fingerprint(encoder):
+    before = fingerprint(encoder, "1")
+    with settings.use({"audio.layers": "0-1"}):
+        assert fingerprint(encoder, "1") != before
+
+
+def test_whisper_is_not_padded(monkeypatch, tmp_path):
     """Pooled over the 30 s that it always reads, 1 s of sound and 1 s of other sound would be all but the same."""
-    features, encoder = hub._encoder(saved("whisper", tmp_path / "whisper"))
-    assert len(hub._states(features, encoder, noise(3.0).y)) == 150
+    encoder = hub._encoder(Path(saved("whisper", tmp_path / "whisper")), range(1, 2))
+    assert len(encoder.states(noise(3.0).y)) == 150
+    assert len(encoder.states(noise(1.0).y)) == 50, "and its positions are whole again after the first"
 
 
 def test_a_long_recording_is_heard_in_pieces(encoder, monkeypatch):
     heard = []
-    states = hub._states
-    monkeypatch.setattr(hub, "_states", lambda f, e, y: heard.append(len(y) / RATE) or states(f, e, y))
+    states = hub.Encoder.states
+    monkeypatch.setattr(hub.Encoder, "states", lambda self, y: heard.append(len(y) / RATE) or states(self, y))
     long = encoder.extract([noise(40)])[0]
     assert len(heard) == 4 and max(heard) - min(heard) < 1e-3
     np.testing.assert_allclose(long[:16], encoder.extract([noise(15)])[0][:16], atol=0.1)
