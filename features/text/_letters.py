@@ -16,8 +16,8 @@ _JOINER = re.compile(
 # Letters that only look different: raised, letter-like, circled, mathematical. Not all that NFKC changes: it makes
 # letters of the emoji for "trade mark" and "information", and a space of the acute.
 _STYLED = re.compile(
-    "[\u1d2c-\u1d6a\u2102\u210a-\u2113\u2115\u2119-\u211d\u2124\u2128\u212c\u212d\u212f-\u2134\u24b6-\u24c1\u24c3-\u24e9"
-    "\U0001d400-\U0001d7ff\U0001f130-\U0001f149]+"
+    "[\u1d2c-\u1d6a\u2102\u210a-\u2113\u2115\u2119-\u211d\u2124\u2128\u212c\u212d\u212f-\u2134"
+    "\u24b6-\u24c1\u24c3-\u24e9\U0001d400-\U0001d7ff\U0001f130-\U0001f149]+"
 )
 # Lines drawn through or under letters, and piles of three marks and more, which no language writes.
 _DRAWN = re.compile("[\u0305\u0332-\u0338\u033f\u035e-\u0362]|[\u0300-\u036f]{3,}")

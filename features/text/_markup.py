@@ -4,7 +4,10 @@ import re
 from html import unescape
 
 # Only what HTML calls so: <3, <sigh> and "a<b and c>d" are words of their writer.
-_INLINE = "a|abbr|acronym|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup|tt|u|var|wbr"  # fmt: skip  # noqa: E501
+_INLINE = (
+    "a|abbr|acronym|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s"
+    "|samp|small|span|strike|strong|sub|sup|tt|u|var|wbr"
+)
 _BLOCK = (
     "address|article|aside|audio|blockquote|body|br|button|caption|center|col|colgroup|dd|details|div|dl|dt|fieldset|"
     "figcaption|figure|footer|form|h[1-6]|head|header|hr|html|iframe|img|input|label|legend|li|link|main|meta|nav|"

@@ -21,9 +21,9 @@ class Reader:
     reads = "text"
     features: Sequence[Feature]
     parameters: Mapping[str, object] = {"cleaning": CLEANING}
-    requires = ("nltk", "ftfy", _words.PACKAGE)
+    requires = ("nltk", "ftfy", _words.VADER, _words.OPENCC)
     install = "pip install 'affectlake[text]'"
-    licence = "MIT"
+    licence = "Apache-2.0"
 
     @property
     def columns(self) -> Sequence[Column]:

@@ -1,21 +1,25 @@
 """An utterance read with the lexicons: what each token means, what negates it, and how strongly it is put."""
 
-import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 
-from affectlake.features.text._tokens import tokens
-from affectlake.features.text._words import LONGEST_PHRASE, words
+from affectlake.features.text._idioms import affirmed, phrases
+from affectlake.features.text._tokens import spelled, tokens
+from affectlake.features.text._valence import AFTER, compound, valences
+from affectlake.features.text._words import GROUPS, words
 
 REACH = 3  # tokens before a word that may negate or strengthen it
-NEGATED = -0.74
 BOOST, FADE = 0.293, 0.05  # a booster's weight and what it loses per token of distance
-CAPITALS = 0.733
-EXCLAMATION, MOST_EXCLAMATIONS = 0.292, 4
-BEFORE_BUT, AFTER_BUT = 0.5, 1.5
-SATURATION = 15.0
+
+_END = frozenset(".!?;…") | {"...", "!!", "??"}
+_ANSWERS = ("no", "nope", "nah", "不", "没有", "没", "冇")
+_NEVER = ("never", "从来没有", "从来没", "从未", "从没")
+_SO = frozenset({"so", "this", "such", "这么", "如此", "那么", "这样"})
+_MEANING = frozenset(GROUPS)
+_AFFIRMING = frozenset({"idiom", "certainty"})
+_SAYING = _MEANING | _AFFIRMING | {"dampener"}
 
 _DRAWN_OUT = re.compile(r"([^\W\d_])\1{2,}")
 _LETTERS = re.compile(r"[^\W\d_]")
@@ -47,7 +51,11 @@ class Reading:
 
     @cached_property
     def tokens(self) -> list[str]:
-        return tokens(self.text)
+        return tokens(self.spelled)
+
+    @cached_property
+    def spelled(self) -> str:
+        return spelled(self.text)
 
     @cached_property
     def lower(self) -> list[str]:
@@ -61,35 +69,61 @@ class Reading:
 
     @cached_property
     def categories(self) -> list[frozenset[str]]:
-        """What each token means alone."""
-        return [_categories(t) for t in self.lower]
+        """What each token means; 好 before a feeling and 死了 after it say how strong it is, and nothing else."""
+        found = [_categories(t) for t in self.lower]
+        for i, word in enumerate(self.lower):
+            if word == "好" and any(map(_valence, self.lower[i + 1 : i + 2])):
+                found[i] = frozenset({"booster"})
+            if word in AFTER and any(map(_valence, self.lower[max(0, i - 1) : i])):
+                found[i] = frozenset({"booster"})
+        return found
 
     @cached_property
     def hits(self) -> list[tuple[int, frozenset[str]]]:
-        """(position, categories) of every known word, and of every known phrase at its first word."""
-        return [(at, c) for at, c in enumerate(self.categories) if c] + list(self._phrases())
+        """(position, categories) of every known word, and of every known phrase at its first word.
 
-    def _phrases(self) -> Iterator[tuple[int, frozenset[str]]]:
-        for length in range(2, LONGEST_PHRASE + 1):
-            for at in range(len(self.lower) - length + 1):
-                if found := words().categories.get("_".join(self.lower[at : at + length])):
-                    yield at, found
+        What a phrase means its words do not mean once more: there is nothing kind in "kind of".
+        """
+        found = list(self._phrases)
+        saying = [range(first, end) for first, end, categories in found if not categories.isdisjoint(_SAYING)]
+        within = set(chain.from_iterable(saying))
+        alone = [(at, c - _MEANING if at in within else c) for at, c in enumerate(self.categories)]
+        return [(at, c) for at, c in alone if c] + [(first, categories) for first, _, categories in found]
+
+    @cached_property
+    def _phrases(self) -> list[tuple[int, int, frozenset[str]]]:
+        return list(phrases(self.lower))
 
     @cached_property
     def negated(self) -> list[bool]:
-        """Whether one of the three tokens before says no."""
-        says_no = ["negation" in c or t.endswith("n't") for c, t in zip(self.categories, self.lower, strict=True)]
-        return [any(says_no[max(0, i - REACH) : i]) for i in range(len(says_no))]
+        """Whether one of the three tokens before says no, in the same sentence."""
+        says_no = self._says_no
+        return [
+            any(says_no[at] for at in range(max(0, i - REACH), i) if not _END.intersection(self.tokens[at:i]))
+            or self.lower[i - 1 : i] == ["least"] and self.lower[max(0, i - 2)] not in ("at", "very")
+            for i in range(len(says_no))
+        ]
+
+    @cached_property
+    def _says_no(self) -> list[bool]:
+        idioms = affirmed(self.lower, _AFFIRMING)
+        return [
+            i not in idioms
+            and ("negation" in categories or word.endswith("n't"))
+            and not (word in _NEVER and _SO.intersection(self.lower[i + 1 : i + 3]))
+            and not (word in _ANSWERS and self.tokens[i + 1 : i + 2] and self.tokens[i + 1][0] in ",.!;")
+            for i, (word, categories) in enumerate(zip(self.lower, self.categories, strict=True))
+        ]
 
     @cached_property
     def strength(self) -> list[float]:
         """What boosters (> 0) and dampeners (< 0) among the three tokens before add to a word's valence."""
+        degrees = [("booster" in c) - ("dampener" in c) for c in self.categories]
+        for first, end, categories in self._phrases:
+            if "dampener" in categories:
+                degrees[first:end] = [0] * (end - first - 1) + [-1]
         return [
-            sum(
-                BOOST * (1 - FADE * (distance - 1)) * (("booster" in c) - ("dampener" in c))
-                for distance in range(1, min(REACH, i) + 1)
-                for c in (self.categories[i - distance],)
-            )
+            sum(BOOST * (1 - FADE * (distance - 1)) * degrees[i - distance] for distance in range(1, min(REACH, i) + 1))
             for i in range(len(self.tokens))
         ]
 
@@ -97,42 +131,15 @@ class Reading:
         return sum(category in found for _, found in self.hits)
 
     @cached_property
+    def felt(self) -> list[tuple[str, float]]:
+        """(word, valence) as VADER parts a text into words, about -5 to 5; 0 for a word of none."""
+        return valences(self.spelled, _plain)
+
+    @cached_property
     def valences(self) -> list[float]:
-        """Valence of each token in its place, about -5 to 5; 0 for a word of none.
-
-        The rules of VADER (Hutto & Gilbert 2014) for negation, boosters, capitals and "but", for both languages.
-        """
-        shouted = self.shouts
-        found = []
-        for i, token in enumerate(self.tokens):
-            value = 0.0 if "booster" in self.categories[i] else _valence(self.lower[i])
-            if value:
-                sign = math.copysign(1.0, value)
-                value += sign * self.strength[i]
-                if shouted and token.isupper() and len(token) > 1:
-                    value += sign * CAPITALS
-                if self.negated[i]:
-                    value *= NEGATED
-            found.append(value)
-        return self._weighed_by_but(found)
-
-    @property
-    def shouts(self) -> bool:
-        """Some words, but not all, are in capitals."""
-        upper = [t.isupper() for t in self.tokens if len(t) > 1 and _LETTERS.search(t)]
-        return any(upper) and not all(upper)
-
-    def _weighed_by_but(self, values: list[float]) -> list[float]:
-        turn = next((i for i, t in enumerate(self.lower) if t in ("but", "但是", "但", "可是", "不过")), None)
-        if turn is None:
-            return values
-        return [v * (BEFORE_BUT if i < turn else AFTER_BUT) for i, v in enumerate(values)]
+        return [value for _, value in self.felt]
 
     @cached_property
     def compound(self) -> float:
-        """VADER's normalised sum of valences, -1 to 1, exclamation marks included."""
-        total = math.fsum(self.valences)
-        if total:
-            marks = min(self.text.count("!"), MOST_EXCLAMATIONS)
-            total += math.copysign(marks * EXCLAMATION, total)
-        return total / math.sqrt(total * total + SATURATION)
+        """VADER's normalised sum of valences, -1 to 1, exclamation and question marks included."""
+        return compound(self.valences, self.text)

@@ -1,6 +1,7 @@
 """The lexicons: our own words by category in English and Chinese, and VADER's valences (Hutto & Gilbert 2014).
 
-``words.tsv`` is written for this project from common knowledge; VADER's list (MIT) is read from its own package.
+``words.tsv`` is written for this project from common knowledge; VADER's list (MIT) is read from its own package, the
+table of Chinese characters from OpenCC's (Apache-2.0).
 """
 
 import importlib.util
@@ -10,22 +11,25 @@ from functools import cache
 from pathlib import Path
 
 OWN = Path(__file__).with_name("words.tsv")
-PACKAGE = "vaderSentiment"
+VADER, OPENCC = "vaderSentiment", "opencc"
 LONGEST_PHRASE = 5
 
 EMOTIONS = ("joy", "love", "sadness", "anger", "fear", "surprise", "disgust")
+GROUPS = (*EMOTIONS, "positive", "negative")
 
 
 def files() -> tuple[Path, ...]:
-    """Lexicon files, ours and VADER's; raises FileNotFoundError."""
-    return OWN, _vader()
+    """Files that decide how a word is read, ours, VADER's and OpenCC's; raises FileNotFoundError."""
+    vader, chinese = _folder(VADER), _folder(OPENCC) / "clib" / "share" / "opencc"
+    rules = [vader / name for name in ("vaderSentiment.py", "vader_lexicon.txt", "emoji_utf8_lexicon.txt")]
+    return OWN, *rules, *(chinese / name for name in ("t2s.json", "TSPhrases.ocd2", "TSCharacters.ocd2"))
 
 
-def _vader() -> Path:
-    spec = importlib.util.find_spec(PACKAGE)
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"the package {PACKAGE} is not installed")
-    return Path(spec.origin).with_name("vader_lexicon.txt")
+        raise FileNotFoundError(f"the package {package} is not installed")
+    return Path(spec.origin).parent
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,13 @@ class Words:
         What a word means or does (joy, negation, greeting, …).
     stems : mapping of str to frozenset of str
         The same for beginnings of words that stand for any ending.
-    valences, stem_valences : mapping of str to float
-        From -4 (very negative) to 4 (very positive).
+    valences : mapping of str to float
+        From -4 (very negative) to 4 (very positive); English words have VADER's.
     """
 
     categories: Mapping[str, frozenset[str]]
     stems: Mapping[str, frozenset[str]]
     valences: Mapping[str, float]
-    stem_valences: Mapping[str, float]
 
     def of(self, word: str) -> frozenset[str]:
         """Categories of a word or phrase; empty for an unknown one."""
@@ -55,10 +58,11 @@ class Words:
         return found
 
     def valence(self, word: str) -> float:
-        """-4 to 4, 0 for an unknown word: the word itself first, then the longest known beginning."""
-        if word in self.valences:
-            return self.valences[word]
-        return next((self.stem_valences[s] for s in _beginnings(word) if s in self.stem_valences), 0.0)
+        """-4 to 4, 0 for an unknown word."""
+        return self.valences.get(word, 0.0)
+
+    def knows(self, word: str) -> bool:
+        return bool(self.valence(word) or self.of(word))
 
 
 def _beginnings(word: str) -> Iterator[str]:
@@ -68,32 +72,34 @@ def _beginnings(word: str) -> Iterator[str]:
 @cache
 def words() -> Words:
     """Both lexicons, read once per process."""
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
     categories: dict[str, set[str]] = {}
     stems: dict[str, set[str]] = {}
-    valences: dict[str, float] = {}
-    stem_valences: dict[str, float] = {}
-    for category, valence, entry in _rows():
-        ends = entry.endswith("*")
-        word = entry.rstrip("*")
-        (stems if ends else categories).setdefault(word, set()).add(category)
-        if valence:
-            (stem_valences if ends else valences).setdefault(word, valence)
-    for line in _vader().read_text(encoding="utf-8").splitlines():
-        word, valence = line.split("\t")[:2]
-        # People rated VADER's words one by one, ours share their category's value.
-        valences[word] = float(valence)
+    ours: dict[str, float] = {}
+    for language, category, valence, entry in _rows():
+        (stems if entry.endswith("*") else categories).setdefault(entry.rstrip("*"), set()).add(category)
+        # English words were rated one by one for VADER; ours would share their category's value.
+        if valence and language != "en":
+            ours.setdefault(entry, valence)
+    vader = SentimentIntensityAnalyzer()
+    for emoji, description in vader.emojis.items():
+        said = sum(vader.lexicon.get(word.lower(), 0.0) for word in description.split())
+        # Not where its description misleads: the heart of a broken one is worth more than its breaking.
+        if said * ours.get(emoji, 0.0) > 0:
+            ours[emoji] = said
     frozen = ({w: frozenset(c) for w, c in group.items()} for group in (categories, stems))
-    return Words(*frozen, valences, stem_valences)
+    return Words(*frozen, ours | vader.lexicon)
 
 
-def _rows() -> Iterator[tuple[str, float, str]]:
+def _rows() -> Iterator[tuple[str, str, float, str]]:
     for line in OWN.read_text(encoding="utf-8").splitlines()[1:]:
         language, category, valence, entries = line.split("\t")
         for entry in entries.split():
-            yield category, float(valence), chr(int(entry[2:], 16)) if language == "emoji" else entry
+            yield language, category, float(valence), chr(int(entry[2:], 16)) if language == "emoji" else entry
 
 
 @cache
 def han_words() -> frozenset[str]:
     """The Chinese words, for cutting unspaced text."""
-    return frozenset(w for w in words().categories if "\u4e00" <= w[0] <= "\u9fff")
+    return frozenset(w for w in words().categories if "\u3400" <= w[0] <= "\u9fff")

@@ -4,16 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 
 from affectlake.features.protocol import Column
-from affectlake.features.text import _words
 from affectlake.features.text._reader import Feature, Reader
 from affectlake.features.text._reading import Reading
 from affectlake.features.text._tokens import HAN
+from affectlake.features.text._words import EMOTIONS, GROUPS, words
 
 INF = float("inf")
 OWN = "own word lists, features/text/words.tsv"
 VADER = "Hutto & Gilbert (2014), with our own words for Chinese and emoji"
-
-GROUPS = (*_words.EMOTIONS, "positive", "negative")
 
 
 def _asserted(group: str) -> Callable[[Reading], float]:
@@ -39,9 +37,7 @@ def _felt(r: Reading) -> list[float]:
 
 
 def _emoji(sign: int) -> Callable[[Reading], float]:
-    return lambda r: math.fsum(
-        v for t, v in zip(r.tokens, r.valences, strict=True) if not t[0].isalnum() and v * sign > 0
-    )
+    return lambda r: math.fsum(v for word, v in r.felt if not word[0].isalnum() and v * sign > 0)
 
 
 def _features() -> list[Feature]:
@@ -53,8 +49,8 @@ def _features() -> list[Feature]:
          _denied(("joy", "love", "positive"))),
         (Column("denied_unpleasant", "1", 0.0, INF, "Negated words of sadness, anger, fear and disgust", OWN),
          _denied(("sadness", "anger", "fear", "disgust"))),
-        (Column("emotions", "1", 0.0, len(_words.EMOTIONS), "Different emotions named", OWN),
-         lambda r: sum(_asserted(g)(r) > 0 for g in _words.EMOTIONS)),
+        (Column("emotions", "1", 0.0, len(EMOTIONS), "Different emotions named", OWN),
+         lambda r: sum(_asserted(g)(r) > 0 for g in EMOTIONS)),
         (Column("boosters", "1", 0.0, INF, "Words that strengthen", OWN), lambda r: r.count("booster")),
         (Column("dampeners", "1", 0.0, INF, "Words that weaken", OWN), lambda r: r.count("dampener")),
         (Column("valence", "1", -1.0, 1.0, "Valence of the text", VADER), lambda r: r.compound),
@@ -69,7 +65,7 @@ def _features() -> list[Feature]:
         (Column("symbols_pleasant", "1", 0.0, INF, "Valence of pleasant emoji and emoticons", VADER), _emoji(1)),
         (Column("symbols_unpleasant", "1", -INF, 0.0, "Valence of unpleasant emoji and emoticons", VADER), _emoji(-1)),
         (Column("coverage", "1", 0.0, 1.0, "Share of tokens that the word lists know", OWN),
-         lambda r: sum(bool(c or v) for c, v in zip(r.categories, r.valences, strict=True)) / max(1, len(r.tokens))),
+         lambda r: sum(words().knows(t) for t in r.lower) / max(1, len(r.tokens))),
         (Column("chinese", "1", 0.0, 1.0, "Share of Chinese characters", "count over characters"),
          lambda r: len(HAN.findall(r.text)) / len(r.text)),
     ]  # fmt: skip
@@ -79,7 +75,7 @@ class Lexicon(Reader):
     """See `affectlake.features.protocol.Extractor`; no learned weights."""
 
     name = "text.lexicon"
-    version = "1"
+    version = "2"
     features = tuple(_features())
     cost = 0.3
     summary = "Emotion words, valence, negation and emphasis of the utterance (English and Chinese)"

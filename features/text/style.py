@@ -30,9 +30,10 @@ _MARKS = {
     "asterisks": (r"\*\w[^*]*\*|\([^()]+\)", "Asides in asterisks or brackets"),
 }
 _PATTERNS = {name: re.compile(pattern) for name, (pattern, _) in _MARKS.items()}
-_EMOJI = re.compile(
-    "[\u2600-\u27bf\u2b50\U0001f300-\U0001f3fa\U0001f400-\U0001f64f\U0001f680-\U0001f6ff\U0001f900-\U0001faff]"
-)
+_PICTURE = "[\u2600-\u27bf\u2b50\U0001f300-\U0001f3fa\U0001f400-\U0001f64f\U0001f680-\U0001f6ff\U0001f900-\U0001faff]"
+_LOOK = "[\ufe0f\U0001f3fb-\U0001f3ff]*"
+# A family or a flag is one, however many characters it is made of.
+_EMOJI = re.compile(f"{_PICTURE}{_LOOK}(?:\u200d{_PICTURE}{_LOOK})*|[\U0001f1e6-\U0001f1ff]{{2}}")
 _SMILE = re.compile(r"(?<!\w)(?:[:;=8][-'o^]?[)\]DpP3*]+|[xX]D+|\^[_.]?\^|<3)(?!\w)")
 _FROWN = re.compile(r"(?<!\w)(?::'?[-o^]?[(\[/\\|]+|[T;]_+[T;]|-_+-|D:)(?!\w)")
 _END = re.compile(r"[.!?。…]+")
@@ -143,7 +144,7 @@ class Style(Reader):
     """See `affectlake.features.protocol.Extractor`; reads English and Chinese, no learned weights."""
 
     name = "text.style"
-    version = "1"
+    version = "2"
     features = tuple(_features())
     cost = 0.3
     summary = "Length, punctuation, capitals, emoji, pronouns, speech acts and valence of the utterance"
