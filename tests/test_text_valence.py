@@ -133,7 +133,8 @@ def test_kind_of_is_nothing_kind():
 @pytest.mark.parametrize(
     "text, group",
     [
-        ("我好嬲呀", "anger"), ("激氣到死", "anger"), ("靠北喔", "anger"), ("我好鍾意你", "love"), ("唔開心", "sadness"),
+        ("我好嬲呀", "anger"), ("激氣到死", "anger"), ("靠北喔", "anger"), ("我好鍾意你", "love"),
+        ("唔開心", "sadness"),
         ("今日心塞塞", "sadness"), ("好爽", "joy"), ("好療癒", "joy"), ("小確幸", "joy"), ("囧", "negative"),
         ("好攰", "negative"), ("無言", "negative"), ("嚇死人", "fear"), ("好驚", "fear"), ("核突", "disgust"),
         ("好噁心", "disgust"), ("傻眼", "surprise"), ("冇問題", "positive"), ("讚", "positive"),
@@ -151,7 +152,9 @@ def test_every_chinese_word_is_known_in_traditional_characters(script):
     assert not lost and all(back.convert(w) == w for w in han_words())
 
 
-@pytest.mark.parametrize("text", ["他们今天都很难过，但是我不怕。", "我从来没有这么开心过！", "太恶心了，气死我了", "没关系，谢谢你"])
+@pytest.mark.parametrize(
+    "text", ["他们今天都很难过，但是我不怕。", "我从来没有这么开心过！", "太恶心了，气死我了", "没关系，谢谢你"]
+)
 @pytest.mark.parametrize("script", ["s2t", "s2tw", "s2hk"])
 def test_both_scripts_are_read_alike(text, script):
     there = Reading(clean(OpenCC(script).convert(text)))
@@ -159,7 +162,9 @@ def test_both_scripts_are_read_alike(text, script):
     assert there.text != here.text and (there.lower, there.felt) == (here.lower, here.felt)
 
 
-@pytest.mark.parametrize("emoji, sign", [("💔", -1), ("🔥", 1), ("😂", 1), ("😥", -1), ("👨\u200d👩\u200d👧", 0), ("😮\u200d💨", 1)])
+@pytest.mark.parametrize(
+    "emoji, sign", [("💔", -1), ("🔥", 1), ("😂", 1), ("😥", -1), ("👨\u200d👩\u200d👧", 0), ("😮\u200d💨", 1)]
+)
 def test_emoji_are_worth_what_they_show(emoji, sign):
     assert (valence(emoji) > 0) - (valence(emoji) < 0) == sign
     assert words().valence("😁") == vader.lexicon["smiling"]
