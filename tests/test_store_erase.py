@@ -141,7 +141,7 @@ def test_a_reader_that_holds_an_old_snapshot_gets_a_clear_error(lived_in):
     held = store.snapshot("d")
     store.erase("d", speaker=PERSON)
     store_log = store._log
-    stale = type("Stale", (), {"state": lambda self, as_of=None: {"d": held}})
+    stale = type("Stale", (), {"of": lambda self, dataset, as_of=None: held})
     store._log = lambda: stale()
     with pytest.raises(AffectlakeError, match="erased"):
         store.load("d")

@@ -84,7 +84,7 @@ def test_tidy_forgets_old_snapshots_but_tagged_ones(store):
     assert done["snapshots"] == 2 and done["files"] >= 2
     assert store.snapshots()["snapshot"].tolist() == ["s000002", "s000004"]
     assert read(store, "paper") == expected(contents, "f2") and read(store) == expected(contents, "f4")
-    with pytest.raises(UnknownName, match="s000001"):
+    with pytest.raises(UsageError, match="s000001 .* tidied away"):
         read(store, "s000001")
     with pytest.raises(UsageError, match="at least 1"):
         store.tidy("d", keep=0)

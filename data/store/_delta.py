@@ -99,11 +99,17 @@ def _beside(pid: int, root: str) -> str:
 
 _folders: list[tempfile.TemporaryDirectory[str]] = []  # they are removed when the process ends
 
-_REASONS = {
-    "no space left": (errno.ENOSPC, errno.EDQUOT),
-    "permission denied": (errno.EACCES, errno.EPERM),
-    "read-only file system": (errno.EROFS,),
-    "file name too long": (errno.ENAMETOOLONG,),
+
+class NotWritable(AffectlakeError):
+    """This user may not write the store."""
+
+
+_REASONS: dict[str, tuple[type[AffectlakeError], tuple[int, ...]]] = {
+    "no space left": (AffectlakeError, (errno.ENOSPC, errno.EDQUOT)),
+    "permission denied": (NotWritable, (errno.EACCES, errno.EPERM)),
+    "operation not permitted": (NotWritable, ()),
+    "read-only file system": (NotWritable, (errno.EROFS,)),
+    "file name too long": (AffectlakeError, (errno.ENAMETOOLONG,)),
 }
 
 
@@ -120,9 +126,9 @@ def native(what: str) -> Iterator[None]:
         yield
     except (OSError, DeltaError) as error:
         number, text = getattr(error, "errno", None), str(error).lower()
-        for reason, numbers in _REASONS.items():
+        for reason, (kind, numbers) in _REASONS.items():
             if number in numbers or reason in text:
-                raise AffectlakeError(f"{what}: {reason}") from error
+                raise kind(f"{what}: {reason}") from error
         raise
     except BaseException as error:
         # Panics are no `Exception`, and their class can only be told by its name.

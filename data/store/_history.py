@@ -1,6 +1,7 @@
 """What the past of a store is good for: comparing, going back, explaining a value, and cleaning up."""
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from affectlake.data.errors import UnknownName
 from affectlake.data.store import _erase, _load
 from affectlake.data.store._frames import HIDDEN, read
-from affectlake.data.store._place import Moved, Place
+from affectlake.data.store._place import Moved, Place, wait
 from affectlake.data.store._snapshots import Log, Snapshot, edit
 
 
@@ -69,12 +70,12 @@ def rollback(place: Place, to: Snapshot, author: str) -> Snapshot:
         n: {k: 0 for k in next(iter(to.counts.values()), {})} | {"unchanged": e["rows"]} for n, e in to.features.items()
     }
     draft = replace(to, author=author, published=True, problems=[f"rolled back to {to.id}"], counts=counts)
-    while True:
+    for attempt in count():
         log = Log(place)
         try:
             return log.commit(draft, log.head(to.dataset))
         except Moved:
-            continue
+            wait(attempt)
 
 
 def explain(place: Place, snapshot: Snapshot, sample_id: str, column: str) -> dict[str, Any]:

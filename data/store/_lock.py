@@ -1,38 +1,125 @@
-"""One writer of a dataset at a time, on one machine."""
+"""One writer of a dataset at a time, on one machine, and whether one may write at all."""
 
+import errno
+import fcntl
 import logging
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from affectlake.data.errors import AffectlakeError
+from affectlake.data.store._delta import NotWritable
+from affectlake.data.store._place import Place
 
+LOCKS = ".locks"
 _log = logging.getLogger("affectlake.store")
 
 
-def locked(folder: str, dataset: str):
-    """An open file that holds the dataset's lock; the system lets go of it however this process ends."""
-    import fcntl
+class Held:
+    """A lock that is held until `close`; the system lets go of it however this process ends."""
 
+    def __init__(self, handle: int):
+        self._handle = handle
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+def locked(place: Place, dataset: str) -> Held:
+    """Wait for others who write the dataset.
+
+    Raises
+    ------
+    NotWritable
+        This user may not write the store.
+    """
+    handle = _opened(place, dataset)
     try:
-        os.makedirs(folder, exist_ok=True)
-        file = open(os.path.join(folder, dataset), "a+")
-    except OSError as error:
-        raise AffectlakeError(f"the store at {os.path.dirname(folder)} cannot be written: {error.strerror}") from None
-    try:
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return _signed(file)
-        file.seek(0)
-        _log.warning("waiting for another refresh of %s (process %s)", dataset, file.read().strip() or "unknown")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        return _signed(file)
+        if _taken(handle):
+            return _signed(handle)
+        whose = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
+        _log.warning("waiting for another refresh of %s (process %s)", dataset, whose or "unknown")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return _signed(handle)
     except BaseException:
-        file.close()
+        os.close(handle)
         raise
 
 
-def _signed(file):
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+@contextmanager
+def held(place: Place, name: str, seconds: float) -> Iterator[None]:
+    """Hold a lock that nobody needs for long.
+
+    Raises
+    ------
+    AffectlakeError
+        Somebody does, for more than ``seconds``.
+    """
+    handle = _opened(place, name)
+    try:
+        last = time.monotonic() + seconds
+        while not _taken(handle):
+            if time.monotonic() > last:
+                raise AffectlakeError(f"another process has held {place.path(LOCKS, name)} for {seconds:.0f} seconds")
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def writable(place: Place, dataset: str) -> None:
+    """Look at every folder that a snapshot of the dataset may write to, before anything is computed for it.
+
+    Raises
+    ------
+    NotWritable
+        One of them cannot be written by this user.
+    """
+    tables = [place.path(f) for f in ("snapshots", "records")]
+    for kind in ("tables", "features"):
+        tables += [place.path(kind, dataset, name) for name in place.below(f"{kind}/{dataset}")]
+    folders = [place.root, *(place.path(f) for f in (LOCKS, ".views", "pending", f"pending/{dataset}"))]
+    for table in tables:
+        with suppress(OSError):
+            folders += [table, *(entry.path for entry in os.scandir(table) if entry.is_dir())]
+    for folder in folders:
+        if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
+            raise NotWritable(f"the store at {place.root} cannot be written: no right to write {folder}")
+
+
+_EFFECTIVE = os.access in os.supports_effective_ids
+
+
+def _opened(place: Place, name: str) -> int:
+    folder, path = place.path(LOCKS), place.path(LOCKS, name)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:
+            # Of a colleague who may write here as well: to be locked it need not be written.
+            if not os.access(folder, os.W_OK, effective_ids=_EFFECTIVE):
+                raise
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotWritable(f"the store at {place.root} cannot be written: {error.strerror}") from None
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        # Some network file systems have no locks: whoever commits second builds on the first, as on object stores.
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    return True
+
+
+def _signed(handle: int) -> Held:
+    with suppress(OSError):
+        os.truncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+    return Held(handle)

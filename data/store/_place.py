@@ -173,7 +173,7 @@ class Place:
                         self._add(head, table, rows)
                     return
                 except (CommitFailedError, Moved):
-                    _wait(attempt)
+                    wait(attempt)
         raise AffectlakeError(f"could not append to {table}: too many others write to it")
 
     def compact(self, table: str) -> int:
@@ -234,7 +234,7 @@ class Place:
                         head = self.open(table, before + 1)
                     return self._commit(head, table, rows, shards)
                 except (CommitFailedError, Moved):
-                    _wait(attempt)
+                    wait(attempt)
         raise AffectlakeError(f"could not write {table}: too many others write to it")
 
     def _commit(self, head: Table | None, table: str, rows: pa.Table, shards: Sequence[int] | None = None) -> int:
@@ -256,8 +256,15 @@ class Place:
     def _created(self, table: str, schema: Schema, added: list[AddAction], partitions: list[str]) -> None:
         self.parent(f"{table}/_delta_log/0")
         try:
+            # Without a limit the library would, after another's first commit, add these rows to theirs.
             create_table_with_add_actions(
-                self.url(table), schema, added, mode="error", partition_by=partitions, configuration=SETTINGS
+                self.url(table),
+                schema,
+                added,
+                mode="error",
+                partition_by=partitions,
+                configuration=SETTINGS,
+                commit_properties=_ONCE,
             )
         except DeltaError as error:
             if "already exists" in str(error):
@@ -295,12 +302,13 @@ class Place:
             for action in added:
                 with suppress(OSError):
                     self.files.delete_file(f"{table}/{action.path}")
-            raise
+            raise Moved(table) from None
 
 
 PARTITION = "shard"
 _ONCE = CommitProperties(max_commit_retries=0)
 
 
-def _wait(attempt: int) -> None:
+def wait(attempt: int) -> None:
+    """Let others go first, longer each time, by chance so that two do not meet again."""
     time.sleep(random.uniform(0, min(0.05 * 2**attempt, 2.0)))

@@ -5,16 +5,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.store._place import Moved, Place
+from affectlake.data.store._place import Moved, Place, wait
 
 LOG, TAGS = "snapshots", "tags"
 FEATURES = "features."
+_ATTEMPTS = 100
 _ID = re.compile(r"s\d{6,}")
 
 
@@ -68,14 +70,20 @@ def features_of(tables: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any
 
 
 class Log:
-    """Snapshots of a store in order, oldest first, as of the moment that it was read."""
+    """Snapshots of a store in order, oldest first, as of the moment that it was read.
+
+    Those that were tidied away are in ``forgotten``, without tables: what was readable at a time is not to be mistaken
+    for something older.
+    """
 
     def __init__(self, place: Place):
         self.place = place
         table = place.open(LOG)
         self.version = table.version() if table else None
-        self.rows = [_parse(r) for r in table.to_pyarrow_table().to_pylist()] if table else []
-        self.rows.sort(key=lambda s: s.number)
+        every = [_parse(r) for r in table.to_pyarrow_table().to_pylist()] if table else []
+        every.sort(key=lambda s: s.number)
+        self.rows = [s for s in every if s.tables]
+        self.forgotten = [s for s in every if not s.tables]
 
     def head(self, dataset: str, upto: int | None = None) -> Snapshot | None:
         """Newest published snapshot of a dataset (not after number ``upto``)."""
@@ -83,12 +91,57 @@ class Log:
         return next((s for s in mine if upto is None or s.number <= upto), None)
 
     def state(self, as_of: object = None) -> dict[str, Snapshot]:
-        """What a reader sees: by dataset its newest published snapshot as of a snapshot id, time or tag."""
+        """What a reader sees: by dataset its newest published snapshot as of a snapshot id, time or tag.
+
+        Datasets whose snapshot of then was tidied away are not in it; see `gone`.
+        """
         upto, named = self.resolve(as_of)
         state = {d: self.head(d, upto) for d in sorted({s.dataset for s in self.rows})}
+        state = {d: s for d, s in state.items() if s is not None and self.gone(d, upto) is None}
         if named is not None:
             state[named.dataset] = named  # also when the gate held it: that is how it is inspected
-        return {d: s for d, s in state.items() if s is not None}
+        return dict(sorted(state.items()))
+
+    def gone(self, dataset: str, upto: int | None) -> Snapshot | None:
+        """What readers of a dataset saw as of number ``upto``, where that was tidied away since."""
+        if upto is None:
+            return None
+        seen = [s for s in (*self.rows, *self.forgotten) if s.dataset == dataset and s.published and s.number <= upto]
+        last = max(seen, key=lambda s: s.number, default=None)
+        return last if last is not None and not last.tables else None
+
+    def of(self, dataset: str, as_of: object = None) -> Snapshot:
+        """The snapshot of a dataset that a reader sees.
+
+        Raises
+        ------
+        UsageError
+            No such dataset, none of it as of then, or it was tidied away.
+        """
+        state = self.state(as_of)
+        if dataset not in state:
+            gone = self.gone(dataset, self.resolve(as_of)[0])
+            if gone is not None:
+                raise self._tidied(gone, as_of)
+            first = next((s for s in self.rows if s.dataset == dataset and s.published), None)
+            if first is not None:
+                raise UsageError(f"no snapshot of {dataset!r} at {as_of}: the first is {first.id} of {_shown(first)}")
+            raise UnknownName("dataset", dataset, state)
+        return state[dataset]
+
+    def newest(self, as_of: object = None) -> Snapshot:
+        """The last snapshot that was published as of then, or the one that is named; raises as `of` does."""
+        upto, named = self.resolve(as_of)
+        if named is not None:
+            return named
+        every = [s for s in (*self.rows, *self.forgotten) if s.published and (upto is None or s.number <= upto)]
+        last = max(every, key=lambda s: s.number)
+        return self.of(last.dataset, as_of)
+
+    def _tidied(self, gone: Snapshot, as_of: object) -> UsageError:
+        left = next((s for s in self.rows if s.dataset == gone.dataset and s.number > gone.number), None)
+        after = f"; the next that is left is {left.id} of {_shown(left)}" if left else ""
+        return UsageError(f"what {gone.dataset!r} was at {as_of} ({gone.id} of {_shown(gone)}) was tidied away{after}")
 
     def resolve(self, as_of: object) -> tuple[int | None, Snapshot | None]:
         """Number up to which snapshots count, and the snapshot itself where it was named.
@@ -106,6 +159,9 @@ class Log:
         name = self.tags().get(as_of, as_of) if isinstance(as_of, str) else as_of
         if isinstance(name, str) and name in by_id:
             return by_id[name].number, by_id[name]
+        lost = next((s for s in self.forgotten if s.id == name), None)
+        if lost is not None:
+            raise self._tidied(lost, as_of)
         if isinstance(name, str) and _ID.fullmatch(name):
             raise UnknownName("snapshot", name, by_id)
         try:
@@ -113,11 +169,13 @@ class Log:
         except (ValueError, TypeError):
             raise UnknownName("snapshot, tag or time", as_of, [*self.tags(), *by_id]) from None
         moment = moment.tz_localize(UTC) if moment.tz is None else moment.tz_convert(UTC)
-        before = [s for s in self.rows if s.published and s.time <= moment]
+        every = [s for s in (*self.rows, *self.forgotten) if s.published]
+        before = [s.number for s in every if s.time <= moment]
         if not before:
-            raise UsageError(f"no snapshot at {as_of}: the first is of {self.rows[0].time:%Y-%m-%d %H:%M:%S} UTC"
-                             if self.rows else f"no snapshot at {as_of}: none was ever published")  # fmt: skip
-        return before[-1].number, None
+            first = min(every, key=lambda s: s.number, default=None)
+            known = f"the first is of {_shown(first)}" if first else "none was ever published"
+            raise UsageError(f"no snapshot at {as_of}: {known}")
+        return max(before), None
 
     def tags(self) -> dict[str, str]:
         """Tag to snapshot id; of a tag set twice the later one."""
@@ -136,11 +194,11 @@ class Log:
             It is not: another refresh of the same dataset was quicker.
         """
         log = self
-        for _ in range(50):
+        for attempt in range(_ATTEMPTS):
             head = log.head(draft.dataset)
             if (head and head.id) != (base and base.id):
                 raise Moved(draft.dataset)
-            last = log.rows[-1] if log.rows else None
+            last = max((*log.rows, *log.forgotten), key=lambda s: s.number, default=None)
             number = last.number + 1 if last else 1
             now = datetime.now(UTC)
             if last is not None:
@@ -150,22 +208,37 @@ class Log:
                 log.rewrite([*log.rows, done])
                 return done
             except Moved:
+                wait(attempt)
                 log = Log(self.place)  # another dataset's snapshot came in between
         raise AffectlakeError("could not publish: too many others write to this store")
 
     def rewrite(self, rows: list[Snapshot]) -> None:
-        """Replace the whole log as it was read; raises Moved where another commit came in between."""
-        self.place.swap(LOG, pa.Table.from_pylist([_row(s) for s in rows], _SCHEMA), self.version)
+        """Replace the whole log as it was read; raises Moved where another commit came in between.
+
+        Published snapshots that are no more among ``rows`` are remembered as forgotten.
+        """
+        stay = {s.id for s in rows}
+        lost = [_hollow(s) for s in self.rows if s.id not in stay] + self.forgotten
+        every = sorted([*rows, *lost], key=lambda s: s.number)
+        self.place.swap(LOG, pa.Table.from_pylist([_row(s) for s in every], _SCHEMA), self.version)
 
 
 def edit(place: Place, change: Callable[[list[Snapshot]], list[Snapshot]]) -> None:
     """Replace the log by ``change`` of it, whoever commits in between."""
-    while True:
+    for attempt in count():
         log = Log(place)
         try:
             return log.rewrite(change(log.rows))
         except Moved:
-            continue
+            wait(attempt)
+
+
+def _hollow(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, counts={}, problems=[], tables={})
+
+
+def _shown(snapshot: Snapshot) -> str:
+    return f"{snapshot.time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 _SCHEMA = pa.schema(

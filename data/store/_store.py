@@ -1,5 +1,6 @@
 """The store as analysts meet it."""
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -11,11 +12,13 @@ import pandas as pd
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _catalog, _load, _put
+from affectlake.data.store._delta import NotWritable
 from affectlake.data.store._frames import HIDDEN, read, to_arrow
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import TAGS, Log, Snapshot
 from affectlake.data.store._writer import Writer
 
+_logger = logging.getLogger("affectlake.store")
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FAILURE = ("sample_id", "extractor", "outcome", "reason", "uri", "first_seen")
 
@@ -63,10 +66,7 @@ class Store:
 
     def snapshot(self, dataset: str, as_of: AsOf = None) -> Snapshot:
         """The snapshot of a dataset that readers see."""
-        state = self._log().state(as_of)
-        if dataset not in state:
-            raise UnknownName("dataset", dataset, state)
-        return state[dataset]
+        return self._log().of(dataset, as_of)
 
     def snapshots(self, dataset: str | None = None) -> pd.DataFrame:
         """Every snapshot, oldest first: who made it, when, from which code, and how many rows it changed.
@@ -93,10 +93,9 @@ class Store:
         log = self._log()
         if re.fullmatch(r"s\d+", name) or re.match(r"\d{4}", name) or not name.strip():
             raise UsageError(f"{name!r} cannot be a tag: it reads like a snapshot id or a time")
-        state = log.state(as_of)
-        if not state:
+        if not log.rows:
             raise UsageError("there is no snapshot to tag yet")
-        found = log.resolve(as_of)[1] or max(state.values(), key=lambda s: s.number)
+        found = log.newest(as_of)
         self._place.append(TAGS, to_arrow(pd.DataFrame([{"tag": name, "snapshot": found.id, "time": _now()}])))
         return found.id
 
@@ -120,7 +119,7 @@ class Store:
 
         with self.writer(dataset):
             done = _history.rollback(self._place, self.snapshot(dataset, to), author)
-            _view.publish(self._place, self._log().state())
+            _view.publish(self._place)
         return done
 
     def explain(self, dataset: str, sample_id: str, column: str, as_of: AsOf = None) -> dict[str, Any]:
@@ -361,7 +360,8 @@ class Store:
             from affectlake.data.store import _feast
 
             self._reading(lambda: _feast.write(self._place, snapshot, columns, written))
-        self.record(_export.EXPORTS, pd.DataFrame([{"path": str(written), "time": _now()}]))
+        if not self.record(_export.EXPORTS, pd.DataFrame([{"path": str(written), "time": _now()}])):
+            _logger.warning("no erasure will reach the export at %s: delete it when it has served", written)
         return written
 
     # Writing
@@ -446,9 +446,20 @@ class Store:
 
     # Records
 
-    def record(self, name: str, rows: pd.DataFrame) -> None:
-        """Append rows to a table of results, such as ``benchmarks``."""
-        self._place.append(f"records/{name}", to_arrow(rows))
+    def record(self, name: str, rows: pd.DataFrame) -> bool:
+        """Append rows to a table of results, such as ``benchmarks``.
+
+        Returns
+        -------
+        bool
+            Whether it could be done: who may only read the store keeps what was computed, and is told.
+        """
+        try:
+            self._place.append(f"records/{name}", to_arrow(rows))
+        except NotWritable as error:
+            _logger.warning("%s: not recorded", error)
+            return False
+        return True
 
     def records(self, name: str) -> pd.DataFrame:
         """All rows of a table of results; empty where nothing was recorded."""

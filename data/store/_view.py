@@ -1,43 +1,112 @@
-"""``current/``: the newest snapshot as plain Parquet folders, hard links to the tables' own files."""
+"""``current/``: the newest snapshot as plain Parquet folders, hard links to the tables' own files.
 
+Where a file system has no hard links, or the files belong to somebody else, they are copies; where it has no links at
+all, or a copy of the store turned them into folders, ``current`` is a folder itself that is put in the old one's place.
+"""
+
+import hashlib
+import json
+import logging
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 
+from affectlake.data.errors import AffectlakeError
+from affectlake.data.store import _lock
 from affectlake.data.store._place import Place
-from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._snapshots import Log, Snapshot
 
 CURRENT, VIEWS = "current", ".views"
-_KEPT = 2  # the one before stays for readers that have just listed it
+MARK = ".snapshot"
+"""In each view: its name, by which a folder is told that was a link once."""
+
+KEPT = 2  # the one before stays for readers that have just listed it
+_SECONDS, _ROUNDS = 60.0, 20
+_log = logging.getLogger("affectlake.store")
 
 
-def publish(place: Place, state: Mapping[str, Snapshot]) -> None:
-    """Point ``current`` at the given state in one step; does nothing on object stores, which have no links."""
-    if not place.local or not state:
+def publish(place: Place, kept: int = KEPT) -> None:
+    """Bring ``current`` to what readers of the store see now; does nothing on object stores, which have no links.
+
+    One process at a time, and each to what the log says when its turn has come: ``current`` never goes back. A view
+    that cannot be made is no reason to fail, for the snapshot is published: it is said, and the next writer tries
+    again.
+
+    Parameters
+    ----------
+    kept : int > 0
+        Views to leave, the new one among them.
+    """
+    if not place.local:
         return
+    try:
+        with _lock.held(place, f".{CURRENT}", _SECONDS):
+            state = Log(place).state()
+            for _ in range(_ROUNDS):
+                if not state:
+                    return
+                try:
+                    _bring(place, state, kept)
+                except FileNotFoundError:
+                    # An erasure or a clean-up took the files away meanwhile: the log knows others now.
+                    if Log(place).state() == state:
+                        raise
+                before, state = state, Log(place).state()
+                if state == before:
+                    return
+    except (OSError, AffectlakeError) as error:
+        reason = " ".join(str(error).split())
+        _log.warning("%s is not up to date, what was published is read as ever: %s", place.path(CURRENT), reason)
+
+
+def clear(place: Place) -> None:
+    """Remove the view and all older ones."""
+    if place.local:
+        with _lock.held(place, f".{CURRENT}", _SECONDS):
+            _remove(place, place.path(CURRENT))
+            shutil.rmtree(place.path(VIEWS), ignore_errors=True)
+
+
+def _bring(place: Place, state: Mapping[str, Snapshot], kept: int) -> None:
+    name = _name(state)
+    if _shown(place) != name:
+        final = place.path(VIEWS, name)
+        if not os.path.isdir(final):
+            build = place.path(VIEWS, f".{uuid.uuid4().hex}")
+            try:
+                _build(place, state, build, name)
+                os.replace(build, final)
+            except BaseException:
+                shutil.rmtree(build, ignore_errors=True)
+                raise
+        _show(place, name)
+    _tidy(place, name, kept)
+
+
+def _name(state: Mapping[str, Snapshot]) -> str:
+    """The newest snapshot, and whatever an erasure changes of it or another."""
     newest = max(s.number for s in state.values())
-    name = f"s{newest:06d}"
-    link, target = place.path(CURRENT), os.path.join(VIEWS, name)
-    if os.path.islink(link) and os.readlink(link) == target:
-        return
-    views = place.path(VIEWS)
-    build = os.path.join(views, f".{name}.{os.getpid()}")
-    shutil.rmtree(build, ignore_errors=True)
+    files = {d: [(t, e["path"], e["version"]) for t, e in sorted(s.tables.items())] for d, s in sorted(state.items())}
+    return f"s{newest:06d}-{hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]}"
+
+
+def _shown(place: Place) -> str | None:
+    """Name of the view that ``current`` is."""
+    with suppress(OSError), open(place.path(CURRENT, MARK), encoding="utf-8") as mark:
+        return mark.read()
+    return None
+
+
+def _build(place: Place, state: Mapping[str, Snapshot], build: str, name: str) -> None:
+    os.makedirs(build)
     for dataset, snapshot in state.items():
         for table, entry in snapshot.tables.items():
             if table == "samples" or table.startswith("features."):
                 _link(place, entry, os.path.join(build, dataset, table.removeprefix("features.")))
-    final = os.path.join(views, name)
-    if os.path.isdir(final):
-        shutil.rmtree(build)  # a refresh of another dataset, at the same moment, was as far
-    else:
-        os.replace(build, final)
-    beside = f"{link}.{os.getpid()}"
-    if os.path.lexists(beside):
-        os.remove(beside)
-    os.symlink(target, beside)
-    os.replace(beside, link)
-    _tidy(views, name)
+    with open(os.path.join(build, MARK), "w", encoding="utf-8") as mark:
+        mark.write(name)
 
 
 def _link(place: Place, entry: dict, folder: str) -> None:
@@ -46,19 +115,46 @@ def _link(place: Place, entry: dict, folder: str) -> None:
         beside = os.path.join(folder, f"{i:05d}-{os.path.basename(path)}")
         try:
             os.link(path, beside)
-        except OSError:  # a file system without hard links
-            shutil.copy2(path, beside)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without hard links, or a colleague's file
+            shutil.copyfile(path, beside)
 
 
-def _tidy(views: str, newest: str) -> None:
-    names = sorted(n for n in os.listdir(views) if n.startswith("s") and n <= newest)
-    for name in names[:-_KEPT]:
+def _show(place: Place, name: str) -> None:
+    current, beside = place.path(CURRENT), place.path(f".{CURRENT}.{uuid.uuid4().hex}")
+    try:
+        os.symlink(os.path.join(VIEWS, name), beside)
+    except OSError:  # a file system without links
+        _remove(place, current)
+        os.replace(place.path(VIEWS, name), current)
+        return
+    try:
+        if not os.path.islink(current):
+            _remove(place, current)
+        os.replace(beside, current)
+    except BaseException:
+        os.remove(beside)
+        raise
+
+
+def _remove(place: Place, path: str) -> None:
+    """Take a link or a whole folder away in one step."""
+    if os.path.islink(path):
+        os.remove(path)
+    elif os.path.isdir(path):
+        os.makedirs(place.path(VIEWS), exist_ok=True)
+        aside = place.path(VIEWS, f".{uuid.uuid4().hex}")
+        os.replace(path, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _tidy(place: Place, newest: str, kept: int) -> None:
+    views = place.path(VIEWS)
+    if not os.path.isdir(views):
+        return
+    older = [n for n in os.listdir(views) if n != newest and not n.startswith(".")]
+    older.sort(key=lambda n: os.stat(os.path.join(views, n)).st_mtime_ns)
+    unfinished = [n for n in os.listdir(views) if n.startswith(".")]
+    for name in [*unfinished, *older[: len(older) + 1 - kept]]:
         shutil.rmtree(os.path.join(views, name), ignore_errors=True)
-
-
-def clear(place: Place) -> None:
-    """Remove the view and all older ones."""
-    if place.local:
-        if os.path.islink(place.path(CURRENT)):
-            os.remove(place.path(CURRENT))
-        shutil.rmtree(place.path(VIEWS), ignore_errors=True)

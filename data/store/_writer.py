@@ -70,11 +70,12 @@ class Writer:
     def __enter__(self) -> "Writer":
         self.place.create()
         if self.place.local:
-            self._lock = _lock.locked(self.place.path(".locks"), self.dataset)
+            _lock.writable(self.place, self.dataset)
+            self._lock = _lock.locked(self.place, self.dataset)
         self._read_log()
         if self.place.local:
             _erase.collect(self.place, self.dataset, self._log)  # what a crash left: nobody else writes here now
-        _view.publish(self.place, self._log.state())  # a crash may have come between a snapshot and its view
+        _view.publish(self.place)  # a crash may have come between a snapshot and its view
         return self
 
     def __exit__(self, kind, *exception) -> None:
@@ -172,7 +173,7 @@ class Writer:
         if done.published:
             self._clear_pending(features)
             self._read_log()
-            _view.publish(self.place, self._log.state())
+            _view.publish(self.place)
         return done
 
     def _draft(self, samples, features, stats, author, code_version, gate) -> Snapshot:
