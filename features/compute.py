@@ -10,7 +10,7 @@ import pyarrow as pa
 from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.features import registry, settings
 from affectlake.features._guard import ran_out_of_memory, too_much_memory
-from affectlake.features.inputs import READERS, Request
+from affectlake.features.inputs import Changed, Request, read
 from affectlake.features.protocol import Extractor, Reads
 from affectlake.features.settings import Value
 
@@ -31,14 +31,18 @@ class Chunk:
     settings: tuple[tuple[str, Value], ...] = ()
 
 
-Result = np.ndarray | NotApplicable | str
-"""Values, or why it does not apply, or why it failed."""
+Result = np.ndarray | NotApplicable | Changed | str
+"""Values, or why it does not apply, or that it is of other bytes, or why it failed."""
+
+CHANGED = "changed"
+"""Outcome of a request whose file is not the one that was hashed: nothing is known of its content, so that its row is
+not to be kept."""
 
 
 def compute(chunk: Chunk) -> dict[str, pa.Table]:
     """Results by extractor, one row per request.
 
-    Never raises for a bad sample: its row says ``failed`` or ``not_applicable`` with the reason.
+    Never raises for a bad sample: its row says ``failed``, ``not_applicable`` or `CHANGED` with the reason.
     Tables have the columns content, outcome, reason and the extractor's own (float32, null unless ok).
     """
     with settings.use(dict(chunk.settings)):
@@ -51,15 +55,15 @@ def _compute(chunk: Chunk) -> dict[str, pa.Table]:
     size = BATCH[chunk.reads]
     for first in range(0, len(chunk.requests), size):
         requests = chunk.requests[first : first + size]
-        inputs = [_attempt(lambda r=r: READERS[chunk.reads](r)) for r in requests]
-        good = [i for i in inputs if not isinstance(i, NotApplicable | _Failed)]
+        inputs = [_attempt(lambda r=r: read(chunk.reads, r)) for r in requests]
+        good = [i for i in inputs if not isinstance(i, NotApplicable | Changed | _Failed)]
         for extractor in chosen:
             answers = iter(_extract(extractor, good))
             for entry in inputs:
                 match entry:
                     case _Failed():
                         results[extractor.name].append(entry.reason)
-                    case NotApplicable():
+                    case NotApplicable() | Changed():
                         results[extractor.name].append(entry)
                     case _:
                         results[extractor.name].append(next(answers))
@@ -76,7 +80,7 @@ def _attempt(action: Callable[[], Any]) -> Any:
     """What ``action`` gives, or a NotApplicable, or a _Failed: one bad file must not cost its neighbours."""
     try:
         return action()
-    except NotApplicable as outcome:
+    except (NotApplicable, Changed) as outcome:
         return outcome
     except AffectlakeError as error:
         return _Failed(one_line(error))
@@ -121,10 +125,7 @@ def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Resul
     values = np.full((len(results), len(extractor.columns)), np.nan, dtype=np.float32)
     for i in np.flatnonzero(ok):
         values[i] = results[i]
-    outcome = [
-        "ok" if isinstance(r, np.ndarray) else "not_applicable" if isinstance(r, NotApplicable) else "failed"
-        for r in results
-    ]
+    outcome = [_outcome(r) for r in results]
     reason = [None if isinstance(r, np.ndarray) else one_line(r) for r in results]
     columns: dict[str, pa.Array] = {
         "content": pa.array(contents, pa.string()),
@@ -134,6 +135,18 @@ def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Resul
     for j, column in enumerate(extractor.columns):
         columns[column.name] = pa.array(values[:, j], mask=~ok)
     return pa.table(columns)
+
+
+def _outcome(result: Result) -> str:
+    match result:
+        case np.ndarray():
+            return "ok"
+        case NotApplicable():
+            return "not_applicable"
+        case Changed():
+            return CHANGED
+        case _:
+            return "failed"
 
 
 def failed(extractor: Extractor, requests: Sequence[Request], reason: str) -> pa.Table:

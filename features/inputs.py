@@ -1,10 +1,14 @@
 """From a sample to what extractors are given: decoded once, shared by every extractor that reads the same thing."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from affectlake.features import settings
+from affectlake.data.errors import AffectlakeError, NotApplicable
+from affectlake.data.media import check_file
+from affectlake.features import _files, settings
 from affectlake.features.protocol import Reads
 
 
@@ -23,6 +27,9 @@ class Request:
     text, context, language : str, tuple of str, str
         The utterance, those before it in the same dialogue (oldest first; only for extractors that read "dialogue"),
         and its ISO 639-1 code (empty if unknown).
+    sha256, stamp : str, int
+        Of the file, as the scan that ``content`` was made of found it (`affectlake.features.scan.scan`); empty where
+        nobody has looked.
     """
 
     content: str
@@ -32,6 +39,68 @@ class Request:
     text: str = ""
     context: tuple[str, ...] = ()
     language: str = ""
+    sha256: str = ""
+    stamp: int = _files.UNSURE
+
+
+class Changed(AffectlakeError):
+    """A file is not, or no longer, the one that its hash was taken of: what was read belongs to no content."""
+
+
+def read(reads: Reads, request: Request) -> Any:
+    """What extractors are given of a sample, all of it out of the bytes that its content stands for.
+
+    Raises
+    ------
+    Changed
+        It cannot be said that it is: the file was written or replaced since it was scanned, or cannot be read now.
+    NotApplicable, AffectlakeError, Exception
+        Whatever the reader says of these very bytes.
+    """
+    reader = READERS[reads]
+    if not request.uri or not request.sha256:
+        return reader(request)
+    stamp = request.stamp
+    if request.sha256 == _files.ABSENT:
+        path = Path(_files.local_path(request.uri))
+        if not path.is_dir():
+            check_file(path)  # a pipe is not opened, for that might take for ever
+    elif not _is_still(request, stamp):
+        raise Changed(f"{request.uri} is not the file that was hashed")
+    try:
+        stamp = _files.state(request.uri).stamp
+        found = reader(request)
+    except NotApplicable:
+        _confirm(request, stamp)
+        raise
+    except Exception as error:
+        # A failure may be of the disk or of the moment: it is the file's only if the same bytes can be read.
+        if _sha256(request) != request.sha256:
+            raise Changed(f"{request.uri} changed or could not be read: {error}") from error
+        raise
+    if request.sha256 == _files.ABSENT:
+        raise Changed(f"{request.uri} could not be read before")
+    _confirm(request, stamp)
+    return found
+
+
+def _confirm(request: Request, stamp: int) -> None:
+    if not _is_still(request, stamp):
+        raise Changed(f"{request.uri} changed while it was read")
+
+
+def _is_still(request: Request, stamp: int) -> bool:
+    with suppress(OSError):
+        if stamp != _files.UNSURE and _files.state(request.uri).stamp == stamp:
+            return True
+    return _sha256(request) == request.sha256
+
+
+def _sha256(request: Request) -> str:
+    try:
+        return _files.read(request.uri).sha256
+    except OSError:  # a share that does not answer: the next scan says so
+        return "unknown"
 
 
 def _audio(request: Request) -> Any:

@@ -11,7 +11,7 @@ from affectlake.features import settings
 from affectlake.features.compute import Chunk
 from affectlake.features.inputs import Request, decoding
 from affectlake.features.protocol import Extractor, Reads, fingerprint
-from affectlake.features.scan import requests
+from affectlake.features.scan import UNREAD, requests
 
 CHUNK: dict[Reads, int] = {"audio": 16, "face": 8, "image": 32, "text": 512, "dialogue": 512}
 """Samples that a worker takes in one go; text gains from long runs of equal length."""
@@ -61,6 +61,7 @@ def plan(
     extractors: Sequence[Extractor],
     known: Known,
     retry_failed: bool = False,
+    retry_unread: bool = True,
 ) -> Plan:
     """Compare what is wanted with what is known.
 
@@ -76,6 +77,8 @@ def plan(
         What the store already holds.
     retry_failed : bool
         Compute remembered failures again.
+    retry_unread : bool
+        Try files that could not be read: what is known of them is never an answer for another day.
     """
     wanted, fingerprints, chunks = {}, {}, []
     by_reads: dict[Reads, list[Extractor]] = {}
@@ -84,6 +87,7 @@ def plan(
     for reads, group in by_reads.items():
         rows = requests(samples, stats, reads)
         distinct = rows.drop_duplicates("content", ignore_index=True)
+        unread = distinct["content"].str.startswith(UNREAD).to_numpy() & retry_unread
         needed = {}
         for extractor in group:
             fingerprints[extractor.name] = fingerprint(extractor, decoding(reads))
@@ -91,7 +95,7 @@ def plan(
             done = known(extractor.name, fingerprints[extractor.name])
             if retry_failed:
                 done = done[done["outcome"] != "failed"]
-            needed[extractor.name] = ~among(distinct["content"], done["content"])
+            needed[extractor.name] = ~among(distinct["content"], done["content"]) | unread
         chunks += _chunks(reads, distinct, needed)
     return Plan(wanted, fingerprints, chunks)
 
@@ -115,4 +119,4 @@ def _chunks(reads: Reads, distinct: pd.DataFrame, needed: dict[str, np.ndarray])
 def _request(row) -> Request:
     start = None if np.isnan(row.start) else float(row.start)
     end = None if np.isnan(row.end) else float(row.end)
-    return Request(row.content, row.uri, start, end, row.text, row.context or (), row.language)
+    return Request(row.content, row.uri, start, end, row.text, row.context or (), row.language, row.sha256, row.stamp)

@@ -1,39 +1,28 @@
 """What is on disk now, and what each sample's content is: the first half of deciding what to compute."""
 
-import errno
 import hashlib
-import os
-import stat
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pandas as pd
 
 from affectlake.data.store import positions
+from affectlake.features import _files
+from affectlake.features._files import ABSENT, Read, State, local_path
 from affectlake.features.inputs import SOURCES
-from affectlake.features.protocol import Reads, file_sha256
+from affectlake.features.protocol import Reads
+
+__all__ = ["ABSENT", "UNREAD", "local_path", "media_uris", "requests", "scan"]
 
 CONTEXT_TURNS = 8
 """Previous utterances of a dialogue that extractors may see."""
 
-ABSENT = "absent"
-"""Stands for the sha256 of a file that is not there, so that its arrival counts as a change."""
+UNREAD = "unread "
+"""How the content of a sample begins whose file could not be read, its place following: no identity, for whatever is
+said of it holds until the next refresh only."""
 
-OUTAGE = {
-    getattr(errno, name)
-    for name in ("ESTALE", "ETIMEDOUT", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ENETUNREACH", "ECONNRESET")
-}
-"""Errors of a share that does not answer: nothing is known of its files, least of all that they are gone."""
-
-_STATS = ["uri", "size", "mtime_ns", "sha256"]
-
-
-def local_path(uri: str) -> str:
-    """Path of a local URI; other schemes are returned as they are and will not be found on disk."""
-    return unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
+_STATS = ["uri", "size", "mtime_ns", "stamp", "sha256"]
 
 
 def media_uris(samples: pd.DataFrame) -> list[str]:
@@ -48,14 +37,15 @@ def scan(
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """Size, modification time and sha256 of every file.
+    """State and sha256 of every file.
 
     Parameters
     ----------
     uris : iterable of str
         Local files, or folders (whose identity is that of the files inside, in name order).
-    cached : DataFrame [columns=(uri, size, mtime_ns, sha256)]
-        Result of the scan before. A file whose size and time are unchanged is not read again.
+    cached : DataFrame [columns=(uri, size, mtime_ns, stamp, sha256)]
+        Result of the scan before. A file whose stamp is unchanged is not read again. Of stores that know no stamps yet
+        every file is read once.
     verify : bool
         Read every file regardless.
     progress : callable(done, total), optional
@@ -63,87 +53,87 @@ def scan(
 
     Returns
     -------
-    DataFrame [columns=(uri, size, mtime_ns, sha256)]
-        One row per URI, in order; a file that is not there has size -1 and the sha256 `ABSENT`.
+    DataFrame [columns=(uri, size, mtime_ns, stamp, sha256)]
+        One row per URI, in order. ``stamp`` stands for size, times, inode and, in a folder, names. A file that is not
+        there has size -1; one that cannot be read, too, has the sha256 `ABSENT`, and is tried again by every scan.
 
     Raises
     ------
     OSError
-        A share does not answer (`OUTAGE`).
+        A share does not answer.
     """
     uris = list(uris)
-    sizes, times = _stat_all(uris)
-    now = pd.DataFrame({"uri": pd.Series(uris, dtype="str"), "size": sizes, "mtime_ns": times})
-    if verify or cached.empty:
-        known = np.full(len(now), None, dtype=object)
-    else:
-        at = positions(now["uri"], cached["uri"])
-        same = (at >= 0) & (cached["size"].to_numpy()[at] == sizes) & (cached["mtime_ns"].to_numpy()[at] == times)
-        known = np.where(same, cached["sha256"].to_numpy(dtype=object)[at], None)
-    known[sizes < 0] = ABSENT
+    found = _states(uris)
+    stamps = np.array([state.stamp for state in found], dtype=np.int64)
+    known = np.full(len(uris), None, dtype=object)
+    if not verify and "stamp" in cached and len(cached):
+        at = positions(pd.Series(uris, dtype="str"), cached["uri"])
+        same = (at >= 0) & (cached["stamp"].to_numpy()[at] == stamps) & (stamps != _files.UNSURE)
+        sha256 = cached["sha256"].to_numpy(dtype=object)[at]
+        known = np.where(same & (sha256 != ABSENT), sha256, None)
+    known[[state.size < 0 for state in found]] = ABSENT
     todo = np.flatnonzero(known == np.array(None))
+    _files.settle([found[i].newest_ns for i in todo])
     # Reading is bound by the disk and hashlib releases the GIL, so a few threads are enough.
     parts = [todo[i : i + _FILES] for i in range(0, len(todo), _FILES)]
     with ThreadPoolExecutor(4) as pool:
         done = 0
-        for part, digests in zip(parts, pool.map(_hashes, ([uris[i] for i in p] for p in parts)), strict=True):
-            known[part] = digests
+        for part, results in zip(parts, pool.map(_read, ([uris[i] for i in p] for p in parts)), strict=True):
+            for i, result in zip(part, results, strict=True):
+                found[i], known[i] = result.state, result.sha256
             done += len(part)
             if progress:
                 progress(done, len(todo))
-    now["sha256"] = pd.Series(known, dtype="str", index=now.index)
-    return now[_STATS]
+    stamp = [_files.UNSURE if k == ABSENT else state.stamp for state, k in zip(found, known, strict=True)]
+    return pd.DataFrame(
+        {
+            "uri": pd.Series(uris, dtype="str"),
+            "size": np.array([state.size for state in found], dtype=np.int64),
+            "mtime_ns": np.array([state.mtime_ns for state in found], dtype=np.int64),
+            "stamp": np.array(stamp, dtype=np.int64),
+            "sha256": pd.Series(known, dtype="str"),
+        }
+    )[_STATS]
 
 
-def _stat_all(uris: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def rescan(stats: pd.DataFrame, uris: Iterable[str]) -> pd.DataFrame:
+    """The result of a scan, some of its files read anew."""
+    fresh = scan(uris, pd.DataFrame()).set_index("uri")
+    return _replaced(stats, fresh)
+
+
+def unread(stats: pd.DataFrame, uris: Iterable[str]) -> pd.DataFrame:
+    """The result of a scan, some of its files as those that cannot be read."""
+    gone = pd.Index(uris, name="uri")
+    return _replaced(stats, pd.DataFrame({"stamp": _files.UNSURE, "sha256": ABSENT}, index=gone))
+
+
+def _replaced(stats: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    stats, at = stats.copy(), np.flatnonzero(stats["uri"].isin(rows.index))
+    for name in rows:
+        column = stats[name].to_numpy(copy=True)
+        column[at] = rows[name].reindex(stats["uri"].iloc[at]).to_numpy()
+        stats[name] = pd.Series(column, dtype=stats[name].dtype, index=stats.index)
+    return stats
+
+
+def _states(uris: list[str]) -> list[State]:
     parts = [uris[i : i + _STAT] for i in range(0, len(uris), _STAT)]
     # On a network every question waits for its answer: several at a time.
     with ThreadPoolExecutor(8) as pool:
-        found = [pair for part in pool.map(_stats, parts) for pair in part]
-    sizes, times = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    return np.ascontiguousarray(sizes), np.ascontiguousarray(times)
+        return [state for part in pool.map(_some_states, parts) for state in part]
 
 
 _STAT = 1000
-
-
-def _stats(uris: list[str]) -> list[tuple[int, int]]:
-    return [_size_and_time(uri) for uri in uris]
-
-
-def _size_and_time(uri: str) -> tuple[int, int]:
-    try:
-        found = os.stat(local_path(uri))
-    except OSError as error:
-        if error.errno in OUTAGE:
-            raise
-        return -1, 0
-    except ValueError:
-        return -1, 0
-    if stat.S_ISDIR(found.st_mode):
-        inside = [f.stat() for f in os.scandir(local_path(uri)) if f.is_file()]
-        return sum(f.st_size for f in inside), max((f.st_mtime_ns for f in inside), default=0)
-    return found.st_size, found.st_mtime_ns
-
-
 _FILES = 32  # that a thread takes in one go: a future for each of a million would weigh more than all else
 
 
-def _hashes(uris: list[str]) -> list[str]:
-    return [_hash(uri) for uri in uris]
+def _some_states(uris: list[str]) -> list[State]:
+    return [_files.state(uri) for uri in uris]
 
 
-def _hash(uri: str) -> str:
-    path = Path(local_path(uri))
-    try:
-        if path.is_dir():
-            names = sorted(f.name for f in path.iterdir() if f.is_file())
-            return _sha256("\n".join(f"{n} {file_sha256(path / n)}" for n in names))
-        return file_sha256(path)
-    except OSError as error:
-        if error.errno in OUTAGE:
-            raise
-        return ABSENT
+def _read(uris: list[str]) -> list[Read]:
+    return [_files.read(uri) for uri in uris]
 
 
 def _sha256(text: str) -> str:
@@ -155,8 +145,9 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
 
     Returns
     -------
-    DataFrame [columns=(sample_id, content, uri, start, end, text, context, language)]
-        ``content`` is a sha256 over exactly what will be read, so that a file's name and place do not matter.
+    DataFrame [columns=(sample_id, content, uri, start, end, text, context, language, sha256, stamp)]
+        ``content`` is a sha256 over exactly what will be read, so that a file's name and place do not matter; of a
+        file that cannot be read it begins with `UNREAD`. ``sha256`` and ``stamp`` are those of the file.
     """
     if reads in ("text", "dialogue"):
         return _text_requests(samples, with_context=reads == "dialogue")
@@ -165,14 +156,16 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
         uri = uri.fillna(samples[column])
     rows = samples[uri.notna()]
     uri = uri[uri.notna()]
-    digest = stats["sha256"].take(positions(uri, stats["uri"])).set_axis(uri.index)
+    at = positions(uri, stats["uri"])
+    digest = stats["sha256"].take(at).set_axis(uri.index)
+    stamped = "stamp" in stats  # by a scan, not by a caller who knows
     segmented = rows["start"].notna() | rows["end"].notna()
-    content = digest.where(digest != ABSENT, "absent " + uri)
+    content = digest.where(digest != ABSENT, UNREAD + uri)
     # An image has no time, and the whole file is its own identity: no hash of a hash for the common case.
     if reads != "image" and segmented.any():
         parts = zip(content[segmented], rows["start"][segmented], rows["end"][segmented], strict=True)
         content = content.astype(object)
-        content[segmented] = [_sha256(f"{c} {s} {e}") for c, s, e in parts]
+        content[segmented] = [(str if c.startswith(UNREAD) else _sha256)(f"{c} {s} {e}") for c, s, e in parts]
     return pd.DataFrame(
         {
             "sample_id": rows["sample_id"],
@@ -183,6 +176,8 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
             "text": "",
             "context": None,
             "language": rows["language"].fillna(""),
+            "sha256": digest if stamped else "",
+            "stamp": stats["stamp"].to_numpy()[at] if stamped else _files.UNSURE,
         }
     ).reset_index(drop=True)
 
@@ -204,6 +199,8 @@ def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
             "text": rows["text"].to_numpy(),
             "context": pd.Series(context, dtype=object),
             "language": language.to_numpy(),
+            "sha256": "",
+            "stamp": _files.UNSURE,
         }
     )
 

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -134,6 +134,7 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
 
 def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> RefreshResult:
     from affectlake.data.store import Store
+    from affectlake.features import scan
 
     clock = _Stages(options.dataset)
     check(options)
@@ -151,12 +152,17 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
             chosen, skipped = choose(options.only)
             work = _plan(samples, stats, chosen, w.known, options)
         with clock("compute"):
-            for tables in progress.track(
-                (run or run_here)(work.shards, options), "computing", sum(len(c.requests) for c in work.chunks), _size
-            ):
-                for name, results in tables.items():
-                    w.keep(name, work.fingerprints[name], results)
-                    computed[name] += results.num_rows
+            changed = _compute(work, w, run or run_here, options, progress, computed)
+            for left in reversed(range(TRIES)) if changed else ():
+                # The bytes that a value is of are those that were hashed, or it is of no use to anybody.
+                _log.warning("%d files of %s changed while they were read", len(changed), options.dataset)
+                stats = scan.rescan(stats, changed) if left else scan.unread(stats, changed)
+                again = replace(options, retry_failed=False)
+                work = _plan(samples, stats, chosen, w.known, again, retry_unread=False)
+                how = (run or run_here) if left else _give_up
+                changed = _compute(work, w, how, options, progress, computed)
+                if not changed:
+                    break
         with clock("publish"):
             snapshot = w.publish(
                 samples=samples,
@@ -179,6 +185,39 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         stages=clock.seconds,
         computed=dict(computed),
     )
+
+
+TRIES = 3
+"""Times that a refresh hashes and reads files again which change under the reader; then the next has its turn."""
+
+
+def _compute(work, writer, run: Run, options: RefreshOptions, progress: Progress, computed: Counter) -> list[str]:
+    """Compute and keep what is to be done; returns the files that are not those that were hashed."""
+    import pyarrow.compute as pc
+
+    from affectlake.features.compute import CHANGED
+
+    at = {r.content: r.uri for c in work.chunks for r in c.requests if r.uri}
+    changed: dict[str, None] = {}
+    for tables in progress.track(
+        run(work.shards, options), "computing", sum(len(c.requests) for c in work.chunks), _size
+    ):
+        for name, results in tables.items():
+            other = pc.equal(results["outcome"], CHANGED)
+            changed |= dict.fromkeys(at[c] for c in results["content"].filter(other).to_pylist())
+            kept = results.filter(pc.invert(other))
+            writer.keep(name, work.fingerprints[name], kept)
+            computed[name] += kept.num_rows
+    return list(changed)
+
+
+def _give_up(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
+    """Say of every sample that its file never stood still."""
+    from affectlake.features.compute import failed
+
+    reason = "changed each time that it was read: the next refresh tries again"
+    for chunk in (c for shard in shards for c in shard):
+        yield {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
 
 
 def _remember(store, options: RefreshOptions) -> None:
@@ -321,10 +360,10 @@ def _all_there(store, samples, before: "pd.DataFrame", stats: "pd.DataFrame", op
             )
 
 
-def _plan(samples, stats, chosen, known, options: RefreshOptions):
+def _plan(samples, stats, chosen, known, options: RefreshOptions, retry_unread: bool = True):
     from affectlake.features.plan import plan
 
-    return plan(samples, stats, chosen, known, options.retry_failed)
+    return plan(samples, stats, chosen, known, options.retry_failed, retry_unread)
 
 
 def _wanted(extractor: Extractor, work):

@@ -149,7 +149,7 @@ def test_most_files_gone_is_a_missing_mount_too(tmp_path, capsys):
 
 
 def test_a_share_that_does_not_answer_is_tried_again_and_its_files_are_not_taken_for_gone(tmp_path, monkeypatch):
-    from affectlake.features import scan
+    from affectlake.features import _files
     from affectlake.flows.config import load_config
     from affectlake.flows.nightly import night
 
@@ -173,7 +173,7 @@ def test_a_share_that_does_not_answer_is_tried_again_and_its_files_are_not_taken
                 raise outages.pop()
             return stat(path)
 
-    monkeypatch.setattr(scan, "os", System())
+    monkeypatch.setattr(_files, "os", System())
     entry = night(load_config(tmp_path / "c.toml"))["datasets"][0]
     assert entry["attempts"] == 3 and entry["state"] == "done"
     [bad] = entry["changes"]["bad"]["new"]["items"]

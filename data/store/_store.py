@@ -257,7 +257,7 @@ class Store:
 
         Returns
         -------
-        DataFrame [columns=(uri, size, mtime_ns, sha256)]
+        DataFrame [columns=(uri, size, mtime_ns, stamp, sha256)]
             See `affectlake.features.scan.scan`; empty for a dataset that was only ever imported.
         """
         snapshot = self.snapshot(dataset, as_of)
