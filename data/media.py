@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import unquote, urlsplit
@@ -144,8 +145,8 @@ def _check(path: Path, found: os.stat_result) -> None:
 
 
 @contextmanager
-def open_container(path: Path) -> Iterator[InputContainer]:
-    """A file of sound or pictures, opened by FFmpeg (PyAV).
+def open_container(path: Path, file: BinaryIO | None = None) -> Iterator[InputContainer]:
+    """A file of sound or pictures, opened by FFmpeg (PyAV); ``file`` is what to read in its stead.
 
     FFmpeg is handed the open file, never its name, and only formats that hold what was recorded: a name with ``%d`` is
     no sequence of pictures, a playlist is not followed, nothing is fetched from anywhere.
@@ -159,13 +160,28 @@ def open_container(path: Path) -> Iterator[InputContainer]:
     """
     import av
 
-    with open_file(path) as file:
+    with nullcontext(file) if file is not None else open_file(path) as file:
         head = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")
         if _LIST.match(head):
             raise BadMedia(f"{shown(path)}: a list of other files, which is not followed; name those files instead")
         file.seek(0)
-        with av.open(file, mode="r", options=_OPTIONS, buffer_size=_BUFFER, metadata_errors="replace") as container:
+        handed = _Handed(file)
+        with av.open(handed, mode="r", options=_OPTIONS, buffer_size=_BUFFER, metadata_errors="replace") as container:
             yield container
+
+
+class _Handed:
+    """A file as FFmpeg wants it: without a name, and a jump out of the file is an answer, not an exception."""
+
+    def __init__(self, file: BinaryIO):
+        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            # PyAV would print a traceback and go on; FFmpeg's own files answer with the negative error.
+            return -errno.EINVAL
 
 
 def tracks(container: InputContainer, kind: Literal["audio", "video"]) -> list[Any]:
