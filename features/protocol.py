@@ -46,7 +46,8 @@ class Extractor(Protocol):
     """Turns a batch of decoded samples into rows of float32.
 
     One object per file ``features/<modality>/<name>.py``, bound to the module's name ``extractor``. Importing the
-    file must import no heavy library: those are imported inside `extract`, so that listing extractors stays cheap.
+    file must import no heavy library: those are imported inside `extract`, so that listing extractors stays cheap. One
+    that is not meant for every refresh also says ``by_default = False``: globs then leave it out, its name takes it.
 
     Attributes
     ----------

@@ -53,13 +53,16 @@ def get(name: str) -> Extractor:
 
 
 def select(patterns: Iterable[str]) -> list[Extractor]:
-    """Extractors that match any of the globs (``audio.*``); raises UnknownName for a glob that matches none."""
+    """Extractors that match any of the globs (``audio.*``); raises UnknownName for a glob that matches none.
+
+    What is not meant for every refresh (``by_default = False`` on the extractor) is taken by its name only.
+    """
     chosen: dict[str, Extractor] = {}
     for pattern in patterns:
         names = fnmatch.filter(extractors(), pattern)
         if not names:
             raise UnknownName("extractor", pattern, extractors())
-        chosen |= {n: extractors()[n] for n in names}
+        chosen |= {n: extractors()[n] for n in names if n == pattern or getattr(extractors()[n], "by_default", True)}
     return [chosen[n] for n in sorted(chosen)]
 
 

