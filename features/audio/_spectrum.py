@@ -1,8 +1,8 @@
 """One short-time Fourier transform per clip, and what every audio extractor derives from it.
 
-Arrays are frames first: ``[shape=(frames, bins)]``. Filter banks are librosa's. The transform and what is measured frame
-by frame follow librosa 0.11, whose functions the tests compare with, and are written here because they go block by block:
-four times as fast as openSMILE, and two hours of sound fit into 800 MiB (`benchmarks/audio.py`).
+Arrays are frames first: ``[shape=(frames, bins)]``. Filter banks are librosa's. The transform and what is measured
+frame by frame follow librosa 0.11, whose functions the tests compare with, and are written here because they go block
+by block: four times as fast as openSMILE, and two hours of sound fit into 800 MiB (`benchmarks/audio.py`).
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
 """The recipe of most papers and courses on RAVDESS, by librosa's own calls at their defaults.
 
-40 cepstra, chroma, 128 mel bands, contrast, tonnetz, zero crossings and RMS, as means and deviations: so that their tables
-can be reproduced and compared. McFee et al., "librosa: Audio and music signal analysis in Python" (SciPy 2015).
+40 cepstra, chroma, 128 mel bands, contrast, tonnetz, zero crossings and RMS, as means and deviations: so that their
+tables can be reproduced and compared. McFee et al., "librosa: Audio and music signal analysis in Python" (SciPy 2015).
 """
 
 import warnings
