@@ -105,7 +105,7 @@ def compare(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], names: tuple
         answered.append((train.y, oof, new))
         print(f"fold {number} of {len(folds)} done", file=sys.stderr, flush=True)
     at = np.concatenate([f.test for f in folds])
-    draws = metrics.Draws.of(groups[at], plan.draws, plan.seed)
+    draws = metrics.Draws.of(groups[at])
     for s in sets:
         found = [(y, candidates(oof, s, models), candidates(new, s, models)) for y, oof, new in answered]
         print(f"\n{'+'.join(s)}: {len(samples)} samples; accuracy and UAR, with 95 % intervals over speakers")

@@ -9,7 +9,7 @@ a Parquet table with the columns sample_id (VIDEO_NUMBER), video_id, split, labe
 
 Everything is chosen by grouped cross-validation on what is not tested (MELD: train and dev, by dialogue; MOSI: train,
 by video): the features, the strength of the logistic regression, and by how much it leans towards rare classes. What
-was chosen is fitted on all of it and predicts the test part once; the interval is a bootstrap over dialogues or videos.
+was chosen is fitted on all of it and predicts the test part once; the interval is over dialogues or videos.
 """
 
 import argparse
@@ -237,20 +237,20 @@ class Task:
                 for first in range(0, len(parts), 5):
                     p = np.concatenate(parts[first : first + 5])
                     truth = self.y[np.concatenate([held for _, held in self.folds[first : first + 5]])]
-                    scores.append(self._draws(truth, self._leant(p, leaning), np.arange(len(truth)), 0)[0])
+                    scores.append(self._draws(truth, self._leant(p, leaning), np.arange(len(truth)))[0])
                 yield Choice(float(np.mean(scores)), names, strength, leaning)
 
     def _leant(self, p: np.ndarray, leaning: float) -> np.ndarray:
         p = p / self.prior**leaning
         return p / p.sum(axis=1, keepdims=True)
 
-    def _draws(self, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, draws: int) -> np.ndarray:
-        return metrics.classification(truth, p, metrics.Draws.of(groups, draws, 0))[self.metric]
+    def _draws(self, truth: np.ndarray, p: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        return metrics.classification(truth, p, metrics.Draws.of(groups))[self.metric]
 
     def _tested(self, choice: Choice) -> str:
         x = matrix([self.rows[n] for n in choice.names], self.known)
         p = _fitted(choice.strength, x[self.known], self.y[self.known]).predict_proba(x[self.test])
-        drawn = self._draws(self.y[self.test], self._leant(p, choice.leaning), self.group[self.test], 5000)
+        drawn = self._draws(self.y[self.test], self._leant(p, choice.leaning), self.group[self.test])
         return "{value:.3f} (95 % {low:.3f} to {high:.3f})".format(**metrics.interval(drawn))
 
 

@@ -7,7 +7,7 @@
 
 DATA holds fer2013_publictest, ravdess_actor01_video and tweets_image_text; STORE is what shared_data.py made of them.
 Scores are those of plain logistic regression by five folds, stratified, equal pictures or texts never in two of them;
-its strength is chosen inside each training part; the interval is a bootstrap over what is kept together.
+its strength is chosen inside each training part; the interval is a jackknife-t over what is kept together.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def _judge(store: Store, dataset: str, label: str, together: pd.Series, sets: di
     group = together.reindex(frame.index).fillna("").to_numpy()
     blocks = {n: frame.filter(regex=rf"^{n}\.").to_numpy(np.float32) for n in names}
     classes, target = np.unique(frame[label], return_inverse=True)
-    draws = metrics.Draws.of(group, 1000, 0)
+    draws = metrics.Draws.of(group)
     share = np.bincount(target).max() / len(target)
     print(f"{dataset}: {len(frame)} samples, {len(set(group))} distinct; the commonest class is {share:.3f} of them")
     for title, some in sets.items():

@@ -259,7 +259,7 @@ def _records(done: Benchmark) -> dict[str, "pd.DataFrame"]:
     }
     if about["importance"]:
         found = [
-            {"kind": kind} | entry
+            {"kind": kind, "name": entry["name"], "modality": entry["modality"], "value": entry["value"]} | _ends(entry)
             for kind in ("modalities", "extractors", "columns")
             for entry in about["importance"][kind]
         ]
@@ -273,10 +273,15 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     out = {"fusion": row["fusion"], "modalities": "+".join(row["modalities"]), "model": row["model"] or ""}
     for key, value in row.items():
         if isinstance(value, dict) and key != "difference":
-            out |= {key: value["value"], f"{key}_low": value["low"], f"{key}_high": value["high"]}
+            out |= {key: value["value"]} | {f"{key}_{k}": v for k, v in _ends(value).items()}
         elif key in ("p_value", "seconds"):
             out[key] = float("nan") if value is None else float(value)
     return out
+
+
+def _ends(score: dict[str, Any]) -> dict[str, float]:
+    """Of an interval; NaN where there is none."""
+    return {k: float("nan") if score[k] is None else score[k] for k in ("low", "high")}
 
 
 def _predictions(done: Benchmark):

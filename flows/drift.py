@@ -76,7 +76,7 @@ def score_drift(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str,
         return None
     metric = now["metric"]
     was, best = before["rows"][0][metric], now["rows"][0][metric]
-    if best["value"] >= was["low"]:
+    if was["low"] is None or best["value"] >= was["low"]:  # of too few speakers for an interval nothing can be said
         return None
     entry = _entry("benchmark", metric, "score", was["value"], best["value"], best["value"] - was["value"])
     return entry | {"low": was["low"]}

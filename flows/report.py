@@ -24,7 +24,7 @@ SHOWN = 15
 
 # Of results that were recorded before these were measured.
 _ABSENT = {"repeats": 1, "normalise": "none", "transductive": False} | dict.fromkeys(
-    ("contrast", "missing", "importance", "fusion_gain", "transfer")
+    ("contrast", "missing", "importance", "fusion_gain", "transfer", "interval", "reason", "best_of", "selected")
 )
 
 
@@ -73,6 +73,7 @@ def html(document: dict, history: Sequence[dict] = ()) -> str:
         shown=SHOWN,
         picture=_curves(document["missing"]) if document["missing"] else None,
         history=[r for r in history if r["created"] <= document["created"]][-20:],
+        bound=_bound,
         widest=_widest,
         signed=_signed,
     )
@@ -85,8 +86,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 170, 12, 40
 def _curves(missing: dict) -> dict[str, Any]:
     """Where the lines, labels and ticks of the missing-modality picture go, in the units of its view box."""
     points = [p for c in missing["curves"] for p in c["points"]]
-    top, last = max(p["high"] for p in points), max(missing["shares"])
-    low = min(p["low"] for p in points)
+    top, last = max(_bound(p, "high") for p in points), max(missing["shares"])
+    low = min(_bound(p, "low") for p in points)
     # Tenths above and below what is drawn.
     floor, ceiling = int(low * 10 - (low < 0)) / 10, min(1.0, int(top * 10 + 1) / 10)
 
@@ -121,9 +122,14 @@ def _curves(missing: dict) -> dict[str, Any]:
     }
 
 
+def _bound(score: dict, which: str) -> float:
+    """The ``low`` or ``high`` end of a score's interval; its value where it has none."""
+    return score["value"] if score[which] is None else score[which]
+
+
 def _widest(rows: Sequence[dict]) -> float:
     """The largest distance from zero among values and bounds: the half-width of a plot of differences."""
-    return max((abs(r[k]) for r in rows for k in ("value", "low", "high")), default=0) or 1.0
+    return max((abs(_bound(r, k)) for r in rows for k in ("value", "low", "high")), default=0) or 1.0
 
 
 def _signed(value: float, widest: float) -> float:

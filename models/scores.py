@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectlake.models import metrics
+from affectlake.models import intervals, metrics
 from affectlake.models.importance import Group
 from affectlake.models.splits import Fold
 
@@ -43,12 +43,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Entry:
-    """A scored row: what the table shows, the answers behind it, and the ranking metric in each draw."""
+    """A scored row: what the table shows, the answers behind it, and the ranking metric without each speaker."""
 
     candidate: Candidate
     row: dict[str, Any]
     answers: np.ndarray
     draws: np.ndarray
+
+
+_OVER_CLASSES = ("uar", "f1_macro")
+_BAGS = 300
+"""Draws of speakers by which the optimism of the best row is estimated."""
 
 
 class Scorer:
@@ -75,29 +80,78 @@ class Scorer:
         self.at = np.concatenate([f.test for f in folds])
         self.truth = y[self.at]
         self.groups = groups[self.at]
-        self.draws = metrics.Draws.of(self.groups, draws, seed)
+        self.draws = metrics.Draws.of(self.groups, seed=seed)
+        self.units = len(np.unique(self.groups))
         per_repeat = len(folds) // repeats
         self.repeat = np.concatenate([np.full(len(f.test), i // per_repeat) for i, f in enumerate(folds)])
-        self.repeats = repeats
+        self.repeats, self.random = repeats, draws
+        self.owners = metrics.speakers_of_classes(self.truth, self.draws.group, len(classes))
+
+    def interval(self, values: np.ndarray, score: str = "", critical: float | None = None) -> dict[str, Any]:
+        """Of a score by its name, or of a difference; see `affectlake.models.intervals.interval`."""
+        df = intervals.freedom(self.owners) if score in _OVER_CLASSES else None
+        return intervals.interval(values, score, df, self.reason(score), critical)
+
+    def reason(self, score: str = "") -> str | None:
+        """Why there is no interval of a score, if there is none."""
+        few = intervals.too_few(len(self.draws.weights) - 1)
+        if few is None and score in _OVER_CLASSES and (self.owners == 1).any():
+            alone = ", ".join(repr(c) for c, n in zip(self.classes, self.owners, strict=True) if n == 1)
+            return f"one tested speaker alone has class {alone}: without that speaker it would be another score"
+        return few
 
     def rank(self, candidates: Sequence[Candidate]) -> list[Entry]:
-        """Best first, the dummy last among equals; all are compared with the best, corrected for their number."""
-        entries = []
+        """Best first, the dummy last among equals; all are compared with the best, which was chosen among them."""
+        entries, seen = [], []
         for c in candidates:
             answers = np.concatenate(c.answers)
             scores = self.scores(answers, self.draws)
-            row = c.called | {name: metrics.interval(values) for name, values in scores.items()}
+            row = c.called | {name: self.interval(values, name) for name, values in scores.items()}
             row |= {"p_value": None, "difference": None, "seconds": round(c.seconds, 3)}
             if self.repeats > 1:
                 row["repeats"] = self._by_repeat(answers)
             entries.append(Entry(c, row, answers, scores[self.metric]))
-        entries.sort(key=lambda e: (-e.draws[0], e.candidate.fusion == "dummy", len(e.candidate.names)))
+            seen.append(scores)
+        order = sorted(
+            range(len(entries)),
+            key=lambda i: (
+                -entries[i].draws[0],
+                entries[i].candidate.fusion == "dummy",
+                len(entries[i].candidate.names),
+            ),
+        )
+        first, entries = seen[order[0]], [entries[i] for i in order]
         best = entries[0].draws
-        corrected = metrics.holm([metrics.paired_p(best, e.draws) for e in entries[1:]])
-        for entry, p in zip(entries[1:], corrected, strict=True):
+        found = intervals.compare(np.stack([e.draws for e in entries]), self.metric, self.random, self.seed)
+        if found.critical is not None:
+            # The best of many, quoted as a single score, must hold although it was chosen for being high.
+            entries[0].row[self.metric] = self.interval(first[self.metric], self.metric, found.critical)
+        for entry, p, reach in list(zip(entries, found.p, found.reach, strict=True))[1:]:
+            value = float(entry.draws[0] - best[0])
             entry.row["p_value"] = p
-            entry.row["difference"] = metrics.interval(entry.draws - best)
+            entry.row["difference"] = {"value": value, "low": None, "high": None, "reason": self.reason(self.metric)}
+            if reach is not None:
+                entry.row["difference"] = {"value": value, "low": value - reach, "high": value + reach}
         return entries
+
+    def best_of(self, entries: list[Entry]) -> dict[str, Any]:
+        """How many rows the best one was chosen from, and by how much that makes it say too much."""
+        rows = [e for e in entries if e.candidate.names]
+        bias = None
+        if len(rows) > 1 and self.reason(self.metric) is None:
+            inside, outside = (
+                np.stack([self.scores(e.answers, metrics.Draws(self.draws.group, w))[self.metric] for e in rows])
+                for w in intervals.bagged(len(self.draws.weights) - 1, _BAGS, self.seed)
+            )
+            bias = intervals.optimism(inside, outside, float(rows[0].draws[0]))
+        value = float(rows[0].draws[0]) if rows else None
+        return {
+            "of": len(rows),
+            "value": value,
+            "bias": bias,
+            "corrected": None if bias is None or value is None else value - bias,
+            "method": "bootstrap bias-corrected cross-validation",
+        }
 
     def scores(self, answers: np.ndarray, draws: metrics.Draws) -> dict[str, np.ndarray]:
         if not self.classes:
@@ -109,7 +163,7 @@ class Scorer:
         found = []
         for r in range(self.repeats):
             mine = self.repeat == r
-            once = metrics.Draws.of(self.groups[mine], 0, self.seed)
+            once = metrics.Draws.of(self.groups[mine], 0)
             if self.classes:
                 scores = metrics.classification(self.truth[mine], answers[mine], once)
             else:
@@ -145,7 +199,7 @@ class Scorer:
             "fused": fused.candidate.called,
             "unimodal": alone.candidate.called,
             "metric": self.metric,
-            "overall": metrics.interval(fused.draws - alone.draws),
+            "overall": self._chosen(entries, fused, alone),
             "classes": [],
         }
         if self.classes:
@@ -153,11 +207,25 @@ class Scorer:
             theirs = metrics.recalls(self.truth, alone.answers, self.draws)
             about["classes"] = [
                 {"label": c, "fused": float(ours[0, i]), "unimodal": float(theirs[0, i])}
-                | metrics.interval(ours[:, i] - theirs[:, i])
+                | self._of_class(ours[:, i] - theirs[:, i], i)
                 for i, c in enumerate(self.classes)
                 if not np.isnan(ours[0, i])
             ]
         return about
+
+    def _chosen(self, entries: list[Entry], one: Entry, other: Entry) -> dict[str, Any]:
+        """Difference of two rows that were each chosen as the best of some: as wide as any two rows may differ."""
+        value = float(one.draws[0] - other.draws[0])
+        stacked = np.stack([e.draws for e in entries])
+        reach = intervals.compare(stacked, self.metric, self.random, self.seed).reach[-1]
+        if reach is None:
+            return {"value": value, "low": None, "high": None, "reason": self.reason(self.metric)}
+        return {"value": value, "low": value - reach, "high": value + reach}
+
+    def _of_class(self, values: np.ndarray, i: int, score: str = "") -> dict[str, Any]:
+        """Of the recall of a class, or a difference of such, over the speakers that have it."""
+        n = int(self.owners[i])
+        return intervals.interval(values, score, n - 1.0, intervals.too_few(n, "speaker of this class"))
 
     def details(self, best: Entry) -> dict[str, Any]:
         """Confusion, scores by class and by speaker of a row."""
@@ -171,7 +239,7 @@ class Scorer:
         predicted, every = best.answers.argmax(axis=1), list(range(len(self.classes)))
         p, r, f, n = precision_recall_fscore_support(self.truth, predicted, labels=every, zero_division=0)
         recall = metrics.recalls(self.truth, best.answers, self.draws)
-        bounds = [metrics.interval(recall[:, i]) if n[i] else {"low": None, "high": None} for i in every]
+        bounds = [self._of_class(recall[:, i], i, "accuracy") for i in every]
         return {
             "confusion": {
                 "labels": list(self.classes),
@@ -185,16 +253,16 @@ class Scorer:
             "per_speaker": _by_speaker(speaker, predicted == self.truth),
         }
 
-    def importance(self, best: Entry, wanted: list[Group], answers: list[tuple[np.ndarray, np.ndarray]], seed: int):
+    def importance(self, best: Entry, wanted: list[Group], answers: list[tuple[np.ndarray, np.ndarray]]):
         """What the score loses when columns are shuffled in the tested parts; see `affectlake.models.importance`."""
         base = np.concatenate([b for b, _ in answers])
         changed = np.concatenate([c for _, c in answers], axis=2)
-        draws = metrics.Draws.of(self.groups, min(1000, len(self.draws.weights) - 1), seed)
+        draws = self.draws
         whole = self.scores(base, draws)[self.metric]
         found: dict[str, list[dict[str, Any]]] = {"modalities": [], "extractors": [], "columns": []}
         for group, each in zip(wanted, changed, strict=True):
             lost = whole - np.mean([self.scores(a, draws)[self.metric] for a in each], axis=0)
-            found[group.kind].append({"name": group.name, "modality": group.modality} | metrics.interval(lost))
+            found[group.kind].append({"name": group.name, "modality": group.modality} | self.interval(lost))
         for rows in found.values():
             rows.sort(key=lambda r: -r["value"])
         return {"row": best.candidate.called, "metric": self.metric, "repeats": changed.shape[1], **found}
@@ -229,7 +297,7 @@ def contrast(ours: list[Entry], theirs: list[Entry], metric: str) -> list[dict[s
         | {
             "value": e.row[metric],
             "against": other[e.candidate.key].row[metric],
-            "gap": metrics.interval(e.draws - other[e.candidate.key].draws),
+            "gap": intervals.interval(e.draws - other[e.candidate.key].draws),
         }
         for e in ours
     ]
@@ -242,6 +310,6 @@ def _by_speaker(speaker: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]
     shares = values.dtype == bool
     found = []
     for s, r in grouped.iterrows():
-        low, high = metrics.share_interval(int(r["sum"]), int(r["size"])) if shares else (None, None)
+        low, high = intervals.share_interval(int(r["sum"]), int(r["size"])) if shares else (None, None)
         found.append({"speaker": str(s), "value": float(r["mean"]), "n": int(r["size"]), "low": low, "high": high})
     return found

@@ -244,9 +244,9 @@ def test_recalls_and_calibration_agree_with_scikit_learn():
 
     rng = np.random.default_rng(0)
     truth, p = rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200)
-    draws = metrics.Draws.of(np.arange(200) % 9, 50, 0)
+    draws = metrics.Draws.of(np.arange(200) % 9)
     np.testing.assert_allclose(metrics.recalls(truth, p, draws)[0], recall_score(truth, p.argmax(axis=1), average=None))
-    # a draw by hand: the speakers in it, as often as they were drawn
+    # by hand, without one of the speakers
     rows = np.concatenate([np.flatnonzero(draws.group == g) for g in range(9) for _ in range(int(draws.weights[7, g]))])
     by_hand = recall_score(truth[rows], p[rows].argmax(axis=1), average=None)
     np.testing.assert_allclose(metrics.recalls(truth, p, draws)[7], by_hand)
@@ -267,8 +267,8 @@ def test_corrections_and_intervals_agree_with_scipy_and_by_hand():
     assert all(h >= q for h, q in zip(holm, false_discovery_control(p), strict=True))  # Holm is the stricter
     low, high = metrics.share_interval(8, 10)
     assert low == pytest.approx(0.4901625, abs=1e-4) and high == pytest.approx(0.9433178, abs=1e-4)
-    same = np.array([0.5, 0.4, 0.6])
-    assert metrics.paired_p(same, same) == 1.0
+    same = np.array([0.5, 0.4, 0.6, 0.5, 0.45, 0.55])
+    assert metrics.paired_p(same, same) == 1.0 and metrics.paired_p(same[:4], same[:4]) is None
 
 
 def test_differences_to_the_best_are_paired():

@@ -169,6 +169,8 @@ def print_result(result: dict, top: int = 0) -> None:
     as_table(fitting(table, [*reversed(shown), "repeats", "p"]), title=title)
     if len(chosen) < len(rows):
         note(f"{len(chosen)} of {len(rows)} rows; --top 0 prints all")
+    for said in _reserve(result):
+        note(said)
     if result["transductive"]:
         note(f"transductive: features are relative to their {result['normalise']}, the tested samples included")
     if contrast:
@@ -179,6 +181,20 @@ def print_result(result: dict, top: int = 0) -> None:
         _print_missing(result["missing"])
     for finding in result["leakage"].get("findings", []):
         note(f"leakage: {finding}")
+
+
+def _reserve(result: dict) -> list[str]:
+    """What must be known before the best row is quoted; nothing of results recorded before it was measured."""
+    said = []
+    if result.get("reason"):
+        said.append(f"no interval and no p: {result['reason']}")
+    best = result.get("best_of")
+    if best and best["bias"] is not None:
+        said.append(
+            f"the first row is the best of {best['of']}: chosen for its score, which says {best['bias']:+.3f} too much "
+            f"on average (corrected {best['corrected']:.3f})"
+        )
+    return said
 
 
 def _key(row: dict) -> tuple:
@@ -216,7 +232,9 @@ def _p(value: float | None) -> str:
 
 
 def _interval(score: dict) -> str:
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    """A score with its interval, where one can be had."""
+    said = f"{score['value']:.3f}"
+    return said if score["low"] is None else f"{said} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption = "lake", json: Json = False) -> int:

@@ -1,0 +1,136 @@
+"""Jobs: independent pieces of work on the folds of a benchmark, done wherever its `map` sends them."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affectlake.models import importance, training
+from affectlake.models.early import View
+from affectlake.models.importance import Group
+from affectlake.models.member import Settings
+from affectlake.models.parts import Part
+from affectlake.models.plan import Plan
+from affectlake.models.splits import Fold
+from affectlake.models.training import HEADS, Data
+
+
+@dataclass(frozen=True)
+class Job:
+    folder: str
+    kind: str
+    names: tuple[str, ...]
+    model: str
+    fold: int
+    settings: Settings
+    calibrate: str
+    inner: int
+
+
+_COST = {"xgboost": 4, "random-forest": 3, "extra-trees": 2, "mlp": 3}
+"""Seconds of a fit, roughly and relative to a linear model."""
+
+
+def cost(job: Job) -> int:
+    return _COST.get(job.model, 1)
+
+
+def jobs_of(folder: str, part: Part, settings: Settings) -> list[Job]:
+    plan, names = part.plan, part.names
+    wanted: list[tuple[str, tuple[str, ...], str]] = []
+    for model in plan.models:
+        if any(f == "unimodal" or f.startswith("late") for f in plan.fusions):
+            wanted += [("unimodal", (m,), model) for m in names]
+        if "early" in plan.fusions:
+            wanted += [("early", s, model) for s in subsets(plan, names)]
+    for fusion in HEADS:
+        if fusion in plan.fusions:
+            wanted += [(fusion, s, "") for s in [*((m,) for m in names), *subsets(plan, names)]]
+    return [
+        Job(folder, *row, f, part.settings(settings, f), plan.calibrate, plan.inner)
+        for row in wanted
+        for f in range(len(part.folds))
+    ]
+
+
+def subsets(plan: Plan, names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    if len(names) < 2:
+        return []
+    sizes = range(2, len(names) + 1) if plan.subsets == "all" else [len(names)]
+    return [s for k in sizes for s in combinations(names, k)]
+
+
+def write(folder: Path, part: Part) -> None:
+    folder.mkdir()
+    data = part.data
+    for m, block in data.blocks.items():
+        np.save(folder / f"block-{m}.npy", block)
+    np.save(folder / "y.npy", data.y)
+    np.save(folder / "groups.npy", np.unique(data.groups, return_inverse=True)[1])
+    for i, fold in enumerate(part.folds):
+        np.savez(folder / f"fold-{i}.npz", train=fold.train, test=fold.test)
+    (folder / "names.json").write_text(json.dumps(list(data.blocks)))
+
+
+@lru_cache(maxsize=8)
+def _read(folder: str) -> Data:
+    root = Path(folder)
+    names = json.loads((root / "names.json").read_text())
+    # Mapped, not read: worker processes share the pages.
+    blocks = {m: np.load(root / f"block-{m}.npy", mmap_mode="r") for m in names}
+    return Data(blocks, np.load(root / "y.npy"), np.load(root / "groups.npy"))
+
+
+@lru_cache(maxsize=2)
+def _halves(folder: str, number: int) -> tuple[Data, Callable[[str], View]]:
+    """The training part of a fold, and its tested part by modality: prepared once for the jobs of a worker."""
+    data = _read(folder)
+    fold = np.load(Path(folder) / f"fold-{number}.npz")
+    train = training.subset(data, fold["train"])
+    return train, cache(lambda m: View(train.view(m).block, data.blocks[m][fold["test"]]))
+
+
+def work(job: Job) -> dict[str, Any]:
+    start = time.perf_counter()
+    train, view = _halves(job.folder, job.fold)
+    test = {m: view(m) for m in job.names}
+    out: dict[str, Any] = {}
+    if job.kind == "unimodal":
+        fitted = training.fit_unimodal(train, job.names[0], job.model, job.settings, job.calibrate, job.inner)
+        out = {"test": fitted.predict(test[job.names[0]]), "oof": fitted.oof}
+    elif job.kind == "early":
+        fitted = training.fit_early(train, job.names, job.model, job.settings, job.calibrate, job.inner)
+        out = {"test": fitted.predict(test)}
+    else:
+        fitted = training.fit_head(train, job.names, HEADS[job.kind], job.settings, job.inner)
+        out = {"test": fitted.predict(test)}
+    return out | {"seconds": time.perf_counter() - start}
+
+
+@dataclass(frozen=True)
+class Explain:
+    folder: str
+    fusion: str
+    names: tuple[str, ...]
+    model: str | None
+    wanted: list[Group]
+    fold: int
+    settings: Settings
+    calibrate: str
+    inner: int
+
+
+def explain(job: Explain) -> tuple[np.ndarray, np.ndarray]:
+    data = _read(job.folder)
+    fold = np.load(Path(job.folder) / f"fold-{job.fold}.npz")
+    mine = Data({m: data.blocks[m] for m in job.names}, data.y, data.groups)
+    row = (job.fusion, job.names, job.model)
+    return importance.shuffled(
+        mine, Fold(fold["train"], fold["test"]), *row, job.wanted, job.settings, job.calibrate, job.inner
+    )

@@ -1,0 +1,90 @@
+"""The tables of a benchmark: the main one and those that it is compared with, each with its features and folds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from affectlake.data.errors import UsageError
+from affectlake.models import missing, normalise, splits, transfer
+from affectlake.models.member import Settings
+from affectlake.models.plan import Plan, Target
+from affectlake.models.scores import Scorer
+from affectlake.models.splits import Fold
+from affectlake.models.training import Data
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table of its own: the main one, or one to compare it with."""
+
+    name: str
+    data: Data
+    folds: list[Fold]
+    plan: Plan
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.data.blocks)
+
+    @property
+    def repeats(self) -> int:
+        return self.plan.repeats if self.plan.protocol in splits.REPEATED else 1
+
+    def settings(self, settings: Settings, fold: int) -> Settings:
+        """Those of a fold: each repetition has a seed of its own."""
+        return replace(settings, seed=settings.seed + fold // (len(self.folds) // self.repeats))
+
+    def scorer(self, samples: pd.DataFrame, target: Target, settings: Settings) -> Scorer:
+        metric = self.plan.metric if target.task == "classification" else "ccc"
+        rest = (metric, self.plan.draws, self.plan.seed)
+        return Scorer(samples, target.y, target.classes, self.data.groups, self.folds, self.repeats, *rest)
+
+
+def parts_of(samples, blocks, target: Target, plan: Plan) -> list[Part]:
+    raw = aligned(samples, blocks)
+    who = splits.groups(samples).to_numpy()
+
+    def part(name: str, plan: Plan, folds: list[Fold], blocks: Mapping[str, np.ndarray]) -> Part:
+        relative = normalise.groups(samples, plan.normalise)
+        ready = {m: normalise.normalised(b, relative) for m, b in blocks.items()}
+        return Part(name, Data(ready, target.y, who), folds, plan)
+
+    folds = _folds(samples, target, plan)
+    parts = [part("main", plan, folds, raw)]
+    if plan.protocol == "random" and splits.has_speakers(samples):
+        fair = replace(plan, protocol="grouped", folds=min(plan.folds, len(np.unique(who))))
+        parts.append(part("grouped", fair, _folds(samples, target, fair), raw))
+    elif plan.protocol == "cross-corpus" and plan.normalise == "none":
+        parts.append(part("corpus", replace(plan, normalise="corpus"), folds, raw))
+    if plan.missing:
+        less = tuple(f for f in plan.fusions if f != "dummy")
+        reduced = replace(plan, subsets="full", models=plan.models[:1], fusions=less)
+        for i, share in enumerate(missing.shares(len(raw))[1:], 1):
+            parts.append(part(f"missing-{i}", reduced, folds, missing.hidden(raw, share, plan.seed)))
+    return parts
+
+
+def _folds(samples: pd.DataFrame, target: Target, plan: Plan) -> list[Fold]:
+    if plan.protocol == "cross-corpus":
+        folds = [transfer.fold(samples, str(plan.test_on))]
+    else:
+        folds = splits.folds(samples, target.y, plan.protocol, plan.folds, plan.repeats, plan.seed)
+    _check_folds(folds, target)
+    return folds
+
+
+def _check_folds(folds: list[Fold], target: Target) -> None:
+    for i, fold in enumerate(folds, 1):
+        known = np.unique(target.y[fold.train])
+        if target.task == "classification" and len(known) < 2:
+            raise UsageError(
+                f"the training part of fold {i} knows only the class {target.classes[known[0]]!r}: classes and "
+                "speakers coincide, no protocol that keeps speakers apart can tell them from each other"
+            )
+
+
+def aligned(samples: pd.DataFrame, blocks: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
+    """Blocks as float32 arrays in the samples' order, rows of NaN where a sample lacks the modality."""
+    return {m: b.reindex(samples.index).to_numpy(dtype=np.float32) for m, b in sorted(blocks.items())}
