@@ -3,27 +3,32 @@
 import fnmatch
 import importlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from affectlake.data.errors import AffectlakeError, UnknownName
-from affectlake.features.protocol import Extractor
+from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.features.protocol import Column, Extractor
 
 MODALITIES = ("audio", "face", "image", "text")
+
+_BROKEN: dict[str, str] = {}
 
 
 @cache
 def extractors() -> dict[str, Extractor]:
     """Every known extractor by name, available here or not, in alphabetical order.
 
+    Plug-ins that cannot be used are left out; `broken` says why.
+
     Raises
     ------
     AffectlakeError
-        Two extractors claim one name, or a plug-in's object is not an `Extractor`.
+        Two of our own extractors claim one name.
     """
     found: dict[str, Extractor] = {}
+    _BROKEN.clear()
     root = Path(__file__).parent
     for folder in MODALITIES:
         for path in sorted((root / folder).glob("[a-z]*.py")):
@@ -31,11 +36,34 @@ def extractors() -> dict[str, Extractor]:
             if hasattr(module, "extractor"):
                 _add(found, module.extractor, str(path))
     for entry in entry_points(group="affectlake.extractors"):
-        loaded = entry.load()
-        if not isinstance(loaded, Extractor):
-            raise AffectlakeError(f"plug-in {entry.value!r} is not an Extractor: see affectlake.features.protocol")
-        _add(found, loaded, entry.value)
+        try:
+            _add(found, _plugged(entry), entry.value)
+        except (Exception, SystemExit) as error:  # other people's code: whatever it does, ours must go on
+            _BROKEN[entry.name] = _said(error)
     return dict(sorted(found.items()))
+
+
+def broken() -> Mapping[str, str]:
+    """Plug-ins that cannot be used, by the name of their entry point, and what is wrong with them."""
+    extractors()
+    return dict(_BROKEN)
+
+
+def _plugged(entry: EntryPoint) -> Extractor:
+    loaded = entry.load()
+    if not isinstance(loaded, Extractor):
+        raise AffectlakeError(f"{entry.value!r} is not an Extractor: see affectlake.features.protocol")
+    modality, dot, rest = str(loaded.name).partition(".")
+    if not (isinstance(loaded.name, str) and modality and dot and rest):
+        raise AffectlakeError(f"{entry.value!r} is called {loaded.name!r}: expected modality.name, such as audio.pitch")
+    if not all(isinstance(c, Column) for c in loaded.columns):
+        raise AffectlakeError(f"{entry.value!r} has columns that are no Column: see affectlake.features.protocol")
+    return loaded
+
+
+def _said(error: BaseException) -> str:
+    message = " ".join(str(error).split())
+    return message if isinstance(error, AffectlakeError) else f"{type(error).__name__}: {message}"
 
 
 def _add(found: dict[str, Extractor], extractor: Extractor, where: str) -> None:
@@ -49,7 +77,7 @@ def get(name: str) -> Extractor:
     try:
         return extractors()[name]
     except KeyError:
-        raise UnknownName("extractor", name, extractors()) from None
+        raise _unknown(name) from None
 
 
 def select(patterns: Iterable[str]) -> list[Extractor]:
@@ -61,20 +89,36 @@ def select(patterns: Iterable[str]) -> list[Extractor]:
     for pattern in patterns:
         names = fnmatch.filter(extractors(), pattern)
         if not names:
-            raise UnknownName("extractor", pattern, extractors())
+            raise _unknown(pattern)
         chosen |= {n: extractors()[n] for n in names if n == pattern or getattr(extractors()[n], "by_default", True)}
     return [chosen[n] for n in sorted(chosen)]
 
 
+def _unknown(name: str) -> UsageError:
+    unknown = UnknownName("extractor", name, extractors())
+    if not broken():
+        return unknown
+    return UsageError(f"{unknown}; not loaded: " + "; ".join(f"plug-in {n}: {why}" for n, why in broken().items()))
+
+
 def unavailable(extractor: Extractor) -> str | None:
     """Why the extractor cannot run on this machine and what would mend that, or None where it can."""
-    missing = [m for m in extractor.requires if importlib.util.find_spec(m) is None]
-    if missing:
-        return f"needs {', '.join(missing)}: {extractor.install}"
     try:
+        missing = [m for m in extractor.requires if not _installed(m)]
+        if missing:
+            return f"needs {', '.join(missing)}: {extractor.install}"
         for path in extractor.weights():
             if not Path(path).is_file():
                 return f"needs the weights {path}: {extractor.install}"
     except FileNotFoundError as error:
         return f"{error}: {extractor.install}"
+    except Exception as error:  # of a plug-in
+        return _said(error)
     return None
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package above it is not there
+        return False

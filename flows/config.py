@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -137,10 +138,16 @@ class Notify(_Strict):
         if sum((bool(self.command), self.webhook is not None, self.block is not None)) != 1:
             raise ValueError("give one of command, webhook or block")
         if self.webhook is not None and not self.webhook.startswith(("http://", "https://")):
-            raise ValueError(f"{self.webhook!r} is no http:// or https:// address")
+            # What it is may be a secret that stands under a wrong name.
+            raise ValueError("the webhook is no http:// or https:// address")
         if self.block is not None and not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", self.block):
             raise ValueError(f"{self.block!r} does not name a block: expected type/name, such as 'slack-webhook/team'")
         return self
+
+    def public(self) -> dict[str, Any]:
+        """As a mapping that may be printed: of a webhook, whose address is often the secret itself, the host alone."""
+        address = self.webhook and f"{urlsplit(self.webhook).scheme}://{urlsplit(self.webhook).hostname}/…"
+        return self.model_dump() | {"webhook": address}
 
 
 class Config(_Strict):
@@ -162,6 +169,10 @@ class Config(_Strict):
     settings: Settings = {}
     dataset: Annotated[tuple[Dataset, ...], BeforeValidator(_listed)] = Field(min_length=1)
     notify: Annotated[tuple[Notify, ...], BeforeValidator(_one_or_more)] = ()
+
+    def public(self) -> dict[str, Any]:
+        """As a mapping that may be printed, without secrets."""
+        return self.model_dump() | {"notify": [hook.public() for hook in self.notify]}
 
 
 class _Source:

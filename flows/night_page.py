@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from affectlake.flows.changes import reason
 from affectlake.flows.history import History, replace, stem
@@ -38,5 +39,5 @@ def html(record: dict[str, Any], reports: Path, up: str, earlier: list[dict[str,
         shown=SHOWN,
         told=told,
         reason=reason,
-        link=lambda path: f"{up}/{Path(path).relative_to(reports.absolute())}",
+        link=lambda path: f"{up}/{quote(Path(path).relative_to(reports.absolute()).as_posix())}",
     )

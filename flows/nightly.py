@@ -23,6 +23,7 @@ from affectlake.flows.metrics import write_metrics
 from affectlake.flows.notify import SendBlock, tell
 from affectlake.flows.refresh import RefreshOptions, RefreshResult, refresh
 from affectlake.flows.report import write_html
+from affectlake.flows.shown import shown
 from affectlake.flows.version import code_version
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def summary(record: dict[str, Any]) -> list[str]:
 
 
 def told(entry: dict[str, Any]) -> list[str]:
-    """What happened to a dataset, a sentence each."""
+    """What happened to a dataset, a sentence each, on one line each."""
     lines = sentences(entry["changes"]) if entry["changes"] else []
     lines += [f"gate: {problem}" for problem in (entry["refresh"] or {}).get("problems", ())]
     for d in entry["drift"]:
@@ -126,7 +127,7 @@ def told(entry: dict[str, Any]) -> list[str]:
     if entry["benchmark"] and entry["benchmark"]["ran"]:
         best, metric = entry["benchmark"]["best"], entry["benchmark"]["metric"]
         lines.append(f"benchmark of {entry['benchmark']['label']}: best {metric} {best['value']:.3f}, {best['row']}")
-    return lines
+    return [shown(line) for line in lines]
 
 
 def _one(dataset: Dataset, config: Config, means: Means, history: History, head: str | None) -> dict[str, Any]:

@@ -67,12 +67,21 @@ def _deliver(
             said["delivered"], said["error"] = True, None
         except Exception as error:  # whatever a hook does, the night's work is done and must be recorded
             said["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            # The address itself may be a secret.
             if hook.webhook:
-                said["error"] = said["error"].replace(hook.webhook, _name(hook))
+                said["error"] = _without_secret(said["error"], hook)
     if not said["delivered"]:
         _log.warning("%s was not told: %s", said["hook"], said["error"], extra={"stage": "notify"})
     return said
+
+
+def _without_secret(error: str, hook: Notify) -> str:
+    """An error without the address, which may be a secret; some name only its path, its query or its password."""
+    parts = urlsplit(hook.webhook or "")
+    secrets = [hook.webhook, f"{parts.path}?{parts.query}", parts.path.rstrip("/"), parts.query, parts.password]
+    for secret in secrets:
+        if secret and secret != "?":
+            error = error.replace(secret, _name(hook))
+    return error
 
 
 def _name(hook: Notify) -> str:

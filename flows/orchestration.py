@@ -36,6 +36,7 @@ from affectlake.flows.config import Config, load_config  # noqa: E402
 from affectlake.flows.history import Busy, History, is_running  # noqa: E402
 from affectlake.flows.progress import silent, to_stderr  # noqa: E402
 from affectlake.flows.refresh import RefreshOptions, RefreshResult, check, refresh  # noqa: E402
+from affectlake.flows.shown import shown  # noqa: E402
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -218,20 +219,20 @@ def _artifacts(record: dict, settings: Config) -> None:
 def _markdown(record: dict) -> str:
     lines = [f"# {record['name']} of {record['started']}: {record['state']}", ""]
     for entry in record["datasets"]:
-        lines += [f"## {entry['dataset']}: {entry['error'] or entry['state']}", ""]
+        lines += [f"## {_escaped(entry['dataset'])}: {_escaped(entry['error'] or entry['state'])}", ""]
         lines += [f"- {_escaped(line)}" for line in night.told(entry)]
         if entry["report"]:
-            lines.append(f"- report: {entry['report']}")
+            lines.append(f"- report: {_escaped(entry['report'])}")
         lines.append("")
     for said in record["notifications"]:
         if not said["delivered"]:
-            lines.append(f"**{said['hook']} could not be told:** {_escaped(said['error'])}")
+            lines.append(f"**{_escaped(said['hook'])} could not be told:** {_escaped(said['error'])}")
     return "\n".join(lines)
 
 
 def _escaped(text: str) -> str:
     """Names of files are no markup."""
-    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", shown(text))
 
 
 STARTING_SECONDS = 300

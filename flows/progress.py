@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
+from affectlake.flows.shown import shown as visible
+
 T = TypeVar("T")
 
 EVERY_SECONDS = 30.0
@@ -51,7 +53,7 @@ class Lines:
             nonlocal last
             if time.monotonic() - last >= EVERY_SECONDS:
                 last = time.monotonic()
-                print(f"{title}: {done} of {total}", file=sys.stderr, flush=True)
+                print(f"{visible(title)}: {done} of {total}", file=sys.stderr, flush=True)
 
         return report
 
@@ -63,9 +65,14 @@ class Bars:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-            task = shown.add_task(title, total=total or None)
+            task = shown.add_task(visible(title), total=total or None)
             for item in items:
                 shown.advance(task, size(item))
                 yield item
@@ -75,9 +82,14 @@ class Bars:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         shown = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
-        task = shown.add_task(title, total=None)
+        task = shown.add_task(visible(title), total=None)
 
         def report(done: int, total: int) -> None:
             if not shown.live.is_started and done < total:

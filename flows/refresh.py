@@ -305,6 +305,7 @@ def choose(only: Iterable[str]) -> tuple[list[Extractor], dict[str, str]]:
             raise UsageError(f"extractor {extractor.name!r} is not available here: {reason}")
         else:
             skipped[extractor.name] = reason
+    skipped |= {f"plug-in {name}": reason for name, reason in registry.broken().items()}
     return chosen, skipped
 
 

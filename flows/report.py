@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from affectlake.flows.shown import shown
+
 METRIC_NAMES = {
     "uar": "UAR",
     "accuracy": "accuracy",
@@ -40,12 +42,16 @@ def write_html(document: dict, out: Path, history: Sequence[dict] = ()) -> Path:
 
 
 def template(name: str):
-    """A page of ours, ready to be filled: what is put in is escaped, and what is not given is an error."""
+    """A page of ours, ready to be filled.
+
+    What is put in is escaped, control characters and marks of direction are shown, and what is not given is an error.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
+        finalize=lambda value: shown(value, lines=True) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

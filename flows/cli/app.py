@@ -6,6 +6,7 @@ import sys
 from cyclopts import App, CycloptsError
 
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.flows.shown import shown
 
 app = App(
     name="affectlake",
@@ -70,7 +71,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _complain(message: object, code: int) -> int:
-    print(f"affectlake: {message}", file=sys.stderr)
+    print(f"affectlake: {shown(message)}", file=sys.stderr)
     return code
 
 

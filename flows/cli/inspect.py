@@ -34,6 +34,8 @@ def extractors(*, json: Json = False) -> int:
         }
         for e in registry.extractors().values()
     ]
+    for name, reason in registry.broken().items():
+        rows.append(dict.fromkeys(rows[0]) | {"name": f"plug-in {name}", "unavailable": reason})
     if json:
         as_json(rows)
     else:
@@ -167,6 +169,8 @@ def doctor(*, json: Json = False) -> int:
     for extractor in registry.extractors().values():
         reason = registry.unavailable(extractor)
         rows.append({"what": extractor.name, "found": "no" if reason else "yes", "remedy": reason or ""})
+    for name, reason in registry.broken().items():
+        rows.append({"what": f"plug-in {name}", "found": "no", "remedy": reason})
     if json:
         as_json(rows)
     else:

@@ -53,7 +53,7 @@ def nightly(
     if config == Path("affectlake.toml") and not config.exists():
         note(f"wrote {write_config(store, config)}: every dataset of {store}, from where it was last refreshed")
     if check:
-        as_json(check_config(config).model_dump())
+        as_json(check_config(config).public())
         return 0
     if recover:
         return _recover(config)

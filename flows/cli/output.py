@@ -1,30 +1,76 @@
 """How commands print: JSON or a table on stdout, everything else on stderr."""
 
-import json
+import csv
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from affectlake.flows.values import plain
+from affectlake.flows.shown import json_text, shown, without_formulas
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def note(message: str) -> None:
-    """A line for people, on stderr."""
-    print(message, file=sys.stderr)
+def note(message: object) -> None:
+    """A line for people, on stderr; control characters are shown, not sent."""
+    print(shown(message), file=sys.stderr)
 
 
 def as_json(value: Any) -> None:
-    """``value`` as JSON on stdout; NaN, which JSON does not have, becomes null."""
-    json.dump(plain(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    print()
+    """``value`` as JSON on stdout, whole or not at all; NaN and infinity, which JSON does not have, become null."""
+    print(_encodable(json_text(value, indent=2)))
 
 
 def as_lines(rows: Iterable[Any]) -> None:
     """Each of ``rows`` as a line of JSON on stdout, at once."""
     for row in rows:
-        print(json.dumps(plain(row), ensure_ascii=False, allow_nan=False))
+        print(_encodable(json_text(row)))
     sys.stdout.flush()
+
+
+def _encodable(json: str) -> str:
+    """JSON for a stdout of any encoding: letters that it does not have stand only in strings, and can be escaped."""
+    try:
+        json.encode(sys.stdout.encoding or "utf-8")
+        return json
+    except UnicodeEncodeError:
+        pairs = (c.encode("utf-16-be").hex() for c in json)
+        return "".join(
+            c if c.isascii() else "".join(f"\\u{p[i : i + 4]}" for i in range(0, len(p), 4))
+            for c, p in zip(json, pairs, strict=True)
+        )
+
+
+def as_csv(frame: "pd.DataFrame", out: str | Path | None = None, excel_safe: bool = False) -> None:
+    """A frame and its index as CSV, to a file or to stdout.
+
+    On a terminal control characters are shown, not sent; a pipe or a file gets the values as they are.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    out : path, optional
+    excel_safe : bool
+        Put ``'`` before text that a spreadsheet would take for a formula, in cells and names, and quote all text, so
+        that no separator of another country's begins a cell.
+    """
+    if excel_safe:
+        frame = frame.rename(columns=without_formulas, index=without_formulas)
+        frame = frame.rename_axis(index=without_formulas(frame.index.name))
+        text = frame.select_dtypes(exclude=["number", "bool"]).columns
+        frame = frame.assign(**{c: frame[c].astype(object).map(without_formulas) for c in text})
+    quoting = csv.QUOTE_NONNUMERIC if excel_safe else csv.QUOTE_MINIMAL
+    if out is not None:
+        frame.to_csv(out, quoting=quoting)
+    elif sys.stdout.isatty():
+        buffer = StringIO()
+        frame.to_csv(buffer, quoting=quoting)
+        sys.stdout.write(shown(buffer.getvalue(), lines=True))
+    else:
+        frame.to_csv(sys.stdout, quoting=quoting)
 
 
 def fitting(rows: list[dict[str, Any]], expendable: Iterable[str]) -> list[dict[str, Any]]:
@@ -48,25 +94,28 @@ def as_table(rows: Iterable[Mapping[str, Any]], title: str | None = None, empty:
     """Rows as a table on stdout that folds to the terminal's width."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     rows = list(rows)
     if not rows:
         note(empty)
         return
-    table = Table(title=title, header_style="bold", title_justify="left")
+    # As Text, not as str: rich reads markup and names of emoji in strings, and titles, names and cells come from data.
+    named = None if title is None else Text(shown(title), style="table.title")
+    table = Table(title=named, header_style="bold", title_justify="left")
     for name, value in rows[0].items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+        table.add_column(Text(shown(name)), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(v) for v in row.values()))
+        table.add_row(*(Text(_cell(v)) for v in row.values()))
     Console(width=None if sys.stdout.isatty() else _width()).print(table)
 
 
 def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return str(value)
+        return ", ".join(map(_cell, value))
+    if value is None or value != value or str(value) == "<NA>":
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else shown(value)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from affectlake.flows.cli.output import as_json, as_table, note
+from affectlake.flows.cli.output import as_csv, as_json, as_table, note
 from affectlake.flows.cli.refresh import StoreOption
 
 Json = Annotated[bool, Parameter(negative=())]
@@ -81,6 +81,7 @@ def load(
     as_of: str | None = None,
     missing: Literal["keep", "drop", "error"] = "keep",
     out: Path | None = None,
+    excel_safe: Json = False,
     store: StoreOption = "lake",
     json: Json = False,
 ) -> int:
@@ -102,25 +103,27 @@ def load(
         What to do with samples that lack a feature.
     out
         .csv or .parquet file to write instead of stdout.
+    excel_safe
+        CSV for spreadsheets: text that they would take for a formula begins with an apostrophe, and all text is quoted.
     store
         Folder or object-store URI.
     json
         A JSON list of records on stdout.
     """
-    import sys
-
     from affectlake.data.errors import UsageError
     from affectlake.data.store import Store
 
+    if excel_safe and (json or (out is not None and out.suffix == ".parquet")):
+        raise UsageError("--excel-safe is about CSV: leave it out for JSON and Parquet")
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise UsageError(f"cannot write {out.name!r}: expected a name that ends in .csv or .parquet")
     frame = Store(store).load(dataset, list(features) or None, label=label, split=split, as_of=as_of, missing=missing)
     if out is None and json:
         as_json(frame.reset_index().to_dict("records"))
     elif out is None:
-        frame.to_csv(sys.stdout)
+        as_csv(frame, excel_safe=excel_safe)
     elif out.suffix == ".csv":
-        frame.to_csv(out)
+        as_csv(frame, out, excel_safe)
     else:
         frame.to_parquet(out)
     note(f"{len(frame)} samples × {frame.shape[1]} columns")
