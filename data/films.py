@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectlake.data._frame import MAX_MEMORY, fitting, over_white, plausible_aspect, turned
+from affectlake.data._frame import MAX_MEMORY, fitting, over_white, plausible_aspect, resident, turned
 from affectlake.data.errors import BadMedia
 from affectlake.data.media import MAX_PIXELS, check_segment, open_container, reason, shown, tracks, zero
 
@@ -25,9 +25,8 @@ _SETTLE = 0.2  # s before a wanted frame that are sought: files list frames by w
 _ROUNDING = 1e-6  # s
 _SLACK = 0.5  # s that the stated duration of a film may exceed its last frame
 _RATE = 25.0  # frames/s of a stream that states neither times nor a rate
-_UNREADABLE = (
-    f"not a picture or film that can be read: unknown, damaged, or above {MAX_PIXELS // 1_000_000} million pixels"
-)
+_LARGEST = f"{MAX_PIXELS // 1_000_000} million pixels"
+_UNREADABLE = f"not a picture or film that can be read: unknown, truncated, damaged, or above {_LARGEST}"
 # Of these the header states how long the file is; of others FFmpeg estimates it.
 _STATING = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "flv", "asf"}
 
@@ -101,7 +100,7 @@ def _prepare(path: Path, stream: Any) -> None:
     if pixels > MAX_PIXELS or _bytes(codec.format, pixels) > _FRAME:
         raise BadMedia(
             f"{shown(path)}: frames of {codec.width}x{codec.height} take {_bytes(codec.format, pixels) >> 20} MB each, "
-            f"at most {_FRAME >> 20} MB and {MAX_PIXELS // 1_000_000} million pixels are decoded"
+            f"at most {_FRAME >> 20} MB and {_LARGEST} are decoded"
         )
 
 
@@ -126,17 +125,22 @@ def _measured(path: str, index: int, *_identity: int) -> Extent:
 
     with open_container(Path(path)) as container:
         origin = zero(container)
-        states = (container.duration or 0) / av.time_base if container.format.name in _STATING else 0.0
+        stream = container.streams[index]
+        unit, states = 1 / _rate(stream), 0.0
+        if container.format.name in _STATING:
+            states = (container.duration or 0) / av.time_base
+            if container.format.name == "avi":
+                # Of one that was cut FFmpeg estimates the duration, but the number of frames is the header's.
+                states = max(states, stream.frames * float(stream.time_base or 0))
         begins, ends, held, untimed = math.inf, -math.inf, -math.inf, 0
-        unit = 1 / _rate(container.streams[index])
         for packet in container.demux([s for s in container.streams if s.type in ("audio", "video")]):
             if not packet.size:
                 continue
             if packet.pts is None:
                 untimed += packet.stream.index == index
                 continue
-            time = float(packet.pts * packet.time_base) - origin
-            lasts = float((packet.duration or 0) * packet.time_base)
+            tick = float(packet.time_base or 0)
+            time, lasts = packet.pts * tick - origin, (packet.duration or 0) * tick
             held = max(held, time + lasts)
             if packet.stream.index == index:
                 begins, ends = min(begins, time), max(ends, time + (lasts or unit))
@@ -160,7 +164,7 @@ class _Film:
         self.codec, self.unit, self.origin = stream.codec_context, float(stream.time_base), zero(container)
         self.rate = _rate(stream)
         self.stated = self.codec.sample_aspect_ratio
-        self.taken, self.number, self.wanted = _resident(), 0, 0.0
+        self.taken, self.number, self.wanted = resident(), 0, 0.0
 
     def shown_at(self, times: list[float]) -> Iterator[tuple[VideoFrame, float]]:
         """The frames shown at ``times`` (rising) and until when; one that is shown at several of them comes once."""
@@ -195,7 +199,7 @@ class _Film:
         return bool(key < 0 or entries[key].timestamp * self.unit - self.origin > self._begins(ahead))
 
     def _begins(self, frame: VideoFrame) -> float:
-        return frame.opaque if frame.pts is None else float(frame.pts) * self.unit - self.origin
+        return float(str(frame.opaque)) if frame.pts is None else float(frame.pts) * self.unit - self.origin
 
     def _decoded(self) -> Iterator[VideoFrame]:
         import av
@@ -223,7 +227,7 @@ class _Film:
 
     def _check_memory(self) -> None:
         """Decoders hold as many frames as the stream asks for, which no header tells for all of them alike."""
-        taken = _resident() - self.taken
+        taken = resident() - self.taken
         if taken + _bytes(self.codec.format, self.codec.width * self.codec.height) > MAX_MEMORY:
             raise BadMedia(
                 f"{shown(self.path)}: frames of {self.codec.width}x{self.codec.height}, of which decoding holds "
@@ -250,16 +254,8 @@ class _Film:
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
     # frame.rotation tells the angle only, from which a mirrored picture is not told.
-    found = frame.side_data.get("DISPLAYMATRIX")
+    found: Any = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
         return None
-    return np.frombuffer(bytes(found), np.int32, 9).reshape(3, 3)[:2, :2].astype(float)
-
-
-def _resident() -> int:
-    """Bytes of memory that this process has now; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
+    matrix: np.ndarray = np.frombuffer(found, np.int32, 9).reshape(3, 3)[:2, :2].astype(float)
+    return matrix

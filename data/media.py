@@ -67,7 +67,9 @@ _PICTURE = re.compile(
     re.DOTALL,
 )
 _BUFFER = 1 << 16  # bytes that FFmpeg asks for at a time
-_SPARSE = 1 << 30  # bytes from which a file must be there: an endless one of zeros takes no room on the disk
+_PROBED = 200 << 20  # bytes that are read to find out what a file holds: a few frames, and lists and fonts before them
+_AT_ONCE = 1 << 20  # bytes
+_SPARSE = 1 << 26  # bytes from which a file must be there: an endless one of zeros takes no room on the disk
 
 
 def local_path(uri: str | Path) -> Path:
@@ -165,16 +167,29 @@ def open_container(path: Path, file: BinaryIO | None = None) -> Iterator[InputCo
         if _LIST.match(head):
             raise BadMedia(f"{shown(path)}: a list of other files, which is not followed; name those files instead")
         file.seek(0)
-        handed = _Handed(file)
+        handed = _Handed(path, file)
         with av.open(handed, mode="r", options=_OPTIONS, buffer_size=_BUFFER, metadata_errors="replace") as container:
+            handed.left = math.inf
             yield container
 
 
 class _Handed:
-    """A file as FFmpeg wants it: without a name, and a jump out of the file is an answer, not an exception."""
+    """A file as FFmpeg wants it: without a name, and a jump out of the file is an answer, not an exception.
 
-    def __init__(self, file: BinaryIO):
-        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+    What is read until the file is open, before anyone can look at sizes, is bounded.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO):
+        self.path, self.left = path, float(_PROBED)
+        self.tell, self._read, self._seek = file.tell, file.read, file.seek
+
+    def read(self, size: int) -> bytes:
+        # FFmpeg asks for a whole frame at once, as large as its header says.
+        found = self._read(min(size, _AT_ONCE))
+        self.left -= len(found)
+        if self.left < 0:
+            raise BadMedia(f"{shown(self.path)}: no frame within the first {_PROBED >> 20} MB, or a larger one")
+        return found
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:

@@ -42,7 +42,7 @@ def read_image(uri: str | Path) -> np.ndarray:
         try:
             return stills.read_still(path)
         except stills.Unknown:
-            pass
+            return _by_ffmpeg(path, None, None, 1)[0]
     return films.read_film(path, None, None, 1)[0]
 
 
@@ -80,8 +80,18 @@ def read_frames(
         try:
             return stills.read_animation(path, start, end, count)
         except stills.Unknown:
-            pass
+            return _by_ffmpeg(path, start, end, count)
     return films.read_film(path, start, end, count)
+
+
+def _by_ffmpeg(path: Path, start: float | None, end: float | None, count: int) -> list[np.ndarray]:
+    """Of a picture that Pillow does not know: a rarer kind, or one that is cut within its header."""
+    try:
+        return films.read_film(path, start, end, count)
+    except BadMedia as error:
+        if "segment" in str(error):
+            raise
+        raise BadMedia(f"{shown(path)}: a picture that is truncated, damaged, or of a kind that is not known") from None
 
 
 def is_picture(path: Path) -> bool:

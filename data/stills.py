@@ -6,13 +6,14 @@ import math
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from os import SEEK_CUR
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from affectlake.data._frame import LONGEST, MAX_MEMORY, fitting, over_white, plausible_aspect
+from affectlake.data._frame import LONGEST, MAX_MEMORY, capped, fitting, over_white, plausible_aspect
 from affectlake.data.errors import BadMedia
 from affectlake.data.media import check_segment, open_file, reason, shown
 
@@ -29,7 +30,9 @@ _MAX_PIXELS = 200_000_000
 _GROWN = 16_000_000
 # Bytes that decoding takes per pixel of the whole picture, by format; else by mode. libwebp holds two canvases, and
 # Pillow two copies of what it gives; AVIF and JPEG 2000 are decoded to planes first.
-_OF_FORMAT = {"WEBP": 16, "AVIF": 14, "JPEG2000": 20, "HEIC": 8}
+_OF_FORMAT = {"WEBP": 16, "AVIF": 14, "JPEG2000": 20, "HEIC": 6}
+_SEQUENCES = (b"msf1", b"hevc", b"hevx")  # brands of films in the container of HEIC
+_NESTED = {"AVIF", "HEIC", "JPEG2000"}  # a codec with a size of its own in a container with another
 _OF_MODE = {"1": 1, "L": 1, "P": 5, "I;16": 8, "I;16B": 8, "I": 12, "F": 12}
 _OF_COLOUR = 4
 _ALPHA = 4  # more for the copy that is reduced
@@ -106,7 +109,8 @@ def _opened(path: Path) -> Iterator[Any]:
             # Frames of a GIF may lie outside of what its header says, and make it grow.
             limit(max(picture.width * picture.height, _GROWN))
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield picture
+            with capped(MAX_MEMORY) if picture.format in _NESTED else nullcontext():
+                yield picture
         except (BadMedia, Unknown):
             raise
         except UnidentifiedImageError:
@@ -121,9 +125,11 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _trouble(error: Exception) -> str:
     said = reason(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return f"takes more than {MAX_MEMORY >> 20} MB to decode"
     if isinstance(error, EOFError | struct.error) or "truncated" in said.lower() or "end of file" in said.lower():
         return f"truncated, the end of the picture is missing ({said})"
-    return f"cannot be decoded ({said})"
+    return f"cannot be decoded, truncated or damaged ({said})"
 
 
 @contextmanager
@@ -147,13 +153,16 @@ def _known(path: Path, file: BinaryIO) -> Any:
 
     head = file.read(32)
     file.seek(0)
+    stated = int.from_bytes(head[4:8], "little") + 8
+    if head.startswith(b"RIFF") and path.stat().st_size < stated - 1:
+        raise BadMedia(f"{shown(path)}: truncated, the end of the picture is missing ({stated} bytes stated)")
     try:
         picture = Image.open(file, formats=_FORMATS)
         if picture.format == "GIF" and head[12]:
             picture.info["aspect"] = head[12] + 15, 64
         return picture
     except UnidentifiedImageError:
-        if head[4:8] != b"ftyp":
+        if head[4:8] != b"ftyp" or head[8:12] in _SEQUENCES:
             raise
     return _Heic(path, file)
 
@@ -164,6 +173,8 @@ def _check_memory(path: Path, size: int, picture: Any) -> None:
         most = _MAX_PIXELS // 1_000_000
         raise BadMedia(f"{shown(path)}: {width}x{height} pixels, at most {most} million are decoded")
     needed = size + round(width * height * _bytes_each(picture))
+    if picture.format not in (*_JPEG, "HEIC") and max(width, height) > LONGEST:
+        needed += _OF_COLOUR * LONGEST * height  # it is reduced line by line first, then column by column
     if needed > MAX_MEMORY:
         raise BadMedia(
             f"{shown(path)}: {width}x{height} pixels of this kind take {needed >> 20} MB to decode, "
@@ -178,7 +189,7 @@ def _bytes_each(picture: Any) -> float:
         return _OF_COLOUR / _jpeg_reduction(max(picture.size)) ** 2 + scans
     each = _OF_FORMAT.get(picture.format) or _OF_MODE.get(picture.mode, _OF_COLOUR)
     animated = picture.format in _ANIMATED and getattr(picture, "is_animated", False)
-    return each + _ALPHA * picture.has_transparency_data + 2 * _OF_COLOUR * animated
+    return float(each + _ALPHA * picture.has_transparency_data + 2 * _OF_COLOUR * animated)
 
 
 def _jpeg_reduction(longest: int) -> int:
@@ -188,22 +199,23 @@ def _jpeg_reduction(longest: int) -> int:
 
 def _rgb(picture: Image.Image) -> np.ndarray:
     """Upright, square pixels, transparency over white."""
-    from PIL.Image import Resampling
+    from PIL.Image import Resampling, Transpose
 
-    aspect = _pixel_aspect(picture)
+    # Pillow turns a TIFF while it loads it; densities are those of the picture as it is stored.
+    on_its_side = picture.format == "TIFF" and picture.getexif().get(_ORIENTATION, 1) >= 5
     if picture.format in _JPEG:
         part = _jpeg_reduction(max(picture.size))
         picture.draft(None, (-(-picture.width // part), -(-picture.height // part)))
-    elif picture.format == "TIFF" and picture.getexif().get(_ORIENTATION, 1) >= 5:
-        aspect = 1 / aspect  # Pillow turns these while it loads them
     picture.load()
     small = _eight_bits(picture)
-    size = fitting(*picture.size, aspect)
+    width, height = picture.size[::-1] if on_its_side else picture.size
+    size = fitting(width, height, _pixel_aspect(picture))
+    size = size[::-1] if on_its_side else size
     if size != small.size:
         smaller = size[0] <= small.width and size[1] <= small.height
         small = small.resize(size, Resampling.BOX if smaller else Resampling.BILINEAR)
-    turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
-    upright = np.asarray(small if turn is None else small.transpose(turn))
+    orientation = picture.getexif().get(_ORIENTATION, 1)
+    upright = np.asarray(small.transpose(Transpose(_TURNS[orientation])) if orientation in _TURNS else small)
     return over_white(upright) if small.mode == "RGBA" else np.ascontiguousarray(upright)
 
 
@@ -270,18 +282,17 @@ class _Heic:
         options = pillow_heif.options
         options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
         options.DECODE_THREADS = 1
-        try:
-            self._picture = pillow_heif.open_heif(file, convert_hdr_to_8bit=True)
-        except (ValueError, SyntaxError, RuntimeError, EOFError):
-            raise Unknown from None  # a film, or pictures of AV1
+        self._picture = pillow_heif.open_heif(file, convert_hdr_to_8bit=True)
+        self._turned = _states_turn(file)
         self.size: tuple[int, int] = self._picture.size
         self.width, self.height = self.size
         self.mode: str = self._picture.mode
         self.has_transparency_data = self.mode.endswith("A") or self.mode.endswith("a")
 
     def rgb(self) -> np.ndarray:
-        """Upright: libheif has turned it already, and what EXIF says of it does not count."""
+        """Upright: libheif has turned it already, but where only EXIF says how."""
         import cv2
+        from PIL import Image
 
         pixels = np.asarray(self._picture)[:, : self.size[0]]
         if pixels.dtype != np.uint8:
@@ -291,4 +302,25 @@ class _Heic:
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, axis=2)
+        exif = Image.Exif()
+        exif.load(self._picture.info.get("exif") or b"")
+        orientation = 1 if self._turned else exif.get(_ORIENTATION, 1)
+        if orientation in _TURNS:
+            pixels = np.asarray(Image.fromarray(pixels).transpose(Image.Transpose(_TURNS[orientation])))
         return over_white(pixels) if pixels.shape[2] == 4 else np.ascontiguousarray(pixels)
+
+
+def _states_turn(file: BinaryIO) -> bool:
+    """Whether a HEIC's own header turns or mirrors a picture: then EXIF repeats it, and would turn it twice."""
+    file.seek(0)
+    while len(head := file.read(8)) == 8:
+        size = int.from_bytes(head[:4], "big")
+        if head[4:] == b"meta":
+            properties = file.read(max(size - 8, 0))
+            return b"irot" in properties or b"imir" in properties
+        if size == 1:
+            size = int.from_bytes(file.read(8), "big") - 8
+        if size < 8:
+            break
+        file.seek(size - 8, SEEK_CUR)
+    return False
