@@ -119,8 +119,8 @@ _JPEG_PROGRESSIVE = 2  # OpenCV's IMWRITE_JPEG_PROGRESSIVE
 _PICTURES = (
     ("JPEG", "a.jpg", (10_000, 20_000), []),
     ("progressive JPEG", "b.jpg", (7_000, 9_000), [_JPEG_PROGRESSIVE, 1]),
-    ("PNG", "c.png", (7_000, 9_500), []),
-    ("PNG, too large", "d.png", (8_000, 10_000), []),
+    ("PNG", "c.png", (9_000, 10_000), []),
+    ("PNG, too large", "d.png", (10_000, 12_000), []),
 )
 """What, file, height and width, and OpenCV's options; all but the last are just below what is decoded."""
 
