@@ -38,10 +38,10 @@ _NO_TEXT = ("Cc", "Cn", "Co", "Cs")
 _SAMPLE = 1 << 16  # bytes that are looked at
 _MARGIN = 0.08
 _ENOUGH = 0.9
+_SOME = 0.6
 
 _PUNCTUATION = frozenset("“”‘’„‚«»‹›–—…·•°€£©®™§´¿¡\xa0№×÷½¼¾²³µ¨")
 _WIDE_PUNCTUATION = frozenset("，。、！？：；（）「」『』【】《》〈〉〔〕“”‘’…—～・ー々〜　·％＋－＝／＆＃＠①②③④⑤")
-_HIGH = re.compile(rb"[\x80-\xff]")
 _LINE = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _JAPANESE_ESCAPE = re.compile(rb"\x1b\$[@B].*?\x1b\([BJ]", re.DOTALL)
@@ -89,9 +89,10 @@ def read_text(raw: bytes, path: str | Path = "", encoding: str | None = None) ->
         return Text(raw.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
         pass
-    if _mostly_utf8(raw):
+    lines = _telling(raw)
+    if _mostly_utf8(lines):
         return Text(raw.decode("utf-8", "affectlake.cp1252"), "utf-8")
-    return _looked_at(raw, path)
+    return _looked_at(raw, lines, path)
 
 
 def known(encoding: str) -> str:
@@ -150,14 +151,32 @@ def _wide(raw: bytes, path: str | Path) -> Text:
     raise BadManifest(f"{path} is not a text file (it holds NUL bytes)")
 
 
-def _mostly_utf8(raw: bytes) -> bool:
-    """Whether more letters are UTF-8 than bytes are not: in other encodings that happens by chance alone."""
-    text = raw.decode("utf-8", "affectlake.count")
-    strays = text.count("\udcff")
-    return strays <= sum(map(text.count, set(text) - {"\udcff"} - _ASCII))
+def _telling(raw: bytes) -> bytes:
+    """The first lines that are not ASCII."""
+    some, size = [], 0
+    for match in _LINE.finditer(raw):
+        some.append(match[0])
+        size += len(match[0])
+        if size > _SAMPLE:
+            break
+    return b"\n".join(some)
 
 
-_ASCII = frozenset(map(chr, range(128)))
+def _mostly_utf8(lines: bytes, strays: float = 1.0) -> bool:
+    """Whether what is UTF-8 says something, and there are at most so many bytes that are not to each of its letters."""
+    text = lines.decode("utf-8", "affectlake.count")
+    letters = [c for c in text if c > "\x7f" and c != _STRAY]
+    found = text.count(_STRAY)
+    if not letters or found > strays * len(letters):
+        return False
+    # Three and more bytes to a letter do not happen by chance; two do, in the Japanese of EUC throughout.
+    if found <= sum(c > "\u07ff" for c in letters):
+        return True
+    plain = "".join(c for c in text if not "\x7f" < c < "\xa0" and c != _STRAY)
+    return plain.isascii() or _best(plain, "utf-8")[0] > _SOME
+
+
+_STRAY = "\udcff"
 
 
 def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
@@ -169,17 +188,15 @@ def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
 
 def _as_mark(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
-    return "\udcff" * (error.end - error.start), error.end
+    return _STRAY * (error.end - error.start), error.end
 
 
 codecs.register_error("affectlake.cp1252", _as_cp1252)
 codecs.register_error("affectlake.count", _as_mark)
 
 
-def _looked_at(raw: bytes, path: str | Path) -> Text:
+def _looked_at(raw: bytes, lines: bytes, path: str | Path) -> Text:
     """The encoding whose text looks like a language, where no other text looks nearly as much like one."""
-    lines = b"\n".join(m[0] for m in _LINE.finditer(raw[: _SAMPLE * 64]))[:_SAMPLE]
-    lines = lines[: lines.rfind(b"\n")] if len(lines) == _SAMPLE and b"\n" in lines else lines
     chaos = _chaos(lines)
     judged: dict[str, tuple[float, str, str]] = {}
     names: dict[str, list[str]] = {}  # several encodings may say the same, of these lines
@@ -198,6 +215,8 @@ def _looked_at(raw: bytes, path: str | Path) -> Text:
         for name in alike:
             if (whole := _try(raw, name)) is not None:
                 return Text(whole, name)
+    if _mostly_utf8(lines, strays=4):
+        return Text(raw.decode("utf-8", "affectlake.cp1252"), "utf-8")
     close = [j for j in ranked if j[0] > max(0.5, ranked[0][0] - 3 * _MARGIN)] or ranked[:3]
     options = ", ".join(f"{_KNOWN_AS.get(name, name)} ({language})" for _, name, language in close[:4])
     raise BadManifest(
@@ -219,7 +238,7 @@ def _best(text: str, encoding: str) -> tuple[float, str]:
     letters = Counter(c for c in text if c > "\x7f")
     disorder = _disorder(text) / letters.total()
     words = Counter(w.lower().replace("’", "'") for w in _WORD.findall(text))
-    able = (one for one in languages() if not one.encodings or encoding in one.encodings)
+    able = (one for one in languages() if encoding in ("utf-8", *(one.encodings or (encoding,))))
     score, name = max((_like(one, letters, words), one.name) for one in able)
     return score - disorder, name
 
