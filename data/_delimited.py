@@ -44,8 +44,6 @@ def read_delimited(found: Text, path: str | Path, suffix: str, names: Sequence[s
         raise BadManifest(f"{path} is empty")
     shape = _Shape.of(text, suffix, names is None)
     header = list(names) if names is not None else [h.strip(SPACE) for h in shape.header]
-    while names is None and header and not header[-1] and shape.trailing:
-        header.pop()  # what Excel leaves of columns that were once filled
     check_header(header, path)
     frame = _quickly(text, shape, len(header))
     rows = Rows("line", partial(_lines, text, shape, None if frame is None else len(frame)))
@@ -61,9 +59,9 @@ def read_delimited(found: Text, path: str | Path, suffix: str, names: Sequence[s
 class _Shape:
     """How a text is to be cut: its separator, its quotes, where its first row of cells begins."""
 
-    def __init__(self, separator: str, quoted: bool, start: int, line: int, header: list[str], trailing: bool):
+    def __init__(self, separator: str, quoted: bool, start: int, line: int, header: list[str]):
         self.separator, self.quoted, self.start, self.line = separator, quoted, start, line
-        self.header, self.trailing = header, trailing
+        self.header = header
 
     @classmethod
     def of(cls, text: str, suffix: str, with_header: bool) -> "_Shape":
@@ -80,10 +78,10 @@ class _Shape:
         quoted = not (separator == "\t" and _quotes_are_letters(text, at))
         buffer.seek(at)
         if not with_header:
-            return cls(separator, quoted, at, line, [], False)
+            return cls(separator, quoted, at, line, [])
         reader = csv.reader(iter(buffer.readline, ""), delimiter=separator, quoting=_quoting(quoted))
         header = next(reader)
-        return cls(separator, quoted, buffer.tell(), line + reader.line_num, header, True)
+        return cls(separator, quoted, buffer.tell(), line + reader.line_num, header)
 
 
 def _remark(line: str) -> bool:
@@ -101,11 +99,14 @@ def _separator(text: str, at: int, suffix: str) -> str:
 
 
 def _quotes_are_letters(text: str, at: int) -> bool:
-    """Whether a table between tabs has as many on every line, quotes or not: many programs quote nothing there."""
+    """Whether quotes would join lines that have as many tabs as all others: many programs quote nothing there."""
     if '"' not in text:
         return False
     lines = [line for line in text[at:].splitlines() if line.strip(" ")]
-    return len({line.count("\t") for line in lines}) == 1
+    if len({line.count("\t") for line in lines}) != 1:
+        return False
+    rows = csv.reader(io.StringIO(text[at:], newline=""), delimiter="\t")
+    return sum(1 for row in rows if row) != len(lines)
 
 
 def _quoting(quoted: bool) -> int:

@@ -76,7 +76,8 @@ def samples_frame(
     df = df.reset_index(drop=True)
     df.columns = [str(c) for c in df.columns]
     _check_columns(df, dataset)
-    out = {name: as_text(df[name], name) if name in df else _nothing(len(df)) for name in CORE}
+    text = [c for c in CORE if c not in ("start", "end", "turn")]
+    out = {c: as_text(df[c], c) if c in text and c in df else _nothing(len(df)) for c in CORE}
     _check_ids(out["sample_id"], dataset, rows)
     _check_dataset(out["dataset"], dataset, rows)
     out["dataset"] = pd.Series(dataset, index=df.index, dtype="str")

@@ -105,6 +105,9 @@ class Dataset(_Strict):
     max_missing: Number = Field(0.5, ge=0, le=1)
     verify: bool = False
     retry_failed: bool = False
+    encoding: str | None = None
+    missing_values: Names | None = None
+    sheet: str | None = None
     settings: Settings = {}
     drift: Drift = Drift()
     benchmark: Bench | None = None
@@ -298,10 +301,11 @@ def _labels(dataset: Dataset, config: Config) -> Iterable[str]:
     if dataset.root is not None:
         known = datasets.get(dataset.name)
         return {*known.labels, *known.label_maps}
-    from affectlake.data.manifest import read_manifest
+    from affectlake.data.manifest import TableOptions, load_manifest
     from affectlake.data.samples import CORE
 
-    return set(read_manifest(dataset.manifest, dataset.name).columns) - set(CORE)
+    options = TableOptions(dataset.encoding, dataset.missing_values, dataset.sheet)
+    return set(load_manifest(dataset.manifest, dataset.name, options).samples.columns) - set(CORE)
 
 
 def _beside(path: str) -> str:
@@ -334,6 +338,9 @@ def write_config(store: str, path: Path) -> Path:
         lines += ["[[dataset]]", f"name = {json.dumps(source['dataset'])}"]
         lines += [f"{k} = {json.dumps(source[k])}" for k in ("root", "manifest") if source[k]]
         lines += [f"only = {json.dumps(source['only'].splitlines())}"]
+        text = source.get("table")
+        table = json.loads(text) if isinstance(text, str) else {}
+        lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in table.items()]
         text = source.get("settings")
         given = json.loads(text) if isinstance(text, str) else {}
         if given:

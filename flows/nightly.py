@@ -231,6 +231,9 @@ def refresh_options(dataset: Dataset, config: Config) -> RefreshOptions:
         address=config.address,
         author=config.name,
         settings=dict(config.settings) | dict(dataset.settings),
+        encoding=dataset.encoding,
+        missing_values=dataset.missing_values,
+        sheet=dataset.sheet,
     )
 
 

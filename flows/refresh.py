@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from affectlake.data.manifest import Manifest, TableOptions
+
 
 _log = logging.getLogger("affectlake.refresh")
 
@@ -60,6 +62,8 @@ class RefreshOptions:
         Share of the last snapshot's samples, or of the files that it could read, that may be gone; see `refresh`.
     settings : mapping
         Of `affectlake.features.settings`, by name; those not named are at their default.
+    encoding, missing_values, sheet
+        How to read the manifest; see `affectlake.data.tables.TableOptions`.
     """
 
     dataset: str
@@ -77,6 +81,16 @@ class RefreshOptions:
     author: str = "refresh"
     max_missing: float = 0.5
     settings: Mapping[str, given.Value] = field(default_factory=dict)
+    encoding: str | None = None
+    missing_values: tuple[str, ...] | None = None
+    sheet: str | None = None
+
+    @property
+    def table(self) -> "TableOptions":
+        """How to read the manifest."""
+        from affectlake.data.manifest import TableOptions
+
+        return TableOptions(self.encoding, self.missing_values, self.sheet)
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,7 @@ class RefreshResult:
 
     ``extractors`` maps each extractor to its counts: new, recomputed, unchanged, removed, failed, not_applicable;
     ``computed`` to the contents that it was run on, which is less where contents are equal or a result was kept.
+    ``encoding`` is what a manifest's text was read in, ``notes`` what its reader should know.
     """
 
     dataset: str
@@ -97,6 +112,8 @@ class RefreshResult:
     seconds: float
     stages: dict[str, float] = field(default_factory=dict)
     computed: dict[str, int] = field(default_factory=dict)
+    encoding: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -138,7 +155,8 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
 
     clock = _Stages(options.dataset)
     check(options)
-    samples = load_samples(options)
+    loaded = load(options)
+    samples = loaded.samples
     with clock("lock"):
         store = Store(options.store, create=True)
         writer = store.writer(options.dataset)
@@ -184,6 +202,8 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         seconds=round(clock.total, 3),
         stages=clock.seconds,
         computed=dict(computed),
+        encoding=loaded.encoding,
+        notes=loaded.notes,
     )
 
 
@@ -230,6 +250,7 @@ def _remember(store, options: RefreshOptions) -> None:
         "manifest": str(Path(options.manifest).absolute()) if options.manifest else "",
         "only": "\n".join(options.only),
         "settings": json.dumps(dict(options.settings), sort_keys=True),
+        "table": json.dumps({k: v for k, v in asdict(options.table).items() if v is not None}, sort_keys=True),
     }
     if sources(store).get(options.dataset) != source:
         store.record("sources", pd.DataFrame([source | {"time": datetime.now(UTC).isoformat()}]))
@@ -238,7 +259,8 @@ def _remember(store, options: RefreshOptions) -> None:
 def sources(store) -> dict[str, dict[str, str]]:
     """Where each dataset of a store was last refreshed from.
 
-    Each: dataset, root, manifest, only (one glob per line), settings (a JSON object).
+    Each: dataset, root, manifest, only (one glob per line), settings and table (JSON objects; the latter are the
+    options that its manifest is read by).
     """
     found = store.records("sources")
     if not len(found):
@@ -253,7 +275,7 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
 
     with given.use(options.settings):
         check(options)
-        samples = load_samples(options)
+        samples = load(options).samples
         w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
         stats = _scan(samples, w.stats(), options, silent)
         chosen, _ = choose(options.only)
@@ -276,15 +298,18 @@ def check(options: RefreshOptions) -> None:
             raise UsageError(f"no folder {options.root}")
 
 
-def load_samples(options: RefreshOptions) -> "pd.DataFrame":
-    """The samples frame that the options name."""
-    if options.manifest is not None:
-        from affectlake.data.manifest import read_manifest
+def load(options: RefreshOptions) -> "Manifest":
+    """The samples that the options name; what is to be said of a manifest is logged."""
+    from affectlake.data.manifest import Manifest, load_manifest
 
-        return read_manifest(options.manifest, options.dataset)
+    if options.manifest is not None:
+        found = load_manifest(options.manifest, options.dataset, options.table)
+        for note in found.notes:
+            _log.warning("%s: %s", Path(options.manifest).name, note, extra={"dataset": options.dataset})
+        return found
     from affectlake.data import datasets
 
-    return datasets.get(options.dataset).load(options.root)
+    return Manifest(datasets.get(options.dataset).load(options.root), None, ())
 
 
 def choose(only: Iterable[str]) -> tuple[list[Extractor], dict[str, str]]:

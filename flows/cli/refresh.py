@@ -29,6 +29,9 @@ def refresh(
     address: str | None = None,
     prefect: bool = True,
     dry_run: bool = False,
+    encoding: str | None = None,
+    missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    sheet: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Bring a dataset's features up to date and publish them as one snapshot.
@@ -42,7 +45,7 @@ def refresh(
     root
         Folder that holds the dataset in its official layout.
     manifest
-        CSV or Parquet file of samples.
+        Table of samples: CSV, TSV, Excel, JSON lines or Parquet.
     store
         Folder or object-store URI.
     only
@@ -70,6 +73,13 @@ def refresh(
         Run as a Prefect flow; --no-prefect runs the same functions without it.
     dry_run
         Say what would be computed, and stop.
+    encoding
+        Of the manifest's text, such as gbk or cp1251; default: told by the text itself.
+    missing_values
+        Word that means in the manifest that there is no value; may be repeated, and replaces the usual ones
+        (NA, NaN, n/a, null, - …).
+    sheet
+        Of an Excel manifest; default: the first that is not empty.
     json
         Counts as JSON on stdout.
     """
@@ -93,6 +103,9 @@ def refresh(
         engine=engine,
         address=address,
         settings=settings.parsed(set),
+        encoding=encoding,
+        missing_values=missing_values or None,
+        sheet=sheet,
     )
     if dry_run:
         counts = plain.dry_run(options)
@@ -137,6 +150,9 @@ def put(
     /,
     *,
     columns: Annotated[tuple[str, ...], Parameter(negative=())] = ("*",),
+    encoding: str | None = None,
+    missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    sheet: str | None = None,
     store: StoreOption = "lake",
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
@@ -152,9 +168,15 @@ def put(
     extractor
         modality.name under which the features will be found, such as face.au.
     file
-        CSV or Parquet with a sample_id column and numeric columns.
+        Table (CSV, TSV, Excel, JSON lines or Parquet) with a sample_id column and numeric columns.
     columns
         Globs over the file's columns that are features, such as 'au_*'.
+    encoding
+        Of the file's text; default: told by the text itself.
+    missing_values
+        Word that means that there is no value; may be repeated, and replaces the usual ones.
+    sheet
+        Of an Excel file; default: the first that is not empty.
     store
         Folder or object-store URI.
     json
@@ -163,21 +185,21 @@ def put(
     from fnmatch import filter as matching
 
     from affectlake.data.errors import UnknownName, UsageError
-    from affectlake.data.manifest import known_names, read_any
+    from affectlake.data.manifest import TableOptions, read_any, without_features
     from affectlake.data.samples import samples_frame
     from affectlake.data.store import Store
 
     modality, dot, name = extractor.partition(".")
     if not dot:
         raise UsageError(f"{extractor!r} is not an extractor name: expected modality.name, such as face.au")
-    frame = known_names(read_any(file))
+    frame = read_any(file, TableOptions(encoding, missing_values or None, sheet))
     if "sample_id" not in frame:
         raise UsageError(f"{file} has no column sample_id; it has {', '.join(frame.columns[:10])}")
     for pattern in columns:
         if not matching(frame.columns, pattern):
             raise UnknownName("column", pattern, frame.columns)
     chosen = [c for c in frame.columns.drop("sample_id") if any(matching([c], pattern) for pattern in columns)]
-    about = frame.drop(columns=chosen)
+    about, _ = without_features(frame.drop(columns=chosen))
     lake = Store(store, create=True)
     known = dataset in {d["dataset"] for d in lake.status()["datasets"]}
     samples = None if known else samples_frame(about, dataset, base=file.absolute().parent, readable=False)
