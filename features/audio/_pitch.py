@@ -1,4 +1,4 @@
-"""Fundamental frequency, harmonicity and glottal pulses.
+"""Fundamental frequency and harmonicity.
 
 The tracker is Boersma's (Proc. Inst. Phonetic Sciences Amsterdam 17, 1993): autocorrelation of the windowed frame over
 that of the window, a few candidates per frame, and the cheapest path through them. The autocorrelation is the inverse
@@ -15,7 +15,7 @@ from affectlake.data.sound import RATE, AudioClip
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.audio._functionals import percentile, rank, where
 
-LOWEST, HIGHEST = 55.0, 600.0  # Hz
+LOWEST, HIGHEST = 55.0, 1000.0  # Hz; screams and children reach the upper end
 CANDIDATES = 4
 VOICING = 0.5  # strength that an unvoiced frame has
 SILENCE = 0.03  # of the clip's largest amplitude: below it frames lean to unvoiced
@@ -171,66 +171,3 @@ def runs(flags: np.ndarray) -> np.ndarray:
     """First and past-the-last index of every run of True [shape=(runs, 2)]."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return edges.reshape(-1, 2)
-
-
-class Pulses(NamedTuple):
-    """Glottal cycles of a clip, in order; a cycle follows its neighbour where ``joined``.
-
-    Attributes: ``time`` s of the cycle's beginning, ``period`` s, ``amplitude`` peak to peak, each [shape=(cycles,)];
-    ``joined`` bool [shape=(cycles - 1,)].
-    """
-
-    time: np.ndarray
-    period: np.ndarray
-    amplitude: np.ndarray
-    joined: np.ndarray
-
-
-def pulses(clip: AudioClip) -> Pulses:
-    """Cycles of the voiced stretches, from peak to peak of the waveform in steps of about the tracked period."""
-    track = pitch(clip)
-    peaks, groups = [], []
-    y = sp.centred(clip)
-    y = y if _skewed_up(y) else -y
-    for number, (first, last) in enumerate(runs(track.voiced)):
-        found = _stretch(y, first, last, track.hz)
-        peaks += found
-        groups += [number] * len(found)
-    at, group = np.array(peaks, dtype=np.int64), np.array(groups)
-    exact = at + _vertex(y, at)
-    same = group[1:] == group[:-1]
-    begin, end = at[:-1][same], at[1:][same]
-    bounds = np.stack([begin, end], axis=1).ravel()
-    if not len(bounds):
-        return Pulses(*(np.zeros(0),) * 3, np.zeros(0, bool))
-    high, low = np.maximum.reduceat(y, bounds)[::2], np.minimum.reduceat(y, bounds)[::2]
-    return Pulses(exact[:-1][same] / RATE, np.diff(exact)[same] / RATE, high - low, end[:-1] == begin[1:])
-
-
-def _skewed_up(y: np.ndarray) -> bool:
-    """Whether the waveform's sharp peaks, which mark the cycles, point upwards."""
-    return float(np.mean(y * y * y)) >= 0
-
-
-def _stretch(y: np.ndarray, first: int, last: int, hz: np.ndarray) -> list[int]:
-    """Samples of the waveform's peaks between two frames, a period apart each."""
-    periods = (RATE / hz[first:last]).tolist()
-    begin, stop = first * sp.HOP, min(last * sp.HOP, len(y))
-    position = begin + int(np.argmax(y[begin : begin + int(periods[0]) + 1]))
-    found = []
-    while position < stop:
-        found.append(position)
-        period = periods[min((position - begin) // sp.HOP, len(periods) - 1)]
-        near, far = position + int(0.8 * period), position + int(1.25 * period) + 1
-        if far > len(y):
-            break
-        position = near + int(y[near:far].argmax())
-    return found
-
-
-def _vertex(y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Offset in samples of the parabola's top through each peak and its neighbours, in [-0.5, 0.5]."""
-    inner = np.clip(at, 1, max(len(y) - 2, 1))
-    a, b, c = (y[np.clip(inner + k, 0, len(y) - 1)].astype(np.float64) for k in (-1, 0, 1))
-    curve = a - 2 * b + c
-    return np.where(curve < 0, np.clip(0.5 * (a - c) / np.where(curve < 0, curve, -1), -0.5, 0.5), 0.0)

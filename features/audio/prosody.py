@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from affectlake.data.sound import RATE, AudioClip
-from affectlake.features.audio import _formants, _pitch
+from affectlake.features.audio import _cycles, _formants, _pitch
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.audio._functionals import percentile, slope
 from affectlake.features.audio._handcrafted import Handcrafted
@@ -261,14 +261,13 @@ def _pitch_values(clip: AudioClip) -> Values:
 
 def _quality_values(clip: AudioClip) -> Values:
     """Jitter, shimmer and HNR."""
-    cycles, track = _pitch.pulses(clip), _pitch.pitch(clip)
+    found, track = _cycles.cycles(clip), _pitch.pitch(clip)
     out: Values = {}
-    pairs = cycles.joined
-    period, amplitude = cycles.period, np.maximum(cycles.amplitude, 1e-9)
-    jitter = np.abs(np.diff(period))[pairs] / (0.5 * (period[1:] + period[:-1])[pairs]) if len(period) else period
-    shimmer = np.abs(20 * np.log10(amplitude[1:] / amplitude[:-1]))[pairs] if len(period) else period
-    out["jitter_mean"], out["jitter_std"] = moments(jitter)
-    out["shimmer_mean"], out["shimmer_std"] = moments(shimmer)
+    period, amplitude = found.period, np.maximum(found.amplitude, 1e-9)
+    jitter = np.abs(np.diff(period)) / (0.5 * (period[1:] + period[:-1]))
+    shimmer = np.abs(20 * np.log10(amplitude[1:] / amplitude[:-1]))
+    out["jitter_mean"], out["jitter_std"] = moments(jitter[found.joined])
+    out["shimmer_mean"], out["shimmer_std"] = moments(shimmer[found.joined])
     r = np.clip(track.strength[track.voiced], 1e-4, 1 - 1e-4)
     out["hnr_mean"], out["hnr_std"] = moments(10 * np.log10(r / (1 - r)))
     return out
@@ -458,8 +457,8 @@ COLUMNS: tuple[Column, ...] = (
     *_contour_columns("loudness_relative", "Loudness over the clip's mean", "1", RELATIVE, 0),
     *_contour_columns("loudness_all", "Loudness, whole clip", "1", WHOLE, 0),
     Column("level", "dB re full scale", -120, 20, "Equivalent sound level of the whole clip", PAPER),
-    *_pair("jitter", "1", 0, 2, "Change of period between neighbouring cycles over their mean"),
-    *_pair("shimmer", "dB", 0, INF, "Change of peak-to-peak amplitude between neighbouring cycles"),
+    *_pair("jitter", "1", 0, 0.27, "Change of period between neighbouring cycles over their mean"),
+    *_pair("shimmer", "dB", 0, INF, "Change of strength between neighbouring cycles"),
     *_pair("hnr", "dB", -40, 40, "Harmonics-to-noise ratio in voiced frames", BOERSMA),
     *_formant_columns(),
     *_balance_columns(),
@@ -486,9 +485,9 @@ class Prosody(Handcrafted):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.prosody"
-    version = "2"
+    version = "3"
     parameters: Mapping[str, object] = {
-        **sp.SETTINGS, **_pitch.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE, "dip": DIP,
+        **sp.SETTINGS, **_pitch.SETTINGS, **_cycles.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE, "dip": DIP,
         "swing": SWING, "smallest": SMALLEST,
     }  # fmt: skip
     columns: Sequence[Column] = COLUMNS
