@@ -240,9 +240,11 @@ class _Film:
         form = frame.format
         # A palette may hold a colour that is transparent.
         clear = form.has_palette or any(c.is_alpha for c in form.components)
-        pixels = frame.to_ndarray(format="rgba" if clear else "rgb24", width=size[0], height=size[1])
+        small = frame.reformat(width=size[0], height=size[1], format="rgba" if clear else "rgb24")
+        pixels = small.to_ndarray()
         picture = over_white(pixels) if clear else pixels
-        matrix = _display_matrix(frame)
+        # Of the small one: a frame whose side data were looked at refers to itself, and stays until memory is tidied.
+        matrix = _display_matrix(small)
         return np.ascontiguousarray(picture) if matrix is None else turned(picture, matrix)
 
     def _pixel_aspect(self) -> float:
