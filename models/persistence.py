@@ -1,11 +1,13 @@
 """Models as files that run no code on load.
 
 A model file is a zip: ``model.json`` (structure, classes, columns, fingerprints, model card), scikit-learn objects by
-skops (only the types listed here are ever built), boosters in xgboost's UBJ, networks and arrays as safetensors.
+skops (only the types listed here are ever built), boosters in xgboost's UBJ (see `affectlake.models.boosters`),
+networks and arrays as safetensors. All is checked first: sizes, types, trees, support vectors, finite weights.
 """
 
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Callable
@@ -18,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.models import early, head
+from affectlake.models import boosters, early, head
 from affectlake.models.fit import Fitted
 from affectlake.models.member import Ensemble, Selected, Settings
 from affectlake.models.normalise import METHODS
@@ -87,7 +89,7 @@ def load(path: Path | str) -> Fitted:
     BadModel
         See there; the message says what is wrong.
     """
-    return _reading(path, lambda file: _tried(_fitted(_about(file), file.read)))
+    return _reading(path, lambda file: _tried(_fitted(_about(file), _Parts(file, Path(path).stat().st_size))))
 
 
 def card(path: Path | str) -> dict[str, Any]:
@@ -128,10 +130,37 @@ def _reading(path: Path | str, action: Callable[[zipfile.ZipFile], Any]) -> Any:
         ) from None
 
 
+class _Parts:
+    """Reads the parts of a model file: each once, and what is packed in them not beyond what the file may hold."""
+
+    def __init__(self, file: zipfile.ZipFile, size: int):
+        self._file, self._given = file, set[str]()
+        self._size, self._unpacked = size, 0
+
+    def __call__(self, name: str) -> bytes:
+        # Few bytes may name a large part often: each of them would be a copy in memory.
+        if name in self._given:
+            raise BadModel(f"the part {name[:80]} is named twice: no model of ours does")
+        self._given.add(name)
+        return self._file.read(name)
+
+    def weigh(self, inner: zipfile.ZipFile) -> None:
+        """Count what the zip in a part unpacks to, before it does."""
+        self._unpacked += sum(i.file_size for i in inner.infolist())
+        if self._unpacked > _most(self._size):
+            raise BadModel(
+                f"its parts unpack from {self._size} to {self._unpacked} bytes and more: no model of ours does"
+            )
+
+
+def _most(size: int) -> int:
+    return min(LARGEST, max(SMALL, DENSEST * size))
+
+
 def _weigh(file: zipfile.ZipFile, size: int, name: str) -> None:
     """Refuse a zip before anything in it is unpacked: reading a part never gives more bytes than it claims."""
     unpacked = sum(i.file_size for i in file.infolist())
-    if unpacked > min(LARGEST, max(SMALL, DENSEST * size)):
+    if unpacked > _most(size):
         raise BadModel(f"{name} unpacks from {size} to {unpacked} bytes: no model of ours does")
     for entry in file.infolist():
         if not _PART.fullmatch(entry.filename):
@@ -189,7 +218,7 @@ def _tried(fitted: Fitted) -> Fitted:
     return fitted
 
 
-def _fitted(about: dict[str, Any], read: Callable[[str], bytes]) -> Fitted:
+def _fitted(about: dict[str, Any], read: _Parts) -> Fitted:
     settings = Settings(**about["settings"])
     prior = np.array(about["prior"], dtype=np.float64)
     if len(prior) != settings.classes or len(about["classes"]) not in (0, settings.classes):
@@ -272,19 +301,25 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
     if sorted(names) != sorted(modalities):
         raise BadModel("a fusion of other modalities than the model has")
     if about["kind"] == "late":
-        weights = None if about["weights"] is None else np.array(about["weights"])
+        weights = None if about["weights"] is None else _finite("weights", np.array(about["weights"], dtype=np.float64))
         return Late(about["method"], names, prior, weights, _get_object(read, about["stacker"]))
     blocks = {m: _get_block(read, b) for m, b in about["blocks"].items()}
     if about["kind"] == "head":
         for m, width in about["head"]["widths"].items():
             if blocks[m].rotation is None or not 0 < width <= blocks[m].rotation.axes.shape[1]:
                 raise BadModel(f"a head that reads {width} components of {m}, which has fewer")
+        if about["head"]["classes"] != settings.classes:
+            raise BadModel("a head of other classes than the model has")
+        _finite("head", np.array([about["head"]["mean"], about["head"]["std"]], dtype=np.float64))
     if about["kind"] == "early":
         estimator = _get_estimator(read, about["estimator"], settings)
         return Early(names, blocks, about["gaps"], estimator, _get_object(read, about["calibrator"]), settings)
     from safetensors.numpy import load as tensors
 
     states = [tensors(read(f"head.{i}.safetensors")) for i in range(about["networks"])]
+    for state in states:
+        for name, values in state.items():
+            _finite(name, values)
     return Headed(names, blocks, head.Head(states=states, **about["head"]))
 
 
@@ -303,6 +338,8 @@ def _get_block(read, about: dict[str, Any]) -> early.Block:
     from safetensors.numpy import load as tensors
 
     rotation = early.Rotation(**tensors(read(about["rotation"]))) if "rotation" in about else None
+    for values in (about["variance"], *(vars(rotation).values() if rotation else ())):
+        _finite("block", np.asarray(values))
     return early.Block(_get_object(read, about["pipeline"]), about["variance"], rotation)
 
 
@@ -334,8 +371,12 @@ def _get_estimator(read, about: dict[str, Any], settings: Settings) -> Selected 
     if about["reads"] not in ("columns", "components"):
         raise BadModel(f"an estimator reads {about['reads']!r}: no model of ours does")
     columns = None if about["columns"] is None else np.array(about["columns"], dtype=np.int64)
-    offset = None if about["offset"] is None else np.array(about["offset"], dtype=np.float64)
-    return Selected(_get_file(read, about["file"], settings), about["reads"], columns, offset)
+    offset = None if about["offset"] is None else _finite("offset", np.array(about["offset"], dtype=np.float64))
+    estimator = _get_file(read, about["file"], settings)
+    seen = getattr(estimator, "n_features_in_", None)
+    if columns is not None and seen is not None and len(columns) != seen:
+        raise BadModel(f"an estimator of {seen} columns that is given {len(columns)}")
+    return Selected(estimator, about["reads"], columns, offset)
 
 
 def _get_file(read, name: str, settings: Settings) -> Any:
@@ -343,8 +384,15 @@ def _get_file(read, name: str, settings: Settings) -> Any:
         return _get_object(read, name)
     from xgboost import XGBClassifier, XGBRegressor
 
-    estimator = XGBRegressor() if settings.task == "regression" else XGBClassifier()
-    estimator.load_model(bytearray(read(name)))
+    try:
+        booster = boosters.checked(read(name))
+    except boosters.BadBooster as error:
+        raise BadModel(f"the part {name} is {error}") from None
+    numbers = settings.task == "regression"
+    if numbers != (booster.objective == "reg:squarederror") or booster.groups > settings.classes:
+        raise BadModel(f"the part {name} is a booster for another task")
+    estimator = XGBRegressor() if numbers else XGBClassifier()
+    estimator.load_model(bytearray(booster.content))
     return estimator
 
 
@@ -365,6 +413,9 @@ def _get_object(read, name: str | None) -> Any:
     content = read(name)
     with zipfile.ZipFile(io.BytesIO(content)) as inner:
         _weigh(inner, len(content), f"the part {name}")
+        read.weigh(inner)
+        for entry in inner.infolist():
+            _weigh_array(inner, entry, name)
     strangers = sorted(set(get_untrusted_types(data=content)) - set(_TRUSTED))
     if strangers:
         raise BadModel(f"the part {name} wants to build {', '.join(strangers)}: no model of ours does")
@@ -373,18 +424,43 @@ def _get_object(read, name: str | None) -> Any:
     return value
 
 
+def _weigh_array(inner: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> None:
+    """Refuse an array that says it is larger than it is, before there is memory for what it says."""
+    from numpy.lib import format as npy
+
+    if entry.filename == "schema.json":
+        return
+    if not entry.filename.endswith(".npy"):
+        raise BadModel(f"the part {name} holds {entry.filename[:80]!r}: no model of ours does")
+    with inner.open(entry) as file:
+        headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        shape, _, kind = headers[npy.read_magic(file)](file)
+    if math.prod(shape) * kind.itemsize > entry.file_size or any(n < 0 for n in shape):
+        raise BadModel(f"the part {name} holds an array of {shape}, which is larger than the part")
+
+
+def _finite(name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
+        raise BadModel(f"values in {name[:80]} that are not finite")
+    return values
+
+
 def _sound(value: Any, seen: set[int]) -> None:
-    """Refuse what compiled code would follow out of its memory: trees and support vectors that point elsewhere."""
+    """Refuse what compiled code would follow out of its memory, trees and support vectors that point elsewhere, and
+    weights that are not finite, which would make every answer NaN, or the answer to some inputs."""
     from sklearn.svm._base import BaseLibSVM
     from sklearn.tree._tree import Tree
 
     if id(value) in seen:
         return
     seen.add(id(value))
-    if isinstance(value, Tree):
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        _finite("an estimator", value)
+    elif isinstance(value, Tree):
         _sound_tree(value)
     elif isinstance(value, BaseLibSVM):
         _sound_svm(value)
+        _sound(vars(value), seen)
     elif isinstance(value, dict):
         for v in value.values():
             _sound(v, seen)
@@ -392,6 +468,10 @@ def _sound(value: Any, seen: set[int]) -> None:
         for v in np.ravel(value) if isinstance(value, np.ndarray) else value:
             _sound(v, seen)
     elif type(value).__module__.startswith(("sklearn.", "affectlake.")):
+        # Of scalars those that were learned: a parameter may be NaN, as what an imputer takes for a gap.
+        for key, scalar in vars(value).items():
+            if key.endswith("_") and isinstance(scalar, float | np.floating):
+                _finite(key, np.asarray(scalar))
         _sound(vars(value), seen)
 
 
@@ -405,6 +485,8 @@ def _sound_tree(tree: Any) -> None:
     fine &= (tree.feature >= 0) & (tree.feature < tree.n_features)
     if not (tree.node_count and fine[inner].all() and (right[~inner] == -1).all()):
         raise BadModel("a tree whose branches lead nowhere")
+    _finite("a tree", tree.threshold)
+    _finite("a tree", tree.value)
 
 
 def _sound_svm(svm: Any) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import re
 import zipfile
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from affectlake.models import boosters
 from affectlake.models.benchmark import Plan
 from affectlake.models.fit import fit
 from affectlake.models.persistence import BadModel, card, load, save
@@ -182,7 +184,7 @@ def test_support_vectors_that_are_fewer_than_said(saved, tmp_path):
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_flipped_and_cut_bytes_never_end_otherwise(saved, tmp_path, data):
     """Either the file is refused in one line, or (a flip in a weight) it still answers."""
-    content = parts(saved[data.draw(st.sampled_from(["logreg", "random-forest", "svm-rbf"]))])
+    content = parts(saved[data.draw(st.sampled_from(["logreg", "random-forest", "svm-rbf", "xgboost"]))])
     name = data.draw(st.sampled_from(sorted(content)))
     part = bytearray(content[name])
     if data.draw(st.booleans()):
@@ -204,3 +206,165 @@ def test_the_card_is_read_without_building_anything(saved, tmp_path):
     assert about["label"] == "emotion" and about["dataset"] == "made" and about["modalities"] == ["audio", "text"]
     assert about["extractors"][0] == {"extractor": "audio.x", "columns": 5, "fingerprint": "f1"}
     refused(path)
+
+
+def booster_part(content: dict[str, bytes]) -> str:
+    return next(n for n in content if n.endswith(".ubj"))
+
+
+@pytest.mark.parametrize("kind, classes", [("XGBClassifier", 3), ("XGBClassifier", 2), ("XGBRegressor", 0)])
+def test_boosters_are_given_to_xgboost_as_they_were(kind, classes):
+    """Rounds enough for integers of one and of two bytes."""
+    import xgboost
+
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(90, 6)).astype(np.float32)
+    y = rng.integers(0, classes, 90) if classes else x[:, 0] + 5
+    model = getattr(xgboost, kind)(n_estimators=150, max_depth=3, early_stopping_rounds=140, n_jobs=1)
+    model.fit(x[:60], y[:60], eval_set=[(x[60:], y[60:])], verbose=False)
+    content = bytes(model.get_booster().save_raw("ubj"))
+    found = boosters.checked(content)
+    assert found.content == content and (found.features, found.groups) == (6, classes if classes == 3 else 1)
+
+
+# What is made of each tree of a booster, and what is said of that.
+BAD_TREES = {
+    "children outside": ("left_children", lambda a: np.where(a >= 0, 2**30, a).astype(a.dtype), "lead nowhere"),
+    "negative children": ("right_children", lambda a: np.where(a >= 0, -7, a).astype(a.dtype), "lead nowhere"),
+    "circles": ("left_children", lambda a: np.where(a >= 0, 0, a).astype(a.dtype), "lead nowhere"),
+    "other parents": ("parents", lambda a: np.roll(a, 1), "lead nowhere"),
+    "columns outside": ("split_indices", lambda a: np.full_like(a, 10**6), "lead nowhere"),
+    "nan": ("split_conditions", lambda a: np.full_like(a, np.nan), "not finite"),
+    "infinity": ("base_weights", lambda a: np.full_like(a, np.inf), "not finite"),
+    "fewer nodes": ("split_indices", lambda a: a[:-1], "length or type"),
+    "wider numbers": ("left_children", lambda a: a.astype(">i8"), "length or type"),
+    "categories": ("split_type", lambda a: np.ones_like(a), "categories"),
+    "category sets": ("categories", lambda a: np.arange(3, dtype=">i4"), "categories"),
+    "directions": ("default_left", lambda a: np.full_like(a, 9), "neither left nor right"),
+}
+
+
+@pytest.mark.parametrize("name, change, message", BAD_TREES.values(), ids=BAD_TREES)
+def test_boosters_that_lead_out_of_memory(saved, tmp_path, name, change, message):
+    content = parts(saved["xgboost"])
+    part = booster_part(content)
+    document = boosters._Reader(content[part]).value(0)
+    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+        tree[name] = change(tree[name])
+    content[part] = boosters._written(document)
+    assert message in refused(packed(tmp_path / "m", content))
+
+
+@pytest.mark.parametrize(
+    "where, value, message",
+    [
+        (("learner_model_param", "num_class"), "0", "classes"),
+        (("learner_model_param", "num_class"), "2000000000", "classes"),
+        (("learner_model_param", "num_feature"), "99", "fit its booster"),
+        (("learner_model_param", "base_score"), "NaN", "base_score"),
+        (("gradient_booster", "name"), "gblinear", "gbtree"),
+        (("gradient_booster", "model", "gbtree_model_param", "num_trees"), "9", "number of trees"),
+        (("objective", "name"), "rank:ndcg", "objective"),
+        (("attributes", "best_iteration"), "4000", "best round"),
+        (("surprise",), "x", "does not know"),
+    ],
+)
+def test_boosters_whose_parts_do_not_fit(saved, tmp_path, where, value, message):
+    content = parts(saved["xgboost"])
+    part = booster_part(content)
+    document = boosters._Reader(content[part]).value(0)
+    node = document["learner"]
+    for key in where[:-1]:
+        node = node[key]
+    node[where[-1]] = value
+    content[part] = boosters._written(document)
+    assert message in refused(packed(tmp_path / "m", content))
+
+
+def test_boosters_of_changed_bytes_are_refused_or_sound(saved):
+    """600 of them: what is let through is a booster of checked trees, which xgboost can be asked."""
+    import xgboost
+
+    whole = parts(saved["xgboost"])
+    content, draw = whole[booster_part(whole)], random.Random(0)
+    x, passed = np.zeros((3, 5), np.float32), 0
+    for i in range(600):
+        part = bytearray(content)
+        for _ in range(draw.choice([1, 1, 2, 8])):
+            at = draw.randrange(len(part))
+            match i % 4:
+                case 0:
+                    part[at] = draw.randrange(256)
+                case 1:
+                    part[at] ^= 1 << draw.randrange(8)
+                case 2:
+                    del part[at : at + draw.choice([1, 4, 50])]
+                case 3:
+                    part[at:at] = part[draw.randrange(len(part)) :][: draw.choice([1, 4, 50])]
+        try:
+            found = boosters.checked(bytes(part))
+        except boosters.BadBooster:
+            continue
+        passed += 1
+        model = xgboost.XGBClassifier()
+        try:
+            model.load_model(bytearray(found.content))
+        except xgboost.core.XGBoostError:  # an empty part of another type: said in words, as `load` passes on
+            continue
+        assert np.isfinite(model.predict_proba(x)).all()
+    assert 10 < passed < 400
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("model", ["logreg", "random-forest", "svm-rbf"])
+def test_weights_that_are_not_finite(saved, tmp_path, model, value):
+    def spoil(a):
+        a = a.copy()
+        if a.dtype.names and "threshold" in a.dtype.names:
+            a["threshold"][-1] = value
+        elif a.dtype.kind == "f" and a.size and a.ndim:
+            a.flat[-1] = value
+        return a
+
+    content = parts(saved[model])
+    for part in [n for n in content if "block" in n or "estimator" in n]:
+        if part.endswith(".skops") and ".npy" in "".join(parts(content[part])):
+            path = packed(tmp_path / "m", content | {part: arrays(content[part], spoil)})
+            assert "finite" in refused(path)
+        elif part.endswith(".safetensors"):
+            from safetensors.numpy import load as tensors
+            from safetensors.numpy import save as put
+
+            spoiled = put({k: spoil(v) for k, v in tensors(content[part]).items()})
+            assert "finite" in refused(packed(tmp_path / "m", content | {part: spoiled}))
+
+
+def test_a_part_is_named_once(saved, tmp_path):
+    content = parts(saved["xgboost"])
+    about = json.loads(content["model.json"])
+    for i in range(300):
+        about["single"][f"m{i}"] = about["single"]["audio"]
+        about["columns"][f"m{i}"] = about["columns"]["audio"]
+    content["model.json"] = json.dumps(about).encode()
+    assert "named twice" in refused(packed(tmp_path / "m", content))
+
+
+def test_many_parts_that_unpack_to_much(saved, tmp_path):
+    """Each is within what a part may hold; together they are not."""
+    content = parts(saved["logreg"])
+    inner = parts(content["audio.block.skops"])
+    zeros = io.BytesIO()
+    np.save(zeros, np.zeros(5 * 2**20))
+    packed(out := io.BytesIO(), inner | {"more.npy": zeros.getvalue()}, zipfile.ZIP_DEFLATED)
+    path = packed(tmp_path / "m", content | {f"{m}.block.skops": out.getvalue() for m in ("audio", "text")})
+    assert "unpack from" in refused(path)
+
+
+def test_an_array_that_says_it_is_larger(saved, tmp_path):
+    content = parts(saved["logreg"])
+    inner = parts(content["audio.block.skops"])
+    name = next(n for n in inner if n.endswith(".npy"))
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": (2**30,)})
+    packed(out := io.BytesIO(), inner | {name: head.getvalue() + bytes(80)})
+    assert "larger than the part" in refused(packed(tmp_path / "m", content | {"audio.block.skops": out.getvalue()}))
