@@ -36,8 +36,8 @@ def changes(store: "Store", dataset: str, before: "Snapshot | None", now: "Snaps
     dict
         ``since`` and ``to`` (snapshot ids), ``samples`` (before, now), and by kind of change: ``new``, ``removed``,
         ``renamed`` (equal content in another place or under another id), ``content`` (other bytes or text under the
-        same id), ``edited`` (labels and attributes), ``extractors`` (with what about them changed) and ``bad``
-        (new, mended, standing). Shape: docs/nightly.md.
+        same id), ``edited`` (labels and attributes), ``columns`` (labels and attributes that came or left as a whole),
+        ``extractors`` (with what about them changed) and ``bad`` (new, mended, standing). Shape: docs/nightly.md.
     """
     same = before is not None and all(before.tables.get(t) == now.tables.get(t) for t in ("samples", "stats"))
     found = _nothing() if same else _by_sample(_samples(store, before), _samples(store, now))
@@ -73,12 +73,12 @@ def _samples(store: "Store", snapshot: "Snapshot | None") -> "pd.DataFrame":
     digest = store.files(snapshot.dataset, snapshot).set_index("uri")["sha256"]
     for column in MEDIA:
         # Where no scan has looked (imported samples), the place is all that is known of the content.
-        frame[f"{column} sha256"] = frame[column].map(digest).fillna(frame[column]).astype("str")
+        frame[f"{column} sha256"] = frame[column].map(digest).astype("str").fillna(frame[column].astype("str"))
     return frame
 
 
 def _nothing() -> dict[str, dict[str, Any]]:
-    kinds = ("new", "removed", "renamed", "content", "edited")
+    kinds = ("new", "removed", "renamed", "content", "edited", "columns")
     return {k: {"items": []} for k in kinds} | {"renamed": {"items": [], "folders": []}}
 
 
@@ -94,7 +94,7 @@ def _by_sample(old: "pd.DataFrame", new: "pd.DataFrame") -> dict[str, dict[str, 
     moved = sum(_differs(a, b, c) for c in MEDIA)
     for sample_id in both[(moved.to_numpy() > 0) & ~touched] if len(both) else []:
         renamed.append({"sample_id": sample_id, "from": _uri(a.loc[sample_id]), "to": _uri(b.loc[sample_id])})
-    known = [c for c in old if c in new and c not in (*_CONTENT, *_PLACE) and not c.endswith(" sha256")]
+    known = [c for c in old if c in new and _ours(c)]
     labels = {c: _differs(a, b, c) for c in known}
     edited = [
         {"sample_id": i, "columns": [c for c in known if labels[c].at[i]]}
@@ -115,7 +115,22 @@ def _by_sample(old: "pd.DataFrame", new: "pd.DataFrame") -> dict[str, dict[str, 
         "renamed": {"items": renamed, "folders": _folders(renamed)},
         "content": {"items": content},
         "edited": {"items": edited, "columns": dict(Counter(c for e in edited for c in e["columns"]))},
+        "columns": {"items": _columns(old, new)},
     }
+
+
+def _columns(old: "pd.DataFrame", new: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Labels and attributes that left or came; one without any value left is as good as gone."""
+    if not len(old) or not len(new):
+        return []  # nothing was compared with: the samples themselves are the news
+    filled = [{c: int(f[c].notna().sum()) for c in f if _ours(c)} for f in (old, new)]
+    a, b = ({c: n for c, n in counts.items() if n} for counts in filled)
+    left = [{"column": c, "what": "gone", "values": n} for c, n in a.items() if c not in b]
+    return left + [{"column": c, "what": "new", "values": n} for c, n in b.items() if c not in a]
+
+
+def _ours(column: str) -> bool:
+    return column not in (*_CONTENT, *_PLACE) and not column.endswith(" sha256")
 
 
 def _differs(a: "pd.DataFrame", b: "pd.DataFrame", column: str) -> "pd.Series":
@@ -265,6 +280,8 @@ def sentences(found: dict[str, Any]) -> list[str]:
     if found["edited"]["count"]:
         columns = ", ".join(f"{c} {n}" for c, n in found["edited"]["columns"].items())
         lines.append(f"{found['edited']['count']} with other labels or attributes ({columns})")
+    for c in found.get("columns", {"items": ()})["items"]:
+        lines.append(f"the column {c['column']} is {c['what']} ({c['values']} values)")
     for e in found["extractors"]:
         if e["why"]:
             rows = f", {e['recomputed']} recomputed" if e["recomputed"] else ""

@@ -123,7 +123,7 @@ class Notify(_Strict):
     """Whom to tell, and of what: a command (record on standard input), a webhook (JSON POST) or a Prefect block."""
 
     command: Names = ()
-    webhook: Annotated[str | None, BeforeValidator(_expanded)] = None
+    webhook: Annotated[str | None, BeforeValidator(_expanded)] = Field(None, repr=False)
     block: str | None = None
     on: Annotated[
         tuple[Literal["failure", "interrupted", "quarantine", "gate", "drift", "always"], ...], BeforeValidator(_listed)

@@ -66,9 +66,8 @@ def _deliver(
             _send(hook, record, body, send_block)
             said["delivered"], said["error"] = True, None
         except Exception as error:  # whatever a hook does, the night's work is done and must be recorded
-            said["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            if hook.webhook:
-                said["error"] = _without_secret(said["error"], hook)
+            # Cut last: half a secret would not be found.
+            said["error"] = _without_secret(" ".join(f"{type(error).__name__}: {error}".split()), hook)[:300]
     if not said["delivered"]:
         _log.warning("%s was not told: %s", said["hook"], said["error"], extra={"stage": "notify"})
     return said
@@ -76,7 +75,9 @@ def _deliver(
 
 def _without_secret(error: str, hook: Notify) -> str:
     """An error without the address, which may be a secret; some name only its path, its query or its password."""
-    parts = urlsplit(hook.webhook or "")
+    if not hook.webhook:
+        return error
+    parts = urlsplit(hook.webhook)
     secrets = [hook.webhook, f"{parts.path}?{parts.query}", parts.path.rstrip("/"), parts.query, parts.password]
     for secret in secrets:
         if secret and secret != "?":

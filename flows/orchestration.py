@@ -1,10 +1,11 @@
 """The same plain functions as Prefect flows: runs, tasks, artifacts and schedules."""
 
-from affectlake.flows.settings import configure
+from affectlake.flows.settings import configure, prepare_own
 
 configure()
 
 import logging  # noqa: E402
+import os  # noqa: E402
 import re  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
@@ -19,6 +20,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.orchestration import get_client  # noqa: E402
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter  # noqa: E402
 from prefect.client.schemas.objects import FlowRun, StateType  # noqa: E402
+from prefect.exceptions import ObjectNotFound  # noqa: E402
 from prefect.flows import EntrypointType  # noqa: E402
 from prefect.futures import as_completed  # noqa: E402
 from prefect.logging.handlers import APILogHandler  # noqa: E402
@@ -27,7 +29,7 @@ from prefect.schedules import Cron  # noqa: E402
 from prefect.states import Cancelled, Crashed, Failed, State  # noqa: E402
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 
-from affectlake.data.errors import AffectlakeError  # noqa: E402
+from affectlake.data.errors import AffectlakeError, UsageError  # noqa: E402
 from affectlake.features.compute import Chunk  # noqa: E402
 from affectlake.flows import engines  # noqa: E402
 from affectlake.flows import nightly as night  # noqa: E402
@@ -88,6 +90,7 @@ def refresh_flow(options: RefreshOptions, show_progress: bool = False) -> Refres
 def run_refresh(options: RefreshOptions) -> RefreshResult:
     """Run `refresh_flow` on the engine that the options name, with progress on stderr."""
     check(options)  # a typing error should not have to wait for a server to start
+    prepare_own()
     return refresh_flow.with_options(task_runner=task_runner(options))(options, show_progress=True)
 
 
@@ -117,6 +120,7 @@ def benchmark_flow(options: BenchOptions, show_progress: bool = False) -> Benchm
 
 def run_benchmark(options: BenchOptions) -> Benchmark:
     """Run `benchmark_flow` with progress on stderr."""
+    prepare_own()
     return benchmark_flow(options, show_progress=True)
 
 
@@ -125,8 +129,12 @@ def nightly_flow(config: str, log: Literal["text", "json"] | None = None) -> dic
     """One night by the configuration file ``config``; a dataset that fails makes the run fail, after all had a turn.
 
     Runs of the same configuration that are still said to be running, but whose process is gone, are marked as crashed
-    first. Where one really is running, this one is cancelled.
+    first. Where one really is running, this one is cancelled. A service runs the configuration that it was started
+    with and no other: whoever may ask the server for a run could name a file whose hooks run a command.
     """
+    served = os.environ.get(SERVED)
+    if served is not None and os.path.realpath(config) != served:
+        return _failed(AffectlakeError(f"{config} is not the configuration that this service was started with"))
     settings = load_config(config)
     if log is not None:
         settings = settings.model_copy(update={"log": log})
@@ -162,6 +170,7 @@ def _logged_by_prefect() -> Iterator[None]:
 
 def once(config: str, log: Literal["text", "json"] | None = None) -> dict:
     """Run `nightly_flow` now and return the record also of a night that failed."""
+    prepare_own()
     state = nightly_flow(config, log, return_state=True)
     run = str(state.state_details.flow_run_id)
     for record in History(Path(load_config(config).reports)):
@@ -298,9 +307,21 @@ def recover(config: str) -> list[str]:
     return [] if is_running(Path(load_config(config).reports)) else crash_zombies(config)
 
 
+SERVED = "AFFECTLAKE_SERVED_CONFIG"
+"""Environment variable of a service and its runs: the one configuration that they may run."""
+
+
 def serve_nightly(config: str, name: str, cron: str, timezone: str) -> None:
-    """Serve `nightly_flow` on a schedule until the process is told to stop; one run at a time."""
+    """Serve `nightly_flow` on a schedule until the process is told to stop; one run at a time.
+
+    Raises
+    ------
+    UsageError
+        The server knows the name as that of another configuration, which is still there.
+    """
+    _check_owner(name, config)
     recover(config)
+    os.environ[SERVED] = os.path.realpath(config)
     nightly_flow.serve(
         name=name,
         schedule=Cron(cron, timezone=timezone),
@@ -309,6 +330,20 @@ def serve_nightly(config: str, name: str, cron: str, timezone: str) -> None:
         entrypoint_type=EntrypointType.MODULE_PATH,
         print_starting_message=False,
     )
+
+
+def _check_owner(name: str, config: str) -> None:
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_deployment_by_name(f"{nightly_flow.name}/{name}")
+        except ObjectNotFound:
+            return
+    other = found.parameters.get("config")
+    if other and os.path.realpath(other) != os.path.realpath(config) and os.path.exists(other):
+        raise UsageError(
+            f"the deployment {name!r} of this Prefect server belongs to {other}: give {config} another name = …, "
+            "or a server of its own, PREFECT_HOME"
+        )
 
 
 def _failed(error: AffectlakeError) -> State:

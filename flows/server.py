@@ -1,41 +1,74 @@
 """A Prefect server for this machine: schedules need one that keeps running."""
 
+import base64
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from affectlake.data.errors import AffectlakeError
+from affectlake.flows import settings
 from affectlake.flows.settings import configure
 
 START_SECONDS = 120
+WATCH_SECONDS = 5.0
+"""Between two looks at a server that nights depend on."""
+
+_ADDRESS = "affectlake-server.json"
+"""In Prefect's home: where the server of that home listens; locked as long as there is one."""
 
 
 @contextmanager
 def server() -> Iterator[str]:
     """URL of a Prefect API that runs schedules: the user's (``PREFECT_API_URL``), else one of our own until the end.
 
-    Ours listens on this machine only, at ``PREFECT_SERVER_API_PORT`` or a free port.
+    Ours listens on this machine only, at ``PREFECT_SERVER_API_PORT`` or a free port, and answers only who knows the
+    secret in Prefect's home, which is ours alone. Where such a server of the same home runs already, it is that one.
 
     Prefect's ephemeral server does not do: it runs no scheduler, so a cron schedule would silently never fire.
 
     Raises
     ------
     AffectlakeError
-        The server did not answer within `START_SECONDS`.
+        The server did not answer within `START_SECONDS`, its port is taken, Prefect's home cannot be written; or it
+        ended while it was needed, for then no night would ever begin again.
     """
     configure()
     if os.environ.get("PREFECT_API_URL"):
         yield os.environ["PREFECT_API_URL"]
         return
-    port = int(os.environ.get("PREFECT_SERVER_API_PORT") or _free_port())
+    _wanted_port()  # prefect itself would end with a traceback
+    given = {name: os.environ.get(name) for name in (settings.CLIENT, settings.SERVER)}
+    try:
+        secret = settings.prepare()
+        with (settings.home() / _ADDRESS).open("a+") as address:
+            if settings.locked(address, wait=False):
+                with _started(address, secret) as (url, process), _needed(url, process):
+                    yield url
+            else:
+                url = _known(address, secret)
+                with _environment(url), _needed(url, None):
+                    yield url
+    finally:
+        for name, value in given.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+        settings.reread()
+
+
+@contextmanager
+def _started(address: IO[str], secret: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    port = _port()
     url = f"http://127.0.0.1:{port}/api"
     command = [
         sys.executable,
@@ -43,23 +76,27 @@ def server() -> Iterator[str]:
         "prefect",
         "server",
         "start",
+        "--no-ui",
         "--host",
         "127.0.0.1",
         "--port",
         str(port),
-        "--no-ui",
     ]
     # Killed by SIGKILL we could not stop it, and two servers on one database schedule everything twice.
     if setpriv := shutil.which("setpriv"):
         command = [setpriv, "--pdeathsig", "TERM", *command]
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        # In the environment, which other users cannot read, and not among the arguments, which they can.
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, umask=0o077)
         try:
-            _wait(url, process, said)
-            _point_to(url)
-            yield url
+            _wait(url, process, said, secret)
+            address.truncate(0)
+            address.write(json.dumps({"url": url, "process": os.getpid()}))
+            address.flush()
+            with _environment(url):
+                yield url, process
         finally:
-            _point_to(None)
+            address.truncate(0)
             process.terminate()
             try:
                 process.wait(20)
@@ -68,22 +105,74 @@ def server() -> Iterator[str]:
                 process.wait()
 
 
-def _point_to(url: str | None) -> None:
-    """Set or unset the API of this process and its children, also where prefect has read its settings already.
+def _known(address: IO[str], secret: str) -> str:
+    """The URL of the server that another process of ours has started on the same home, as soon as it has."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        address.seek(0)
+        with suppress(ValueError):
+            url = json.loads(address.read())["url"]
+            if _is_ours(url, secret):
+                return url
+        time.sleep(0.3)
+    raise AffectlakeError(
+        f"the Prefect server that another process keeps in {settings.home()} does not answer: end that process, or "
+        "name another folder, PREFECT_HOME"
+    )
+
+
+@contextmanager
+def _environment(url: str) -> Iterator[None]:
+    """Point this process and its children to an API, also where prefect has read its settings already.
 
     Else `serve` would quietly start an ephemeral server, whose schedules never fire.
     """
-    if url is None:
+    os.environ["PREFECT_API_URL"] = url
+    settings.reread()
+    try:
+        yield
+    finally:
         os.environ.pop("PREFECT_API_URL", None)
-    else:
-        os.environ["PREFECT_API_URL"] = url
-    if "prefect.context" in sys.modules:
-        from prefect.context import refresh_global_settings_context
-
-        refresh_global_settings_context()
+        settings.reread()
 
 
-def _wait(url: str, process: subprocess.Popen, said: IO[str]) -> None:
+@contextmanager
+def _needed(url: str, process: subprocess.Popen | None) -> Iterator[None]:
+    """End what is done inside as soon as the server has ended: `serve` would wait for it without a word, for good."""
+    over, died = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        misses = 0
+        while not over.wait(WATCH_SECONDS):
+            gone = process.poll() is not None if process else not _answers(url)
+            misses = misses + 1 if gone else 0
+            if misses > (0 if process else 3):
+                died.set()
+                os.kill(os.getpid(), signal.SIGINT)
+                if not over.wait(30):
+                    print(f"affectlake: {_ended(url, process)}", file=sys.stderr, flush=True)
+                    os._exit(1)
+                return
+
+    watcher = threading.Thread(target=watch, name="prefect server", daemon=True)
+    watcher.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not died.is_set():
+            raise
+    finally:
+        over.set()
+    if died.is_set():
+        raise AffectlakeError(_ended(url, process))
+
+
+def _ended(url: str, process: subprocess.Popen | None) -> str:
+    how = f" (exit code {process.poll()})" if process else ""
+    return f"the Prefect server at {url} ended{how}: no night would begin any more; what was computed is kept"
+
+
+def _wait(url: str, process: subprocess.Popen, said: IO[str], secret: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -92,15 +181,56 @@ def _wait(url: str, process: subprocess.Popen, said: IO[str]) -> None:
             raise AffectlakeError(
                 f"the prefect server ended before it answered, exit code {process.returncode}: {last}"
             )
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.3)
+        if _answers(url):
+            # Between the look at the port and the start somebody else may have taken it.
+            if process.poll() is None and _is_ours(url, secret):
+                return
+            raise AffectlakeError(f"at {url} answers a server that is not ours: PREFECT_SERVER_API_PORT names its port")
+        time.sleep(0.3)
     raise AffectlakeError(f"the prefect server at {url} did not answer within {START_SECONDS} s")
 
 
-def _free_port() -> int:
+def _answers(url: str) -> bool:
+    return _status(f"{url}/health") == 200
+
+
+def _is_ours(url: str, secret: str) -> bool:
+    """Whether a server refuses strangers and takes our secret."""
+    version = f"{url}/admin/version"
+    return _status(version) == 401 and _status(version, secret) == 200
+
+
+def _status(url: str, secret: str | None = None) -> int | None:
+    request = urllib.request.Request(url)
+    if secret:
+        request.add_header("Authorization", "Basic " + base64.b64encode(secret.encode()).decode())
+    # Never by a proxy: it is this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except (OSError, ValueError):
+        return None
+
+
+def _wanted_port() -> int:
+    given = os.environ.get("PREFECT_SERVER_API_PORT", "").strip() or "0"
+    if not (given.isdecimal() and int(given) < 65536):
+        raise AffectlakeError(f"PREFECT_SERVER_API_PORT cannot be {given!r}: expected a number below 65536")
+    return int(given)
+
+
+def _port() -> int:
+    wanted = _wanted_port()
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        # As the server does; else the port of one that has just ended would seem to be taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            why = f"{wanted} ({error.strerror})"
+            raise AffectlakeError(f"Prefect's server cannot have port {why}: set PREFECT_SERVER_API_PORT") from None
         return probe.getsockname()[1]

@@ -229,6 +229,27 @@ def test_the_record_has_the_documented_shape(tmp_path):
     assert keys <= named
 
 
+def test_a_column_that_vanished_or_came_upstream_is_news(tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text('workers = 1\n[[dataset]]\nname = "d"\nmanifest = "m.csv"\nonly = ["text.style"]\n')
+
+    def told(table: str) -> list[str]:
+        (tmp_path / "m.csv").write_text(table)
+        record = night(load_config(config))
+        assert record["datasets"][0]["error"] is None, record["datasets"][0]["error"]
+        return record["text"].splitlines()[2:]
+
+    told("sample_id,text,emotion,speaker\na,hi,x,s\nb,you,y,s\n")
+    assert told("sample_id,text,affect,speaker\na,hi,x,s\nb,you,,s\n") == [
+        "- the column emotion is gone (2 values)",
+        "- the column affect is new (1 values)",
+    ]
+    assert "the column affect is new (1 values)" in (tmp_path / "reports" / "index.html").read_text()
+    assert "- the column speaker is gone (2 values)" in told("sample_id,text,affect,speaker\na,hi,x,\nb,you,,\n")
+    assert told("sample_id,text\na,hi\nb,you\n") == ["- the column affect is gone (1 values)"]
+    assert told("sample_id,text\na,hi\nb,you\n") == ["- nothing changed"]
+
+
 def test_a_night_says_exactly_what_changed_since_the_one_before(tmp_path):
     # One bad file of nine is more than the gate's five points of coverage.
     lake, config = Lake(**contents(8)), load_config(one(tmp_path, 'gate = "warn"\n'))

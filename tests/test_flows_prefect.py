@@ -1,5 +1,6 @@
 """The flows with a real Prefect server: runs, artifacts, and a schedule that really fires."""
 
+import base64
 import functools
 import json
 import os
@@ -36,7 +37,9 @@ def api(tmp_path_factory):
 
 def ask(api, path, **body) -> list[dict]:
     data = json.dumps(body).encode()
-    request = urllib.request.Request(f"{api}/{path}", data, {"Content-Type": "application/json"})
+    secret = base64.b64encode(os.environ["PREFECT_API_AUTH_STRING"].encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {secret}"}
+    request = urllib.request.Request(f"{api}/{path}", data, headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
@@ -158,8 +161,19 @@ def test_a_schedule_fires_again_after_the_service_was_killed_in_mid_run(api, tmp
     service = serve(api, tmp_path, **plugin)
     try:
         completed = until(lambda: [r for r in nights(api, config) if r["state_type"] == "COMPLETED"])
+        # Who may ask for a run may not say of what: a hook of another file would be run as a command.
+        other = tmp_path / "other.toml"
+        hook = f'[[notify]]\ncommand = ["touch", "{tmp_path}/owned"]\non = ["always"]\n'
+        other.write_text(config.read_text().replace("workers = 1", 'reports = "elsewhere"') + hook)
+        ours = {"flow_runs": {"id": {"any_": [killed["id"]]}}}
+        [deployment] = [d for d in ask(api, "deployments/filter", **ours) if d["name"] == "nightly"]
+        body = {"parameters": {"config": str(other)}, "state": {"type": "SCHEDULED"}}
+        ask(api, f"deployments/{deployment['id']}/create_flow_run", **body)
+        [refused] = until(lambda: [r for r in nights(api, other) if r["state_type"] == "FAILED"])
     finally:
         said = stop(service)
+    assert "not the configuration that this service was started with" in refused["state"]["message"]
+    assert not (tmp_path / "owned").exists() and not (tmp_path / "elsewhere").exists()
     assert completed[0]["auto_scheduled"] and "serving at" in said
     [zombie] = [r for r in nights(api, config) if r["id"] == killed["id"]]
     assert zombie["state_type"] == "CRASHED" and "process is gone" in zombie["state"]["message"]
@@ -168,6 +182,52 @@ def test_a_schedule_fires_again_after_the_service_was_killed_in_mid_run(api, tmp
     records = [json.loads(p.read_text()) for p in sorted((tmp_path / "reports" / "runs").glob("*.json"))]
     assert [r["state"] for r in records[:2]] == ["interrupted", "done"] and records[0]["run"] == killed["id"]
     assert {"nightly", "nightly-counts", "nightly-report"} <= {a["key"] for a in ask(api, "artifacts/filter")}
+
+
+def test_the_server_answers_only_who_knows_its_secret(api):
+    import urllib.error
+
+    with urllib.request.urlopen(f"{api}/health", timeout=10) as answer:
+        assert answer.status == 200
+    origin = {"Origin": "https://somewhere.example"}
+    for path in ("flows/filter", "artifacts/filter", "flow_runs/filter"):
+        request = urllib.request.Request(f"{api}/{path}", b"{}", {"Content-Type": "application/json"} | origin)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        refused.value.close()
+        assert refused.value.code == 401
+        assert "access-control-allow-origin" not in {k.lower() for k in refused.value.headers}
+    secret = Path(os.environ["PREFECT_HOME"]) / "affectlake-secret"
+    database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+    assert [p.stat().st_mode & 0o077 for p in (secret, database)] == [0, 0]
+    assert secret.read_text() == os.environ["PREFECT_API_AUTH_STRING"]
+
+
+def test_a_second_service_of_the_same_home_takes_the_first_ones_server(api):
+    from affectlake.flows import server as module
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"):
+            patch.delenv(name)
+        with module.server() as url:
+            assert url == api and os.environ["PREFECT_API_AUTH_STRING"]
+
+
+def test_a_name_that_belongs_to_another_folder_is_refused_before_anything_is_replaced(api, tmp_path):
+    from prefect.client.orchestration import get_client
+
+    from affectlake.data.errors import UsageError
+    from affectlake.flows.orchestration import nightly_flow, serve_nightly
+
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    for config in (first, second):
+        config.write_text('name = "shared"\n[[dataset]]\nname = "texts"\nmanifest = "texts.csv"\n')
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(nightly_flow)
+        mine = client.create_deployment(flow_id, name="shared", parameters={"config": str(first)})
+        with pytest.raises(UsageError, match=rf"'shared' of this Prefect server belongs to {first}: give {second}"):
+            serve_nightly(str(second), "shared", "0 2 * * *", "UTC")
+        assert client.read_deployment(mine).parameters == {"config": str(first)}
 
 
 def test_a_zombie_is_marked_and_gives_its_slot_back(api, tmp_path):
