@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectlake.data.errors import AffectlakeError
 from affectlake.models import boosters, early, head
 from affectlake.models.fit import Fitted
 from affectlake.models.member import Ensemble, Selected, Settings
 from affectlake.models.normalise import METHODS
+from affectlake.models.sound import BadModel, check, finite
 from affectlake.models.training import Early, Headed, Late, Unimodal
 
 FORMAT = 2
@@ -45,10 +45,6 @@ _TRUSTED = [
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 ]
-
-
-class BadModel(AffectlakeError):
-    """A model file that is corrupt, of another format, or wants to build what no model of ours holds."""
 
 
 def save(fitted: Fitted, path: Path | str) -> Path:
@@ -301,7 +297,7 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
     if sorted(names) != sorted(modalities):
         raise BadModel("a fusion of other modalities than the model has")
     if about["kind"] == "late":
-        weights = None if about["weights"] is None else _finite("weights", np.array(about["weights"], dtype=np.float64))
+        weights = None if about["weights"] is None else finite("weights", np.array(about["weights"], dtype=np.float64))
         return Late(about["method"], names, prior, weights, _get_object(read, about["stacker"]))
     blocks = {m: _get_block(read, b) for m, b in about["blocks"].items()}
     if about["kind"] == "head":
@@ -310,7 +306,7 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
                 raise BadModel(f"a head that reads {width} components of {m}, which has fewer")
         if about["head"]["classes"] != settings.classes:
             raise BadModel("a head of other classes than the model has")
-        _finite("head", np.array([about["head"]["mean"], about["head"]["std"]], dtype=np.float64))
+        finite("head", np.array([about["head"]["mean"], about["head"]["std"]], dtype=np.float64))
     if about["kind"] == "early":
         estimator = _get_estimator(read, about["estimator"], settings)
         return Early(names, blocks, about["gaps"], estimator, _get_object(read, about["calibrator"]), settings)
@@ -319,7 +315,7 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
     states = [tensors(read(f"head.{i}.safetensors")) for i in range(about["networks"])]
     for state in states:
         for name, values in state.items():
-            _finite(name, values)
+            finite(name, values)
     return Headed(names, blocks, head.Head(states=states, **about["head"]))
 
 
@@ -339,7 +335,7 @@ def _get_block(read, about: dict[str, Any]) -> early.Block:
 
     rotation = early.Rotation(**tensors(read(about["rotation"]))) if "rotation" in about else None
     for values in (about["variance"], *(vars(rotation).values() if rotation else ())):
-        _finite("block", np.asarray(values))
+        finite("block", np.asarray(values))
     return early.Block(_get_object(read, about["pipeline"]), about["variance"], rotation)
 
 
@@ -371,7 +367,7 @@ def _get_estimator(read, about: dict[str, Any], settings: Settings) -> Selected 
     if about["reads"] not in ("columns", "components"):
         raise BadModel(f"an estimator reads {about['reads']!r}: no model of ours does")
     columns = None if about["columns"] is None else np.array(about["columns"], dtype=np.int64)
-    offset = None if about["offset"] is None else _finite("offset", np.array(about["offset"], dtype=np.float64))
+    offset = None if about["offset"] is None else finite("offset", np.array(about["offset"], dtype=np.float64))
     estimator = _get_file(read, about["file"], settings)
     seen = getattr(estimator, "n_features_in_", None)
     if columns is not None and seen is not None and len(columns) != seen:
@@ -420,7 +416,7 @@ def _get_object(read, name: str | None) -> Any:
     if strangers:
         raise BadModel(f"the part {name} wants to build {', '.join(strangers)}: no model of ours does")
     value = loads(content, trusted=_TRUSTED)
-    _sound(value, set())
+    check(value, set())
     return value
 
 
@@ -437,71 +433,3 @@ def _weigh_array(inner: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> N
         shape, _, kind = headers[npy.read_magic(file)](file)
     if math.prod(shape) * kind.itemsize > entry.file_size or any(n < 0 for n in shape):
         raise BadModel(f"the part {name} holds an array of {shape}, which is larger than the part")
-
-
-def _finite(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
-        raise BadModel(f"values in {name[:80]} that are not finite")
-    return values
-
-
-def _sound(value: Any, seen: set[int]) -> None:
-    """Refuse what compiled code would follow out of its memory, trees and support vectors that point elsewhere, and
-    weights that are not finite, which would make every answer NaN, or the answer to some inputs."""
-    from sklearn.svm._base import BaseLibSVM
-    from sklearn.tree._tree import Tree
-
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        _finite("an estimator", value)
-    elif isinstance(value, Tree):
-        _sound_tree(value)
-    elif isinstance(value, BaseLibSVM):
-        _sound_svm(value)
-        _sound(vars(value), seen)
-    elif isinstance(value, dict):
-        for v in value.values():
-            _sound(v, seen)
-    elif isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object):
-        for v in np.ravel(value) if isinstance(value, np.ndarray) else value:
-            _sound(v, seen)
-    elif type(value).__module__.startswith(("sklearn.", "affectlake.")):
-        # Of scalars those that were learned: a parameter may be NaN, as what an imputer takes for a gap.
-        for key, scalar in vars(value).items():
-            if key.endswith("_") and isinstance(scalar, float | np.floating):
-                _finite(key, np.asarray(scalar))
-        _sound(vars(value), seen)
-
-
-def _sound_tree(tree: Any) -> None:
-    if tree.node_count > tree.capacity:
-        raise BadModel("a tree claims more nodes than it has")
-    here, left, right = np.arange(tree.node_count), tree.children_left, tree.children_right
-    inner = left != -1
-    # Children come after their parents, so that a walk ends.
-    fine = (left > here) & (right > here) & (left < tree.node_count) & (right < tree.node_count)
-    fine &= (tree.feature >= 0) & (tree.feature < tree.n_features)
-    if not (tree.node_count and fine[inner].all() and (right[~inner] == -1).all()):
-        raise BadModel("a tree whose branches lead nowhere")
-    _finite("a tree", tree.threshold)
-    _finite("a tree", tree.value)
-
-
-def _sound_svm(svm: Any) -> None:
-    vectors = len(svm.support_vectors_)
-    classes = len(svm.classes_) if hasattr(svm, "classes_") else 2
-    pairs = classes * (classes - 1) // 2
-    counts = np.asarray(svm._n_support)
-    fits = (
-        svm._dual_coef_.shape == (classes - 1, vectors)
-        and len(svm.support_) == vectors
-        and len(svm._intercept_) == pairs
-        and (counts >= 0).all()
-        and (not hasattr(svm, "classes_") or (len(counts) == classes and counts.sum() == vectors))
-        and not svm._sparse
-        and svm.kernel in ("rbf", "linear")
-    )
-    if not fits:
-        raise BadModel("support vectors that do not fit together")
