@@ -1,8 +1,10 @@
 """Runs extractors over a chunk of samples. Everything here happens inside a worker process."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +70,22 @@ def _compute(chunk: Chunk) -> dict[str, pa.Table]:
                     case _:
                         results[extractor.name].append(next(answers))
     contents = [r.content for r in chunk.requests]
-    return {e.name: table(e, contents, results[e.name]) for e in chosen}
+    return {
+        e.name: table(e, contents, [nameless(a, r.uri) for a, r in zip(results[e.name], chunk.requests, strict=True)])
+        for e in chosen
+    }
+
+
+def nameless(answer: Result, uri: str) -> Result:
+    """An answer whose reason does not name its file: equal contents share it, and may be other people's."""
+    if isinstance(answer, np.ndarray) or not uri:
+        return answer
+    path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
+    base = path.rstrip("/").rsplit("/", 1)[-1]
+    reason = str(answer)
+    for name in (uri, path, base if len(base) > 2 else path):
+        reason = re.sub(rf"(?<![\w.\-]){re.escape(name)}(?![\w\-])", "the file", reason)
+    return answer if reason == str(answer) else NotApplicable(reason) if isinstance(answer, NotApplicable) else reason
 
 
 @dataclass(frozen=True)

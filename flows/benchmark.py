@@ -389,8 +389,35 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     card |= {"train_on": list(options.train_on), "leaks": about["leakage"]["leaks"]}
     card["settings"] = _settings(store.snapshot(options.dataset, done.about["snapshot"]))
     card["scores"] = {k: v for k, v in best.items() if isinstance(v, dict) and k != "difference"}
+    card["store"] = store.identity
     fitted = fit(samples, used, plan, best["fusion"], best["model"], fingerprints, card)
-    return save(fitted, to)
+    path = save(fitted, to)
+    _remember_training(store, path, samples, used, card | {"run": about.get("run", "")})
+    return path
+
+
+def _remember_training(store, path: Path, samples, blocks, card: dict[str, Any]) -> None:
+    """Note in the store whom a model was fitted on: a model cannot forget, so an erasure must be able to say it."""
+    import pandas as pd
+
+    fitted_on = samples[samples.index.isin({i for b in blocks.values() for i in b.index})]
+    # Samples of several corpora are told apart by their dataset's name before the id.
+    ids = [
+        str(i).removeprefix(f"{d}:") if card.get("train_on") else str(i)
+        for i, d in zip(fitted_on.index, fitted_on["dataset"], strict=True)
+    ]
+    store.record(
+        "training",
+        pd.DataFrame(
+            {
+                "path": str(path),
+                "run": card["run"],
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "dataset": fitted_on["dataset"].to_numpy(),
+                "sample_id": ids,
+            }
+        ),
+    )
 
 
 def _settings(snapshot) -> dict[str, Any]:

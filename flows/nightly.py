@@ -88,6 +88,7 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
             "notifications": [],
         }
         history.save(record)
+        _remember(config.store, reports)
         for dataset in config.dataset:
             record["datasets"].append(_one(dataset, config, means, history, record["before"].get(dataset.name)))
             history.save(record)
@@ -107,6 +108,14 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
     return record
 
 
+def _remember(store: str, reports: Path) -> None:
+    """Note in the store where its nights are told of: an erasure looks there."""
+    from affectlake.flows.erasure import remember
+
+    with suppress(Exception):  # a store that does not answer is each dataset's own failure, and is recorded
+        remember(store, "reports", reports)
+
+
 def summary(record: dict[str, Any]) -> list[str]:
     """A record in a few lines of plain text."""
     lines = [f"{record['name']}: {record['state']}"]
@@ -120,7 +129,10 @@ def summary(record: dict[str, Any]) -> list[str]:
 def told(entry: dict[str, Any]) -> list[str]:
     """What happened to a dataset, a sentence each, on one line each."""
     lines = sentences(entry["changes"]) if entry["changes"] else []
-    lines += [f"gate: {problem}" for problem in (entry["refresh"] or {}).get("problems", ())]
+    refreshed = entry["refresh"] or {}
+    if refreshed.get("erased"):
+        lines.append(f"{refreshed['erased']} samples were erased and are not taken")
+    lines += [f"gate: {problem}" for problem in refreshed.get("problems", ())]
     for d in entry["drift"]:
         column = f"{d['extractor']}.{d['column']}" if d["column"] else d["extractor"]
         lines.append(f"drift: {d['kind']} of {column} from {d['before']:.4g} to {d['now']:.4g}")

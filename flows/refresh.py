@@ -100,6 +100,7 @@ class RefreshResult:
     ``extractors`` maps each extractor to its counts: new, recomputed, unchanged, removed, failed, not_applicable;
     ``computed`` to the contents that it was run on, which is less where contents are equal or a result was kept.
     ``encoding`` is what a manifest's text was read in, ``notes`` what its reader should know.
+    ``erased`` is the number of samples that were left out because somebody erased them.
     """
 
     dataset: str
@@ -114,6 +115,7 @@ class RefreshResult:
     computed: dict[str, int] = field(default_factory=dict)
     encoding: str | None = None
     notes: tuple[str, ...] = ()
+    erased: int = 0
 
     @property
     def failed(self) -> int:
@@ -163,8 +165,13 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
     computed: Counter = Counter()
     with writer as w:
         with clock("scan"):
-            before = w.stats()
+            before, listed = w.stats(), len(samples)
+            samples = _without(samples, w.erased(samples))  # their files are not even read
             stats = _scan(samples, before, options, progress)
+            samples = _without(samples, w.erased(samples, stats))
+            if len(samples) < listed:
+                _log.info("%s: %d samples were erased and are not taken", options.dataset, listed - len(samples))
+                stats = stats[stats["uri"].isin(scan.media_uris(samples))].reset_index(drop=True)
             _all_there(store, samples, before, stats, options)
         with clock("plan"):
             chosen, skipped = choose(options.only)
@@ -204,6 +211,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         computed=dict(computed),
         encoding=loaded.encoding,
         notes=loaded.notes,
+        erased=listed - len(samples),
     )
 
 
@@ -277,7 +285,9 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         check(options)
         samples = load(options).samples
         w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
+        samples = _without(samples, w.erased(samples))
         stats = _scan(samples, w.stats(), options, silent)
+        samples = _without(samples, w.erased(samples, stats))
         chosen, _ = choose(options.only)
         return _plan(samples, stats, chosen, w.known, options).to_compute
 
@@ -369,6 +379,10 @@ def _scan(samples, cached, options: RefreshOptions, progress: Progress) -> "pd.D
     return stats
 
 
+def _without(samples: "pd.DataFrame", gone: set[str]) -> "pd.DataFrame":
+    return samples[~samples["sample_id"].isin(gone)].reset_index(drop=True) if gone else samples
+
+
 def _all_there(store, samples, before: "pd.DataFrame", stats: "pd.DataFrame", options: RefreshOptions) -> None:
     """Raises where so much is gone that a mount is likelier to be missing than the data to have shrunk."""
     from affectlake.features.scan import ABSENT
@@ -402,6 +416,7 @@ def _wanted(extractor: Extractor, work):
         parameters=dict(extractor.parameters) | given.of_decoding(extractor.reads),
         rows=work.wanted[extractor.name],
         weights=dict(weights(extractor)),
+        reads=extractor.reads,
     )
 
 

@@ -1,16 +1,20 @@
 """Erasing a person: nothing of theirs is left in any file, and everything else is as it was."""
 
 import json
+import re
+import shutil
+import threading
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from lakes import contents_of, expected, read, refresh, samples
+from lakes import COLUMNS, contents_of, expected, read, refresh, results, samples
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.store import _erase
+from affectlake.data.samples import samples_frame
+from affectlake.data.store import Wanted, _erase
 
 PERSON = "speaker-p3"
 
@@ -151,3 +155,187 @@ def test_a_reader_that_holds_an_old_snapshot_gets_a_clear_error(lived_in):
 
 def test_samples_frame_helper_is_sound():
     assert samples(["p3-1"])["speaker"].tolist() == [PERSON]
+
+
+def everything(*folders):
+    """Every byte and every row below folders, Parquet unpacked."""
+    for path in [p for folder in folders for p in folder.rglob("*") if p.is_file()]:
+        yield path, path.read_bytes().decode("utf-8", "replace")
+        if path.suffix == ".parquet":
+            yield path, json.dumps(pq.read_table(path).to_pylist(), default=str)
+
+
+def names_in(text, names):
+    return {n for n in names if re.search(rf"(?<![\w-]){re.escape(n)}(?![\w-])", text)}
+
+
+def test_who_was_erased_does_not_come_back(lived_in):
+    store, history = lived_in
+    contents = history[-1][1]
+    others = {i: c for i, c in contents.items() if i not in theirs(contents)}
+    store.erase("d", speaker=PERSON)
+    done, todo = refresh(store, contents, "f2")
+    assert done.samples == 51 and read(store) == expected(others, "f2")
+    assert not set(store.samples("d")["sample_id"]) & theirs(contents)
+    # under another id, but the same speaker
+    renamed = {i.replace("p3-", "p3-new"): c for i, c in contents.items()}
+    assert PERSON not in set(store.samples("d", refresh(store, renamed, "f2")[0])["speaker"])
+    frame = pd.DataFrame({"g": np.arange(60.0)}, index=list(contents_of(60)))
+    store.put("d", "text", "again", frame.loc[[i for i in frame.index if i in contents]])
+    assert store.forget_erasure("d", speaker="nobody") == 0
+    assert store.forget_erasure("d", speaker=PERSON) == 1
+    assert refresh(store, contents, "f2")[0].samples == len(contents)
+
+
+def test_the_same_recording_under_another_name_and_speaker_does_not_come_back(tmp_path):
+    store = Store(tmp_path / "lake", create=True)
+    sha = {i: f"{i:064x}" for i in range(4)}
+
+    def publish(rows):
+        frame = pd.DataFrame(rows, columns=["sample_id", "speaker", "audio", "start", "end"])
+        frame = samples_frame(frame, "d")
+        stats = pd.DataFrame({"uri": frame["audio"].unique()}).assign(size=1, mtime_ns=1, stamp=1)
+        stats["sha256"] = [sha[int(u[-5])] for u in stats["uri"]]
+        with store.writer("d") as w:
+            gone = w.erased(frame, stats)
+            w.publish(frame, {}, stats, "test")
+        return gone
+
+    none = float("nan")
+    mine = [["a", "anna", "/x/1.wav", none, none], ["b", "ben", "/x/2.wav", 0.0, 1.0], ["c", "cleo", "/x/2.wav", 1.0, 2.0]]
+    assert publish(mine) == set()
+    store.erase("d", speaker="anna")
+    store.erase("d", ids=["b"])
+    again = [["q", "x", "/y/1.wav", none, none], ["r", "y", "/y/2.wav", 0.0, 1.0], ["c", "cleo", "/x/2.wav", 1.0, 2.0]]
+    assert publish(again) == {"q", "r"}
+    assert store.samples("d")["sample_id"].tolist() == ["c"]
+    assert publish([["s", "z", "/y/1.wav", 0.5, 0.7], ["c", "cleo", "/x/2.wav", 1.0, 2.0]]) == {"s"}  # a part of it
+
+
+def test_exports_are_found_however_the_store_was_opened(lived_in, tmp_path):
+    store, history = lived_in
+    (tmp_path / "link").symlink_to("lake")
+    Store(tmp_path / "link").export(tmp_path / "two", "d")
+    Store(tmp_path / "link").export(tmp_path / "old", "d", as_of=history[0][0])
+    store.tidy("d", keep=1)  # the snapshot of one is forgotten
+    (tmp_path / "two" / "affectlake-export.json").write_text("{")
+    store.export(tmp_path / "lost", "d")
+    shutil.move(tmp_path / "lost", tmp_path / "elsewhere")
+    receipt = store.erase("d", speaker=PERSON)
+    assert receipt["exports"] == 3 and not receipt["still_found_in"]
+    assert [(e["what"], e["where"]) for e in receipt["left"]] == [("export", str(tmp_path / "lost"))]
+    ids = theirs(history[0][1]) | {PERSON}
+    for path, text in everything(*(tmp_path / n for n in ("lake", "out", "two", "old"))):
+        assert not names_in(text, ids), path
+    about = pd.read_parquet(tmp_path / "two" / "columns.parquet").set_index(["extractor", "column"])
+    values = pd.read_parquet(tmp_path / "two" / "audio.x.parquet")["a"]
+    assert about.loc[("audio.x", "a"), "max"] == values.max() and about.loc[("audio.x", "a"), "n"] == len(values)
+
+
+def test_models_that_were_fitted_on_them_are_named(lived_in):
+    store, history = lived_in
+    ids = [i for i in history[-1][1]]
+    rows = {"path": "/models/best.model", "run": "r1", "created": "2026-01-01", "dataset": "d", "sample_id": ids}
+    store.record("training", pd.DataFrame(rows))
+    receipt = store.erase("d", speaker=PERSON)
+    (left,) = receipt["left"]
+    assert (left["what"], left["where"], left["trained"], left["samples"]) == (
+        "model", "/models/best.model", "2026-01-01", len(theirs(ids)),
+    )  # fmt: skip
+    assert len(store.records("training")) == len(ids) - len(theirs(ids))
+
+
+def test_a_receipt_can_be_checked_without_the_names(lived_in, tmp_path):
+    store, history = lived_in
+    receipt = store.erase("d", speaker=PERSON)
+    text = json.dumps(receipt)
+    assert not names_in(text, theirs(history[0][1]) | {PERSON})
+    assert store.check_receipt(receipt)["still_found_in"] == []
+    store.record("notes", pd.DataFrame([{"dataset": "d", "document": json.dumps({"who": ["p3-00003 was late"]})}]))
+    (path,) = store.check_receipt(receipt)["still_found_in"]
+    assert path.startswith("records/notes/")
+    other = Store(tmp_path / "other", create=True)
+    refresh(other, {"p1-1": "x"})
+    with pytest.raises(AffectlakeError, match="another store"):
+        other.check_receipt(receipt)
+
+
+def test_short_names_are_nobody_elsewhere(tmp_path):
+    store = Store(tmp_path / "lake", create=True)
+    ids = [str(i) for i in range(1, 31)]
+    frame = samples(ids).assign(speaker=[str(1 + i % 3) for i in range(30)], rating=[str(1 + i % 5) for i in range(30)])
+    store.put("d", "face", "x", pd.DataFrame({"v": np.arange(30.0)}, index=ids), samples=frame)
+    findings = ["1 of 30 tested samples have a speaker that was trained on (2)", "such as 5 and 1", "3 folds (1, 2)"]
+    document = {"leakage": {"findings": findings}, "seed": "1", "rows": [{"shard": "1", "speaker": "2"}]}
+    store.record("benchmarks", pd.DataFrame([{"dataset": "d", "document": json.dumps(document)}]))
+    receipt = store.erase("d", speaker="1")
+    assert receipt["still_found_in"] == [] and receipt["left"] == []
+    kept = json.loads(store.records("benchmarks")["document"][0])
+    assert kept["leakage"]["findings"] == findings[:1] and kept["seed"] == "1" and len(kept["rows"]) == 1
+    assert set(store.samples("d")["rating"]) == {"1", "2", "3", "4", "5"}
+    assert store.check_receipt(receipt)["still_found_in"] == []
+
+
+def test_words_of_theirs_in_other_peoples_context_go(tmp_path):
+    store = Store(tmp_path / "lake", create=True)
+    ids = [f"u{i}" for i in range(6)]
+    frame = samples(ids).assign(dialogue=["x"] * 4 + ["y"] * 2, turn=[0, 1, 2, 3, 0, 1], speaker=list("abcabc"))
+    frame["speaker"] = "person-" + frame["speaker"]
+    frame = samples_frame(frame, "d")
+    rows = pd.DataFrame({"sample_id": ids, "content": [f"c{i}" for i in ids], "uri": ""})
+    wanted = {
+        name: Wanted("f", COLUMNS, "1", {}, rows, reads=reads)
+        for name, reads in (("text.words", "text"), ("text.before", "dialogue"))
+    }
+    with store.writer("d") as w:
+        for name in wanted:
+            w.keep(name, "f", results(rows["content"].tolist(), "f"))
+        w.publish(frame, wanted, None, "test")
+    receipt = store.erase("d", ids=["u1"])
+    assert receipt["recompute"] == {"features.text.before": 2}  # u2 and u3 heard u1; u0 spoke before, y is elsewhere
+    assert sorted(store.load("d", "text.before", missing="drop").index) == ["u0", "u4", "u5"]
+    assert sorted(store.load("d", "text.words", missing="drop").index) == ["u0", "u2", "u3", "u4", "u5"]
+    with store.writer("d") as w:
+        assert "cu2" not in set(w.known("text.before", "f")["content"])  # the next refresh computes it
+
+
+def test_a_second_call_finishes_the_first(lived_in, monkeypatch, tmp_path):
+    store, history = lived_in
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_erase, "_records", crash)
+        with pytest.raises(KeyboardInterrupt):
+            store.erase("d", speaker=PERSON)
+    receipt = store.erase("d", speaker=PERSON)
+    assert receipt["samples"] == 9 and receipt["exports"] == 1 and receipt["still_found_in"] == []
+    for path, text in everything(tmp_path):
+        assert not names_in(text, theirs(history[0][1]) | {PERSON}), path
+    with pytest.raises(UnknownName):
+        store.erase("d", speaker=PERSON)
+
+
+def test_others_are_written_meanwhile(tmp_path):
+    store = Store(tmp_path / "lake", create=True)
+    refresh(store, {f"a{i % 5}-{i}": f"x{i}" for i in range(40)}, dataset="a")
+    stop, failed = threading.Event(), []
+
+    def go_on():
+        mine, n = Store(store.uri), 0
+        while not stop.is_set():
+            n += 1
+            try:
+                refresh(mine, {f"b-{i}": f"c{i}-{n}" for i in range(40)}, dataset="b")
+            except Exception as error:
+                failed.append(error)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        receipts = [store.erase("a", speaker=f"speaker-a{i}") for i in range(4)]
+    finally:
+        stop.set()
+        thread.join()
+    assert not failed and all(r["still_found_in"] == [] and r["left"] == [] for r in receipts)

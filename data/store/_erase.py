@@ -1,111 +1,210 @@
 """Erasing people: out of every table, every old version and everything derived from them, with a receipt.
 
 Tables are immutable versions in files, so each table that knows one of the samples is built anew, version by version,
-without their rows; files that never held one are linked over. Then the log of snapshots is switched to the new tables
-in one commit, and the old folders are deleted. A crash before the commit leaves everything as it was; one after it
-leaves folders that no snapshot names, which the next writer deletes.
+without their rows; files that never held one are linked over. Only when all of that is there, it is noted whom to erase
+(`erasing/`), who must not come back (`tombstones/`), and the log of snapshots is switched to the new tables in one commit.
+Then the old folders are deleted and what was made from them is cleaned. A crash before the commit leaves everything as it
+was; one after it leaves the note, by which a second call finishes.
 """
 
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
-from affectlake.data.errors import UnknownName
-from affectlake.data.store import _columns, _export, _feast, _view
+from affectlake.data.errors import AffectlakeError, UnknownName
+from affectlake.data.store import _columns, _identity, _search, _tombstones, _traces, _view
 from affectlake.data.store._frames import read, to_arrow
+from affectlake.data.store._names import Beyond, Gone, Hashed, Plain, distinctive
 from affectlake.data.store._place import SETTINGS, Place
 from affectlake.data.store._snapshots import FEATURES, Log, Snapshot, edit, features_of
 
-RECORDS = "records"
+NOTES = "erasing"
+_KEYS = ["sample_id", "speaker", "audio", "image", "video", "start", "end", "split", "dialogue", "turn", "text"]
+_MEDIA = ("audio", "image", "video")
+_CONTEXT = "features.text.context"
+"""Older stores do not say which tables read what was said before; this was the only one."""
 
 
-def erase(place: Place, dataset: str, speaker: str | None, ids: Iterable[str] | None) -> dict[str, Any]:
+def erase(
+    place: Place, dataset: str, speaker: str | None, ids: Iterable[str] | None, beyond: Sequence[Beyond] = ()
+) -> dict[str, Any]:
     """Erase samples from every version; the caller holds the dataset's lock. See `Store.erase`."""
     log = Log(place)
     mine = [s for s in log.rows if s.dataset == dataset]
-    gone = _whom(place, log, dataset, speaker, ids)
-    generation = uuid.uuid4().hex[:8]
-    rebuilt = _Rebuilt(place, generation, gone)
+    begun = _begun(place, dataset)
+    gone = _whom(place, log, dataset, speaker, None if ids is None else [str(i) for i in ids], begun)
+    rebuilt = _Rebuilt(place, uuid.uuid4().hex[:8], gone, _heard(place, mine, gone))
     rows = {s.id: rebuilt.snapshot(s) for s in mine}
-    _view.clear(place)  # before the commit: a view of the old files must not outlive them
+    fitted = _traces.models(place, dataset, gone.ids)
+    erasure = uuid.uuid4().hex[:12]
+    _note(place, dataset, gone)
+    _tombstones.add(place, dataset, erasure, gone, speaker is not None)
     edit(place, lambda every: [rows.get(s.id, s) for s in every])
     log = Log(place)
     place.delete(f"pending/{dataset}")
-    records = _records(place, dataset, gone)
-    exports = _exports(place, dataset, log)
-    collect(place, dataset, log)
     _view.publish(place, kept=1)  # older ones still hold them
-    found = check(place, gone)
-    return {
+    collect(place, dataset, log)
+    traces = Plain(gone)
+    left: list[dict[str, Any]] = [*fitted, *_orphans(place, dataset, log)]
+    records = _records(place, dataset, traces)
+    exports, lost, still = _exports(place, dataset, traces)
+    left += lost
+    for action in beyond:
+        left += action(gone)
+    found = _search.search(place, dataset, traces)
+    left += [_traces.Left("file", path, "could not be read").to_json() for path in found.unread]
+    receipt = {
         "dataset": dataset,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "erasure": erasure,
+        "store": _identity.make(place).store,
         "samples": len(gone.ids),
         "snapshots": len(mine),
         "rows": rebuilt.removed,
+        "recompute": rebuilt.recompute,
         "records": records,
         "exports": exports,
-        "files_checked": found["files"],
-        "still_found_in": found["paths"],
+        "files_checked": found.files,
+        "still_found_in": [*found.paths, *still],
+        "left": left,
+        "hashes": _tombstones.hashes(place, dataset, gone),
+    }
+    place.delete(f"{NOTES}/{dataset}")
+    return receipt
+
+
+def check(place: Place, receipt: dict[str, Any]) -> dict[str, Any]:
+    """Look again for those whom a receipt is about, by its hashes; see `Store.check_receipt`."""
+    identity = _identity.find(place)
+    if identity is None or identity.store != receipt["store"]:
+        raise AffectlakeError(f"the receipt is of another store than {place.root}: its hashes mean nothing here")
+    dataset = receipt["dataset"]
+    traces = Hashed(identity, dataset, receipt["hashes"])
+    found = _search.search(place, dataset, traces)
+    paths, table = found.paths, place.open(f"{_traces.RECORDS}/{_traces.EXPORTS}")
+    unread = found.unread
+    for where in sorted(set(table.to_pandas()["path"])) if table is not None else []:
+        there = _traces.export_of(place, where, dataset)
+        if there is not None:
+            more = _search.search_folder(there, dataset, traces)
+            found.files += more.files
+            paths, unread = paths + more.paths, unread + more.unread
+    return {
+        "dataset": dataset,
+        "erased": receipt["time"],
+        "files_checked": found.files,
+        "still_found_in": paths,
+        "unread": unread,
+        "left": receipt["left"],
     }
 
 
-class Gone:
-    """Whom to erase: ids, their speakers as far as nobody else is called so, and the URIs that only they have."""
-
-    def __init__(self, ids: set[str], speakers: set[str], uris: set[str]):
-        self.ids, self.speakers, self.uris = ids, speakers, uris
-
-    @property
-    def names(self) -> set[str]:
-        return self.ids | self.speakers | self.uris
+def _begun(place: Place, dataset: str) -> Gone | None:
+    """Whom an erasure that never ended was about."""
+    table = place.open(f"{NOTES}/{dataset}")
+    return None if table is None else Gone.of_json(json.loads(table.to_pandas()["gone"][0]))
 
 
-def _whom(place: Place, log: Log, dataset: str, speaker: str | None, ids) -> Gone:
+def _note(place: Place, dataset: str, gone: Gone) -> None:
+    place.replace(f"{NOTES}/{dataset}", pa.table({"gone": [json.dumps(gone.to_json())]}), None)
+
+
+def _orphans(place: Place, dataset: str, log: Log) -> list[dict[str, Any]]:
+    """Old tables that could not be deleted."""
+    return [
+        _traces.Left("folder", place.path(path), "could not be deleted: no right to, or it is in use").to_json()
+        for path in _unnamed(place, dataset, log)
+    ]
+
+
+def _whom(
+    place: Place, log: Log, dataset: str, speaker: str | None, ids: list[str] | None, begun: Gone | None
+) -> Gone:
+    """Everything of a speaker, or of ids, and whatever an earlier erasure did not get done.
+
+    Raises
+    ------
+    UnknownName
+        No version ever held the speaker or one of the ids.
+    """
+    every = _every(place, log, dataset)
+    known = every["speaker"].dropna().unique() if speaker is not None else every["sample_id"].unique()
+    wanted = [speaker] if speaker is not None else list(ids or ())
+    done = begun or Gone(frozenset())
+    for name in sorted(set(wanted) - set(known) - done.speakers - done.ids):
+        raise UnknownName("sample" if speaker is None else "speaker", name, known)
+    hit = every["sample_id" if speaker is None else "speaker"].isin(wanted)
+    # An id that was someone else's in another version goes as well: it cannot be told apart in records.
+    hit = every["sample_id"].isin(every.loc[hit, "sample_id"])
+    theirs, others = every[hit], every[~hit]
+    uris = {u for m in _MEDIA for u in theirs[m].dropna()} - (not_theirs := _uris(others))
+    names = {u.rsplit("/", 1)[-1] for u in uris} - {u.rsplit("/", 1)[-1] for u in not_theirs}
+    speakers = set(theirs["speaker"].dropna()) - set(others["speaker"].dropna())
+    content = _content(place, log, dataset, theirs, others)
+    names = {n for n in names if distinctive(n)}
+    found = Gone(frozenset(theirs["sample_id"]), frozenset(speakers), frozenset(uris | names), frozenset(content))
+    return found | done
+
+
+def _uris(samples: pd.DataFrame) -> set[str]:
+    return {u for m in _MEDIA for u in samples[m].dropna()}
+
+
+def _every(place: Place, log: Log, dataset: str) -> pd.DataFrame:
+    """Samples of all versions of a dataset."""
     entries = [s.tables["samples"] for s in log.rows if s.dataset == dataset]
     versions = {(e["path"], e["version"]) for e in entries}
     if not versions:
         raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
-    keys = ["sample_id", "speaker", "audio", "image", "video"]
-    every = pd.concat([read(place, {"path": p, "version": v}, keys).to_pandas() for p, v in sorted(versions)])
-    every = every.drop_duplicates()
-    if speaker is not None:
-        if not (every["speaker"] == speaker).any():
-            raise UnknownName("speaker", speaker, every["speaker"].dropna().unique())
-        hit = every["speaker"] == speaker
-    else:
-        wanted = {str(i) for i in ids or ()}
-        for name in sorted(wanted - set(every["sample_id"])):
-            raise UnknownName("sample", name, every["sample_id"].unique())
-        hit = every["sample_id"].isin(wanted)
-    # An id that was someone else's in another version goes as well: it cannot be told apart in records.
-    hit = every["sample_id"].isin(every.loc[hit, "sample_id"])
-    theirs, others = every[hit], every[~hit]
-    media = ("audio", "image", "video")
-    uris = {u for m in media for u in theirs[m].dropna()} - {u for m in media for u in others[m].dropna()}
-    speakers = set(theirs["speaker"].dropna()) - set(others["speaker"].dropna())
-    return Gone(set(theirs["sample_id"]), speakers, uris)
+    every = [read(place, {"path": p, "version": v}, _KEYS).to_pandas() for p, v in sorted(versions)]
+    return pd.concat(every).drop_duplicates()
+
+
+def _content(place: Place, log: Log, dataset: str, theirs: pd.DataFrame, others: pd.DataFrame) -> set[str]:
+    """What only their media are, in any version."""
+    entries = [s.tables["stats"] for s in log.rows if s.dataset == dataset and "stats" in s.tables]
+    found: set[str] = set()
+    for path, version in sorted({(e["path"], e["version"]) for e in entries}):
+        stats = read(place, {"path": path, "version": version}).to_pandas()
+        mine, not_mine = (_tombstones.contents(samples, stats) for samples in (theirs, others))
+        found |= (set(mine["whole"]) - set(not_mine["whole"])) | (set(mine["part"]) - set(not_mine["part"]))
+    return found
+
+
+def _heard(place: Place, snapshots: list[Snapshot], gone: Gone) -> frozenset[str]:
+    """Other samples of which features hold what the people said before, in some version."""
+    found: set[str] = set()
+    for path, version in sorted({(s.tables["samples"]["path"], s.tables["samples"]["version"]) for s in snapshots}):
+        keys = ["sample_id", "dialogue", "turn", "text"]
+        samples = read(place, {"path": path, "version": version}, keys).to_pandas()
+        theirs = samples["sample_id"].isin(gone.ids)
+        first = samples[theirs & samples["text"].notna()].groupby("dialogue")["turn"].min()
+        after = samples["turn"] >= samples["dialogue"].map(first)
+        found |= set(samples.loc[after.fillna(False).astype(bool) & ~theirs, "sample_id"])
+    return frozenset(found)
 
 
 class _Rebuilt:
     """Builds tables of a new generation, each once, however many snapshots name it."""
 
-    def __init__(self, place: Place, generation: str, gone: Gone):
-        self.place, self.generation, self.gone = place, generation, gone
+    def __init__(self, place: Place, generation: str, gone: Gone, heard: frozenset[str]):
+        self.place, self.generation, self.gone, self.heard = place, generation, gone, heard
+        self.traces = Plain(gone)
         self.removed: dict[str, int] = {}
+        self.recompute: dict[str, int] = {}
+        self._lost: dict[str, frozenset[str]] = {}
         self._versions: dict[tuple[str, int], int] = {}
         self._files: dict[str, str] = {}
 
@@ -126,6 +225,8 @@ class _Rebuilt:
     def _entry(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
         key = entry["path"], entry["version"]
         if key not in self._versions:
+            if name.startswith(FEATURES) and (entry.get("reads") == "dialogue" or name == _CONTEXT):
+                self._lose_heard(name)
             build = self._feature if name.startswith(FEATURES) else self._small
             self._versions[key] = build(name, entry)
         return entry | {"path": self._path(entry["path"]), "version": self._versions[key]}
@@ -136,17 +237,26 @@ class _Rebuilt:
     def _count(self, entry: dict[str, Any]) -> int:
         return self.place.at(entry).to_pyarrow_dataset().count_rows()
 
-    def _keep(self, table: pa.Table) -> pa.Table:
-        column = "sample_id" if "sample_id" in table.schema.names else "uri"
-        names = self.gone.ids if column == "sample_id" else self.gone.uris
-        hit = pc.is_in(table[column], pa.array(sorted(names), pa.string()))
+    def _keep(self, table: pa.Table, name: str) -> pa.Table:
+        if "sample_id" in table.schema.names:
+            column, names = "sample_id", self.gone.ids | self._lost.get(name, frozenset())
+        elif "uri" in table.schema.names:
+            column, names = "uri", self.gone.files
+        else:
+            return table
+        hit = pc.fill_null(pc.is_in(table[column], pa.array(sorted(names), pa.string())), False)
         return table.filter(pc.invert(hit))
+
+    def _lose_heard(self, name: str) -> None:
+        """What was computed from their words goes with them; the next refresh computes it without."""
+        self._lost[name] = self.heard
+        self.recompute[name] = len(self.heard)
 
     def _small(self, name: str, entry: dict[str, Any]) -> int:
         table = read(self.place, entry)
-        kept = self._keep(table)
+        kept = self._keep(table, name)
         self.removed[name] = self.removed.get(name, 0) + table.num_rows - kept.num_rows
-        return self.place.replace(self._path(entry["path"]), kept, None)
+        return self.place.replace(self._path(entry["path"]), _traces.without_attributes(kept, self.traces), None)
 
     def _columns(self, s: Snapshot, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """The catalogue over the values that remain: an extreme may have been theirs."""
@@ -194,7 +304,7 @@ class _Rebuilt:
         source, goal = f"{old}/{path}", f"{new}/{target}"
         if source not in self._files:
             table = fragment.to_table(columns=fragment.physical_schema.names)
-            kept = self._keep(table)
+            kept = self._keep(table, name)
             lost = table.num_rows - kept.num_rows
             self.removed[name] = self.removed.get(name, 0) + lost
             self._files[source] = goal if kept.num_rows else ""
@@ -234,110 +344,16 @@ def _now() -> int:
     return int(datetime.now(UTC).timestamp() * 1000)
 
 
-def _records(place: Place, dataset: str, gone: Gone) -> int:
-    """Take the people out of recorded results: predictions of their samples, and their lines in documents."""
-    removed = 0
-    for name in place.below(RECORDS):
-        table = place.open(f"{RECORDS}/{name}")
-        frame = table.to_pandas()
-        if "dataset" not in frame:
-            continue
-        mine = frame["dataset"] == dataset
-        kept = frame
-        if "sample_id" in frame:
-            kept = frame[~(mine & frame["sample_id"].isin(gone.ids))]
-        if "document" in frame:
-            # A benchmark that trained on this dataset may name its people too.
-            named = mine
-            if "train_on" in frame:
-                named = mine | frame["train_on"].fillna("").str.split("+").map(lambda d: dataset in d)
-            cleaned = [_scrubbed(d, gone) if m else d for d, m in zip(kept["document"], named[kept.index], strict=True)]
-            removed += sum(a != b for a, b in zip(cleaned, kept["document"], strict=True))
-            kept = kept.assign(document=cleaned)
-        removed += len(frame) - len(kept)
-        if kept.equals(frame):
-            continue
-        schema = table.to_pyarrow_dataset().schema
-        place.replace(f"{RECORDS}/{name}", pa.Table.from_pandas(kept, schema=schema, preserve_index=False), None)
-        place.open(f"{RECORDS}/{name}").vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-    return removed
-
-
-def _scrubbed(document: str, gone: Gone) -> str:
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: clean(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [clean(v) for v in value if not _mentions(v, gone)]
-        return value
-
-    return json.dumps(clean(json.loads(document)))
-
-
-def _mentions(value: Any, gone: Gone) -> bool:
-    """Whether a list's entry is about one of them: a row by speaker or sample, or a sentence with their name."""
-    if isinstance(value, dict):
-        return value.get("speaker") in gone.speakers or value.get("sample_id") in gone.ids
-    return isinstance(value, str) and any(name in value for name in gone.names)
-
-
-def _exports(place: Place, dataset: str, log: Log) -> int:
-    """Write the exports that we made, and that are still there, anew."""
-    table = place.open(f"{RECORDS}/{_export.EXPORTS}")
-    if table is None:
-        return 0
-    done = 0
-    for out in sorted(set(table.to_pandas()["path"])):
-        mark = Path(out) / _export.MARK
-        if not mark.is_file():
-            continue
-        about = json.loads(mark.read_text(encoding="utf-8"))
-        snapshot = next((s for s in log.rows if s.id == about["snapshot"]), None)
-        if about["store"] == place.root and about["dataset"] == dataset and snapshot is not None:
-            _export.export(place, snapshot, about["features"], Path(out))
-            if (Path(out) / "feature_store.yaml").exists():
-                _feast.write(place, snapshot, about["features"], Path(out))
-            done += 1
-    return done
+_records, _exports = _traces.records, _traces.exports
 
 
 def collect(place: Place, dataset: str, log: Log) -> None:
     """Delete folders of tables that no snapshot names: what an erasure or a crash left behind."""
+    for table in _unnamed(place, dataset, log):
+        place.delete(table)
+
+
+def _unnamed(place: Place, dataset: str, log: Log) -> list[str]:
     named = {e["path"] for s in log.rows for e in s.tables.values()}
-    for folder in (f"features/{dataset}", f"tables/{dataset}"):
-        tables = {f"{folder}/{name}" for name in place.below(folder)}
-        for table in sorted(tables - named):
-            place.delete(table)
-
-
-def check(place: Place, gone: Gone) -> dict[str, Any]:
-    """Look for their ids, names and URIs in every file below the store.
-
-    Returns
-    -------
-    dict
-        ``files``: number of files read; ``paths``: those that still hold one.
-    """
-    import pyarrow.fs as fs
-
-    names = sorted(gone.names)
-    wanted = pa.array(names, pa.string())
-    files, paths = 0, []
-    for info in place.listing(""):
-        if info.type != fs.FileType.File or info.path.startswith(".locks/"):
-            continue
-        files += 1
-        with place.files.open_input_file(info.path) as file:
-            if info.path.endswith(".parquet") and "_delta_log" not in info.path:
-                hit = _in_table(pq.read_table(file), wanted)
-            else:
-                text = file.read().decode("utf-8", "replace")
-                hit = any(f'"{name}"' in text or f"{name}\\" in text for name in names)
-        if hit:
-            paths.append(info.path)
-    return {"files": files, "paths": paths}
-
-
-def _in_table(table: pa.Table, names: pa.Array) -> bool:
-    texts = [c for c in table.columns if pa.types.is_string(c.type) or pa.types.is_large_string(c.type)]
-    return any(pc.any(pc.is_in(c.cast(pa.string()), names)).as_py() for c in texts)
+    folders = (f"features/{dataset}", f"tables/{dataset}")
+    return sorted({f"{folder}/{name}" for folder in folders for name in place.below(folder)} - named)

@@ -1,11 +1,13 @@
 """Plain Parquet files of a snapshot, for whoever has no library of ours."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from affectlake.data.errors import UsageError
+from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.store import _identity
 from affectlake.data.store._frames import HIDDEN, read
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Snapshot
@@ -25,6 +27,8 @@ def export(place: Place, snapshot: Snapshot, columns: dict[str, list[str]], out:
     for old in out.glob("*.parquet"):
         old.unlink()
     about = {"store": place.root, "dataset": snapshot.dataset, "snapshot": snapshot.id, "features": columns}
+    with suppress(OSError, AffectlakeError):  # who may only read a store that has no identity yet gives it none
+        about["identity"] = _identity.make(place).store
     (out / MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
     samples = read(place, snapshot.tables["samples"]).sort_by("_position")
     pq.write_table(samples.drop_columns(HIDDEN), out / "samples.parquet")

@@ -14,6 +14,7 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _catalog, _load, _put
 from affectlake.data.store._delta import NotWritable
 from affectlake.data.store._frames import HIDDEN, read, to_arrow
+from affectlake.data.store._names import Beyond
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import TAGS, Log, Snapshot
 from affectlake.data.store._writer import Writer
@@ -54,6 +55,16 @@ class Store:
     @property
     def uri(self) -> str:
         return self._place.root
+
+    @property
+    def identity(self) -> str:
+        """Who the store is, whatever path it is opened by; its copies share it. Empty for a reader of one without."""
+        from affectlake.data.store import _identity
+
+        try:
+            return _identity.make(self._place).store
+        except OSError:
+            return ""
 
     def __repr__(self) -> str:
         state = self._log().state()
@@ -407,14 +418,25 @@ class Store:
         extractor = _put.named(modality, name)
         given = _put.numbers(frame, extractor)
         with self.writer(dataset) as writer:
+            gone = writer.erased(pd.DataFrame({"sample_id": given.index}) if samples is None else samples)
+            if gone:
+                _logger.warning("%d samples of %s were erased and are not taken", len(gone), dataset)
+                given = given[~given.index.isin(gone)]
+                samples = None if samples is None else samples[~samples["sample_id"].isin(gone)]
             return _put.put(writer, extractor, given, samples, columns, author)
 
     def erase(
-        self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None
+        self,
+        dataset: str,
+        *,
+        speaker: str | None = None,
+        ids: Sequence[str] | str | None = None,
+        beyond: Sequence[Beyond] = (),
     ) -> dict[str, Any]:
         """Remove a person, or samples, from every table, every old version, recorded results and exports we made.
 
-        Older snapshots stay readable without them. A reader in the middle gets an error that says so.
+        Older snapshots stay readable without them. A reader in the middle gets an error that says so. Keyed hashes of
+        their ids, speaker and media are kept, so that no refresh brings them back, see `forget_erasure`.
 
         Parameters
         ----------
@@ -422,12 +444,15 @@ class Store:
         speaker : str
         ids : sequence of str
             Either of the two.
+        beyond : sequence of callable
+            Clean what lies elsewhere, see `affectlake.flows.erasure`.
 
         Returns
         -------
         dict
             The receipt: numbers of samples, of rows removed by table, of records and exports cleaned, of files then
-            searched for the names, and ``still_found_in``, which is empty. It names nobody.
+            searched for the names; ``still_found_in``, which is empty; ``left``: what could not be reached, such as
+            models that were fitted on them; ``hashes``, by which `check_receipt` looks again. It names nobody.
 
         Raises
         ------
@@ -440,9 +465,41 @@ class Store:
             raise UsageError("say whom to erase: either speaker= or ids=")
         ids = [ids] if isinstance(ids, str) else ids
         with self.writer(dataset):
-            receipt = self._reading(lambda: _erase.erase(self._place, dataset, speaker, ids))
+            receipt = self._reading(lambda: _erase.erase(self._place, dataset, speaker, ids, beyond))
         self.record("erasures", pd.DataFrame([{k: receipt[k] for k in ("dataset", "time", "samples", "snapshots")}]))
         return receipt
+
+    def check_receipt(self, receipt: dict[str, Any]) -> dict[str, Any]:
+        """Look again for those whom a receipt of `erase` is about, without their names.
+
+        Returns
+        -------
+        dict
+            ``files_checked``, ``still_found_in``, ``unread``, and what the receipt said was ``left``.
+
+        Raises
+        ------
+        AffectlakeError
+            The receipt is of another store.
+        """
+        from affectlake.data.store import _erase
+
+        return self._reading(lambda: _erase.check(self._place, receipt))
+
+    def forget_erasure(
+        self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None
+    ) -> int:
+        """Let people come back who were erased; with neither speaker nor ids all of the dataset.
+
+        Returns
+        -------
+        int
+            Number of erasures that are forgotten, each with all that it was about.
+        """
+        from affectlake.data.store import _tombstones
+
+        with self.writer(dataset):
+            return _tombstones.forget(self._place, dataset, speaker, [ids] if isinstance(ids, str) else ids)
 
     # Records
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store import _changes, _columns, _erase, _gate, _lock, _view
+from affectlake.data.store import _changes, _columns, _erase, _gate, _lock, _tombstones, _view
 from affectlake.data.store._frames import KEYS, SHARD, among, assign_shards, positions, read, strings, to_arrow
 from affectlake.data.store._load import column_names
 from affectlake.data.store._place import Moved, Place
@@ -41,6 +41,8 @@ class Wanted:
     rows : DataFrame [columns=(sample_id, content, uri)]
         Every sample that has what the extractor reads.
     weights : mapping of file name to sha256
+    reads : str
+        What the extractor reads: of "dialogue" an erasure drops the values of those who spoke after.
     """
 
     fingerprint: str
@@ -49,6 +51,7 @@ class Wanted:
     parameters: Mapping[str, Any]
     rows: pd.DataFrame
     weights: Mapping[str, str] = field(default_factory=dict)
+    reads: str = ""
 
 
 class Writer:
@@ -163,6 +166,7 @@ class Writer:
             A wanted result was never kept.
         """
         self._flush()
+        samples, features = self._without_erased(samples, features, stats)
         while True:
             draft = self._draft(samples, features, stats, author, code_version, gate)
             try:
@@ -175,6 +179,17 @@ class Writer:
             self._read_log()
             _view.publish(self.place)
         return done
+
+    def erased(self, samples: pd.DataFrame, stats: pd.DataFrame | None = None) -> set[str]:
+        """Ids of samples that were erased and may not come back, whatever they are called now."""
+        return _tombstones.erased(self.place, self.dataset, samples, stats)
+
+    def _without_erased(self, samples, features, stats):
+        gone = self.erased(samples, stats)
+        if not gone:
+            return samples, features
+        left = {n: replace(w, rows=w.rows[~w.rows["sample_id"].isin(gone)]) for n, w in features.items()}
+        return samples[~samples["sample_id"].isin(gone)].reset_index(drop=True), left
 
     def _draft(self, samples, features, stats, author, code_version, gate) -> Snapshot:
         self._moments: dict[str, _columns.Moments] = {}
@@ -307,7 +322,7 @@ class Writer:
                 "extractor_version": wanted.version,
                 "parameters": dict(wanted.parameters),
                 "weights": dict(wanted.weights),
-            }
+            } | ({"reads": wanted.reads} if wanted.reads else {})
         return about | {"path": path, "version": version, "fingerprint": fingerprint}
 
     def _moments_before(self, name, entry, names) -> _columns.Moments:

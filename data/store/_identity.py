@@ -1,0 +1,85 @@
+"""Who a store is, whatever path it is opened by, and the key by which it hashes people's names."""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from dataclasses import dataclass
+
+from affectlake.data.errors import AffectlakeError
+from affectlake.data.store._place import Place
+
+FILE = "identity.json"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Identity of a store; its copies share it.
+
+    Attributes
+    ----------
+    store : str
+    key : bytes
+        Without it a hash of `hashed` cannot be compared with any name, not even by trying all there are.
+    """
+
+    store: str
+    key: bytes
+
+    def hashed(self, kind: str, dataset: str, value: str) -> str:
+        """Keyed hash (HMAC-SHA256) of a name."""
+        return hmac.new(self.key, "\0".join((kind, dataset, value)).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+
+def find(place: Place) -> Identity | None:
+    """The identity of a store, None where it has none yet.
+
+    Raises
+    ------
+    AffectlakeError
+        The file is there and cannot be understood.
+    """
+    try:
+        if place.local:
+            with open(place.path(FILE), encoding="utf-8") as file:
+                about = json.load(file)
+        else:
+            with place.files.open_input_stream(FILE) as stream:
+                about = json.loads(stream.read())
+        return Identity(str(about["store"]), bytes.fromhex(about["key"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise AffectlakeError(f"{place.path(FILE)} is damaged: without it nobody who was erased is known ({error})") from None
+
+
+def make(place: Place) -> Identity:
+    """The identity of a store, which gets one if it has none."""
+    if (found := find(place)) is not None:
+        return found
+    text = json.dumps({"store": secrets.token_hex(16), "key": secrets.token_hex(32)})
+    if place.local:
+        beside = place.path(f".{FILE}.{secrets.token_hex(4)}")
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660), "w", encoding="utf-8") as file:
+            file.write(text)
+        _first(beside, place.path(FILE))
+    else:
+        with place.files.open_output_stream(FILE) as stream:
+            stream.write(text.encode())
+    found = find(place)
+    assert found is not None
+    return found
+
+
+def _first(beside: str, path: str) -> None:
+    """Put a file where none may be; whoever was quicker stays."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        if not os.path.exists(path):
+            os.rename(beside, path)
+            return
+    os.remove(beside)

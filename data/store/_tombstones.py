@@ -1,0 +1,140 @@
+"""Who was erased and is not to come back: keyed hashes of ids, speakers and of what their media are.
+
+The hashes are keyed by the store (`_identity`), so that a table or a receipt that got away tells nobody's name. Whoever
+holds the key, which is to say the store, can find out whether a name that he guesses is among them: that is what a refresh
+does. Slow hashes would not change that for lists of a few thousand participants, and cost every refresh.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from affectlake.data.samples import MEDIA
+from affectlake.data.store import _identity
+from affectlake.data.store._frames import to_arrow
+from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Gone
+from affectlake.data.store._place import Moved, Place
+
+TABLE = "tombstones"
+CONTENT = "content"
+_COLUMNS = ["dataset", "erasure", "kind", "hash", "time"]
+
+
+def add(place: Place, dataset: str, erasure: str, gone: Gone, speaker: bool) -> None:
+    """Remember those who go; ``speaker``: whether their speakers may not come back under any other id either."""
+    identity = _identity.make(place)
+    kinds = {SAMPLE: gone.ids, CONTENT: gone.content, SPEAKER: gone.speakers if speaker else ()}
+    known = set(read(place, dataset)["hash"])
+    rows = [
+        {"dataset": dataset, "erasure": erasure, "kind": kind, "hash": value, "time": datetime.now(UTC)}
+        for kind, values in kinds.items()
+        for value in (identity.hashed(kind, dataset, v) for v in sorted(values))
+        if value not in known
+    ]
+    if rows:
+        place.append(TABLE, to_arrow(pd.DataFrame(rows)))
+
+
+def read(place: Place, dataset: str) -> pd.DataFrame:
+    """Tombstones of a dataset [columns=(dataset, erasure, kind, hash, time)]."""
+    table = place.open(TABLE)
+    if table is None:
+        return pd.DataFrame(columns=_COLUMNS)
+    frame = table.to_pandas()
+    return frame[frame["dataset"] == dataset]
+
+
+def contents(samples: pd.DataFrame, stats: pd.DataFrame | None) -> pd.DataFrame:
+    """What the media of samples are: whole files, and segments of files that others are on too.
+
+    Returns
+    -------
+    DataFrame [columns=(sample_id, whole, part)]
+        One row per sample and medium of known sha256. ``whole`` is the file's, ``part`` with the times of the segment.
+    """
+    parts = []
+    if stats is not None and len(stats):
+        found = stats.drop_duplicates("uri").set_index("uri")["sha256"]
+        for medium in MEDIA:
+            mine = samples.loc[samples[medium].notna(), ["sample_id", medium, "start", "end"]]
+            sha = mine[medium].map(found)
+            known = sha.notna() & (sha.str.len() == 64)  # not those of absent files
+            mine, sha = mine[known], sha[known]
+            times = zip(sha, mine["start"], mine["end"], strict=True)
+            part = [f"{s} {start} {end}" for s, start, end in times]
+            parts.append(pd.DataFrame({"sample_id": mine["sample_id"], "whole": sha, "part": part}))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["sample_id", "whole", "part"])
+
+
+def erased(place: Place, dataset: str, samples: pd.DataFrame, stats: pd.DataFrame | None = None) -> set[str]:
+    """Ids of samples that may not come back, by their id, their speaker or what their media are."""
+    buried = read(place, dataset)
+    if buried.empty:
+        return set()
+    identity = _identity.find(place)
+    if identity is None:
+        raise _lost(place)
+    of = {kind: set(rows["hash"]) for kind, rows in buried.groupby("kind")}
+    gone: set[str] = set()
+
+    def hits(kind: str, values: Iterable[str]) -> set[str]:
+        wanted = of.get(kind, set())
+        return {v for v in values if identity.hashed(kind, dataset, v) in wanted} if wanted else set()
+
+    gone |= hits(SAMPLE, samples["sample_id"])
+    if "speaker" in samples:
+        speakers = hits(SPEAKER, samples["speaker"].dropna().unique())
+        gone |= set(samples.loc[samples["speaker"].isin(speakers), "sample_id"])
+    if CONTENT in of:
+        media = contents(samples, stats)
+        known = hits(CONTENT, set(media["whole"]) | set(media["part"]))
+        gone |= set(media.loc[media["whole"].isin(known) | media["part"].isin(known), "sample_id"])
+    return gone
+
+
+def forget(place: Place, dataset: str, speaker: str | None, ids: Iterable[str] | None) -> int:
+    """Let them come back: those of the erasures in which the speaker or one of the ids is; with neither, all.
+
+    Returns
+    -------
+    int
+        Number of erasures forgotten.
+    """
+    while True:
+        table = place.open(TABLE)
+        if table is None:
+            return 0
+        frame = table.to_pandas()
+        mine = frame[frame["dataset"] == dataset]
+        if speaker is not None or ids:
+            identity = _identity.find(place)
+            if identity is None:
+                raise _lost(place)
+            named = {identity.hashed(SAMPLE, dataset, i) for i in ids or ()}
+            named |= {identity.hashed(SPEAKER, dataset, speaker)} if speaker is not None else set()
+            mine = mine[mine["erasure"].isin(mine.loc[mine["hash"].isin(named), "erasure"])]
+        if mine.empty:
+            return 0
+        try:
+            kept = frame.drop(mine.index)
+            place.swap(TABLE, to_arrow(kept).cast(table.to_pyarrow_dataset().schema), table.version())
+        except Moved:
+            continue
+        return int(mine["erasure"].nunique())
+
+
+def hashes(place: Place, dataset: str, gone: Gone) -> dict[str, list[str]]:
+    """By kind the hashes of everything that is looked for, for a receipt."""
+    identity = _identity.make(place)
+    kinds = {SAMPLE: gone.ids, SPEAKER: gone.speakers, FILE: gone.files}
+    return {kind: sorted(identity.hashed(kind, dataset, v) for v in values) for kind, values in kinds.items()}
+
+
+def _lost(place: Place):
+    from affectlake.data.errors import AffectlakeError
+
+    return AffectlakeError(
+        f"{place.path(_identity.FILE)} is missing: without it those who were erased cannot be told; restore it from a "
+        "copy of the store, or delete tombstones/ to let them come back"
+    )

@@ -1,0 +1,223 @@
+"""Takes people out of what was made from a dataset: recorded results and exports."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from affectlake.data.store import _columns, _export, _identity, _search
+from affectlake.data.store._export import EXPORTS
+from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Plain, kind_of, scrubbed_text
+from affectlake.data.store._place import Moved, Place
+
+RECORDS = "records"
+TRAINING = "training"
+"""Records of which samples a saved model was fitted on: path, run, created, dataset, sample_id."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """Something that an erasure could not reach, for a receipt."""
+
+    what: str
+    where: str
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"what": self.what, "where": self.where, "why": self.why}
+
+
+def models(place: Place, dataset: str, ids: frozenset[str]) -> list[dict[str, Any]]:
+    """Saved models that were fitted on samples: a model cannot forget."""
+    table = place.open(f"{RECORDS}/{TRAINING}")
+    if table is None:
+        return []
+    frame = table.to_pandas()
+    mine = frame[(frame["dataset"] == dataset) & frame["sample_id"].isin(ids)]
+    found = []
+    for (path, run, created), rows in mine.groupby(["path", "run", "created"]):
+        left = Left("model", str(path), "a model keeps what it was fitted on: train it again, or delete it")
+        found.append(left.to_json() | {"run": run, "trained": created, "samples": len(rows)})
+    return found
+
+
+def records(place: Place, dataset: str, traces: Plain) -> int:
+    """Take people out of recorded results: predictions of their samples, and their lines in documents."""
+    return sum(_record(place, f"{RECORDS}/{name}", dataset, traces) for name in place.below(RECORDS))
+
+
+def _record(place: Place, path: str, dataset: str, traces: Plain) -> int:
+    while True:
+        table = place.open(path)
+        if table is None:
+            return 0
+        frame = table.to_pandas()
+        if "dataset" not in frame:
+            return 0
+        kept, removed = _kept(frame, dataset, traces)
+        if kept is frame:
+            return 0
+        schema = table.to_pyarrow_dataset().schema
+        try:
+            # Whoever adds a row meanwhile keeps it: the swap is refused then.
+            place.swap(path, pa.Table.from_pandas(kept, schema=schema, preserve_index=False), table.version())
+        except Moved:
+            continue
+        place.open(path).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        return removed
+
+
+def _kept(frame: pd.DataFrame, dataset: str, traces: Plain) -> tuple[pd.DataFrame, int]:
+    """The rows that may stay, their texts scrubbed; the frame itself where all is as it should be."""
+    mine = frame["dataset"] == dataset
+    if "train_on" in frame:  # a benchmark that trained on this dataset may name its people too
+        mine |= frame["train_on"].fillna("").str.split("+").map(lambda names: dataset in names)
+    drop = pd.Series(False, index=frame.index)
+    for column in frame.columns.drop("dataset"):
+        names = {SAMPLE: traces.gone.ids, SPEAKER: traces.gone.speakers, FILE: traces.gone.files}.get(kind_of(column))
+        if names and frame[column].dtype in (object, "str", "string"):
+            drop |= mine & frame[column].map(lambda v, n=names: isinstance(v, str) and v in n)
+    kept = frame[~drop]
+    removed = int(drop.sum())
+    for column in ("document", "configuration", "text", "findings"):
+        if column in kept:
+            clean = [
+                scrubbed_text(v, traces) if m and isinstance(v, str) else v
+                for v, m in zip(kept[column], mine[kept.index], strict=True)
+            ]
+            changed = sum(a != b for a, b in zip(clean, kept[column], strict=True) if isinstance(a, str))
+            if changed:
+                kept, removed = kept.assign(**{column: clean}), removed + changed
+    return (kept, removed) if removed else (frame, 0)
+
+
+def exports(place: Place, dataset: str, traces: Plain) -> tuple[int, list[dict[str, Any]], list[str]]:
+    """Take people out of the exports that we made, where they are: also of snapshots that were forgotten since.
+
+    Returns
+    -------
+    done : int
+        Exports that were cleaned.
+    left : list of dict
+        Those that could not be, see `Left`.
+    paths : list of str
+        Files of exports that still hold a name.
+    """
+    table = place.open(f"{RECORDS}/{EXPORTS}")
+    done, left, paths = 0, [], []
+    for where in sorted(set(table.to_pandas()["path"])) if table is not None else []:
+        out = Path(where)
+        try:
+            state = _whose(place, out, dataset)
+            if state is None:
+                continue
+            if state:
+                left.append(Left("export", where, state).to_json())
+                continue
+            cleaned = _clean_export(out, traces)
+            found = _search.search_folder(out, dataset, traces)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            left.append(Left("export", where, f"could not be cleaned: {' '.join(str(error).split())[:200]}").to_json())
+            continue
+        done += cleaned
+        paths += found.paths
+        left += [Left("export", p, "could not be read").to_json() for p in found.unread]
+    return done, left, paths
+
+
+def _whose(place: Place, out: Path, dataset: str) -> str | None:
+    """Why an export cannot be cleaned, empty where it can; None where it is another dataset's or store's."""
+    if not out.exists():
+        return "is no longer there: if it was moved, delete it or export again"
+    try:
+        about = json.loads((out / _export.MARK).read_text(encoding="utf-8"))
+        identity = _identity.find(place)
+        # We made one here, or it would not be on our list; older marks do not say whether another store did since.
+        ours = "identity" not in about or (identity is not None and about["identity"] == identity.store)
+        return "" if ours and about["dataset"] == dataset else None
+    except (ValueError, KeyError, TypeError, FileNotFoundError):
+        # The mark is damaged or gone: what is in the folder says whose it is.
+        samples = out / "samples.parquet"
+        if not samples.is_file():
+            return "its mark cannot be read, and it has no samples.parquet: look at it and delete it"
+        names = pq.read_table(samples, columns=["dataset"])["dataset"].unique().to_pylist()
+        return "" if names == [dataset] else None
+
+
+def export_of(place: Place, where: str, dataset: str) -> Path | None:
+    """The folder of an export of a dataset that is there and can be looked at."""
+    try:
+        return Path(where) if _whose(place, Path(where), dataset) == "" else None
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _clean_export(out: Path, traces: Plain) -> int:
+    touched, ids = [], set(traces.gone.ids)
+    if (out / "samples.parquet").is_file():  # which may know samples of theirs that the store has long forgotten
+        known = pq.read_table(out / "samples.parquet", columns=["sample_id", "speaker"]).to_pandas()
+        ids |= set(known.loc[known["speaker"].isin(traces.gone.speakers), "sample_id"])
+    for path in sorted(out.rglob("*.parquet")):
+        table = pq.read_table(path)
+        if "sample_id" not in table.column_names:
+            continue
+        kept = table.filter(pc.invert(pc.is_in(table["sample_id"], pa.array(sorted(ids), pa.string()))))
+        kept = without_attributes(kept, traces)
+        if not kept.equals(table):
+            _replace(path, kept)
+            touched.append(path)
+    if touched and (out / "columns.parquet").is_file():
+        _describe_anew(out)
+    return bool(touched)
+
+
+def without_attributes(table: pa.Table, traces: Plain) -> pa.Table:
+    """Other people's rows where they name one of them, such as a partner in a dialogue: nothing there."""
+    for i, field in enumerate(table.schema):
+        names = traces.gone.speakers if kind_of(field.name) == SPEAKER else set()
+        if field.name in ("sample_id", "content", "text") or not pa.types.is_string(field.type):
+            continue
+        if kind_of(field.name) != SPEAKER:
+            names = traces.gone.ids if field.name not in ("dataset", "split", "language", "dialogue") else set()
+            names = {n for n in names if traces.worded(n)}
+        hit = pc.is_in(table[field.name], pa.array(sorted(names), pa.string())) if names else None
+        if hit is not None and pc.any(hit).as_py():
+            table = table.set_column(i, field, pc.if_else(hit, pa.scalar(None, field.type), table[field.name]))
+        if field.name == "reason":
+            said = table[field.name].to_pylist()
+            clean = [scrubbed_text(v, traces) if v else v for v in said]
+            if clean != said:
+                table = table.set_column(i, field, pa.chunked_array([pa.array(clean, field.type)]))
+    return table
+
+
+def _describe_anew(out: Path) -> None:
+    """An extreme in the catalogue may have been theirs."""
+    about = pq.read_table(out / "columns.parquet").to_pandas()
+    parts = []
+    for name, rows in about.groupby("extractor", sort=False):
+        path = out / f"{name}.parquet"
+        if path.is_file():
+            names = rows["column"].tolist()
+            table = pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n in names])
+            table = table.append_column("shard", pa.array(np.zeros(table.num_rows, np.int32)))
+            documented = [d for d in _columns.documented(about, str(name)) if d["name"] in table.column_names]
+            moments = _columns.moments(table, [d["name"] for d in documented]) if table.num_rows else {}
+            parts.append(_columns.describe(str(name), documented, moments))
+    # What was not exported has no values here to describe it by.
+    if parts:
+        _replace(out / "columns.parquet", pa.Table.from_pandas(pd.concat(parts), preserve_index=False))
+
+
+def _replace(path: Path, table: pa.Table) -> None:
+    beside = path.with_name(f".{path.name}.new")
+    pq.write_table(table, beside, use_dictionary=["sample_id"] if "sample_id" in table.column_names else False)
+    beside.replace(path)
+
+
