@@ -250,11 +250,11 @@ def _like(language: Language, letters: Counter[str], words: Counter[str]) -> flo
     own = sum(n for c, n in letters.items() if c in language.letters)
     strange = total - own - sum(n for c, n in letters.items() if c in marks and c not in language.letters)
     explained = 1 - 3 * strange / total
+    hits = sum(n for w, n in words.items() if w in language.words) / max(words.total(), 1)
     if language.usual:
         usual = sum(n for c, n in letters.items() if c in language.usual) / max(own, 1)
         # A letter or two are among the usual ones by chance.
-        return explained + min(0.5, own / 8) * usual if own else explained - 0.5
-    hits = sum(n for w, n in words.items() if w in language.words) / max(words.total(), 1)
+        return explained + min(0.5, own / 8) * usual + min(0.3, hits) if own else explained - 0.5
     return explained + language.prior + min(0.5, 2 * hits)
 
 
