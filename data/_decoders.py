@@ -6,7 +6,9 @@ Both number a recording's samples from the container's zero and give any range o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -15,7 +17,7 @@ import numpy as np
 
 from affectlake.data._headers import Part, PartFile, mp3_seconds, pages_are_whole
 from affectlake.data.errors import BadMedia, NotApplicable
-from affectlake.data.media import open_container, open_file, reason, shown, tracks, zero
+from affectlake.data.media import WRAP, open_container, open_file, reason, shown, tracks, zero
 
 RATES = (1_000, 1_000_000)
 """Samples per second that can be heard, least and most."""
@@ -25,6 +27,8 @@ CHANNELS = 256
 
 _BLOCK = 1 << 18  # samples of all channels decoded at a time
 _PREROLL = 0.2  # s decoded ahead of what is wanted: AAC, MP3 and Opus need earlier packets to settle
+_SETTLING = 16  # packets that do the same where nothing lies so shortly before
+_PREROLL_SPEECH = 2.0  # s, of codecs that predict from all that went before
 _JITTER = (
     0.04  # s that time stamps may be off before they are believed: some are rounded, some are the clock's of a phone
 )
@@ -202,7 +206,7 @@ class Ffmpeg:
         if codec.name == "flac":
             # Frames carry a checksum, which FFmpeg looks at only when it is told to.
             codec.options = {"err_detect": "crccheck+explode"}
-        self._latest, self._bad, self._good = 0.0, 0, 0
+        self._latest, self._last, self._bad, self._good = 0.0, 0.0, 0, 0
 
     def close(self) -> None:
         self._stack.close()
@@ -251,7 +255,7 @@ class Ffmpeg:
         back = 2 / self.rate if self._format in _COUNTED else _BACK
         try:
             for packet in self._container.demux(self._stream, *self._pictures):
-                unit = float(packet.time_base or 0)
+                unit, around = float(packet.time_base or 0), 0.0
                 lasts = (packet.duration or 0) * unit
                 time = None if packet.pts is None else packet.pts * unit - self._zero
                 if packet.stream.index != self._stream.index:
@@ -264,12 +268,17 @@ class Ffmpeg:
                 else:
                     time += shift
                     leaps = self._format in _MAY_LEAP and due is not None and time > due + _AHEAD
-                    if due is not None and (time < due - back or leaps):
+                    if self._format == "mpegts" and time - (due or 0.0) > WRAP / 2:
+                        around = -WRAP
+                        time += around
+                    elif due is not None and (time < due - back or leaps):
                         shift += due - time
                         time = due
+                if time is not None:
+                    self._last = time + lasts
                 if packet.pts is not None or due is not None:
                     due = None if time is None else time + lasts
-                yield packet, time, lasts, shift
+                yield packet, time, lasts, shift + around
         except av.FFmpegError:
             return  # the file ends in the middle of something; what it states tells whether it should
 
@@ -287,6 +296,8 @@ class Ffmpeg:
             elif raw is not None:
                 ahead = raw - position
                 if ahead > self._tolerance:
+                    # Frames of FLAC whose checksum is wrong are left out, and nobody says so.
+                    self._bad += self._strict
                     yield from self._silence(max(begin, position), min(position + round(ahead), last))
                     position += round(ahead)
                 elif ahead < -self._tolerance:
@@ -297,7 +308,7 @@ class Ffmpeg:
             position += len(samples)
             if position >= last:
                 return
-        end = 0.0 if position is None else position / self.rate
+        end = self._last if position is None else position / self.rate
         self.ended = end
         if self._bad > max(0 if self._strict else 1, _DAMAGED * self._good):
             raise GaveUp(f"damaged, {self._bad} of {self._bad + self._good} packets cannot be read")
@@ -310,7 +321,7 @@ class Ffmpeg:
 
     @property
     def _strict(self) -> bool:
-        return bool(self._stream.codec_context.name == "flac")
+        return self._format == "flac"
 
     def _silence(self, begin: int, stop: float) -> Iterator[np.ndarray]:
         while begin < stop:
@@ -322,18 +333,28 @@ class Ffmpeg:
         """Decoded frames from a little before sample ``begin``, and at which sample each is by its time stamp."""
         import av
 
-        wanted = begin / self.rate - _PREROLL
+        name = self._stream.codec_context.name
+        preroll = _PREROLL_SPEECH if re.search("amr|g72|adpcm|gsm|speex|opus", name) else _PREROLL
+        wanted = begin / self.rate - preroll
+        before: deque[tuple[Any, float | None, float, float]] = deque(maxlen=_SETTLING)
         failed, lost = 0, 0.0
         for packet, time, lasts, shift in self._from(wanted):
-            if time is not None and packet.size and time + lasts < wanted:
+            # Where time stamps are rounded, only what was decoded tells where a sample is, unless it was sought.
+            exact = self._format in _COUNTED or self._sought
+            if exact and time is not None and packet.size and time + lasts < wanted:
+                before.append((packet, time, lasts, shift))
                 continue
+            if before and time is not None and time > wanted + lasts:
+                # Silence lies before what is wanted, so what settles the decoder lies before that.
+                yield from self._decoded(before)
+            before.clear()
             try:
                 frames = packet.decode()
             except av.EOFError:
                 continue
             except av.FFmpegError:
                 # The last packet of a file that was cut is a part of one, and is not held against it.
-                if time is None or time >= wanted + _PREROLL:
+                if time is None or time >= wanted + preroll:
                     failed, lost = failed + 1, lost + lasts
                 continue
             if frames:
@@ -345,12 +366,25 @@ class Ffmpeg:
         if lost > _TAIL or (failed > 1 and self._strict):
             self._bad += failed
 
+    def _decoded(self, packets: Iterable[tuple[Any, float | None, float, float]]) -> Iterator[tuple[Any, float | None]]:
+        import av
+
+        for packet, _, _, shift in packets:
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                continue
+            for frame in frames:
+                if frame.samples and frame.time is not None:
+                    yield frame, (frame.time - self._zero + shift) * self.rate
+
     def _from(self, wanted: float) -> Iterator[tuple[Any, float | None, float, float]]:
         """Packets from before ``wanted`` seconds: sought where the format knows where its times are."""
         import av
 
         self._again()
         self._grid: tuple[int, int] | None = None
+        self._sought = False
         if wanted <= _BACK or self._format not in _SEEKABLE or (self.stated is not None and wanted > self.stated):
             yield from self._timed()
             return
@@ -368,6 +402,7 @@ class Ffmpeg:
             self._open()
             yield from self._timed()
             return
+        self._sought = True
         yield first
         yield from packets
 

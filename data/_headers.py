@@ -107,7 +107,7 @@ def _measured(stated: _Stated, file: BinaryIO, begins: int, total: int) -> Part:
     there = total - stated.at
     size = there if stated.size is None else min(stated.size, there)
     left = there - size
-    if stated.size is None and _known(stated, file, stated.at, total):
+    if stated.size is None and _read(file, stated.at, 4).lower() in _CHUNKS:
         size = 0
     elif left > max(_LEAST, _NEGLIGIBLE * stated.per_second) and not _known(stated, file, stated.at + size, total):
         size = there
@@ -116,13 +116,13 @@ def _measured(stated: _Stated, file: BinaryIO, begins: int, total: int) -> Part:
         at, form, width = stated.frames
         patches += ((at, struct.pack(form, _fitting(form, size // width))),)
     missing = 0 if stated.size is None else max(0, stated.size - there)
-    intact = begins == 0 and all(_says(file, at, new) for at, new in patches)
+    intact = begins == 0 and all(_read(file, at, len(new)) == new for at, new in patches)
     return Part(begins, stated.at, stated.at + size, missing, stated.per_second, patches, intact)
 
 
-def _says(file: BinaryIO, at: int, new: bytes) -> bool:
+def _read(file: BinaryIO, at: int, count: int) -> bytes:
     file.seek(at)
-    return file.read(len(new)) == new
+    return file.read(count)
 
 
 def _fitting(form: str, value: int) -> int:

@@ -228,11 +228,15 @@ def zero(container: InputContainer) -> float:
         for s in tracks(container, kind)
         if s.start_time is not None
     ]
+    if container.format.name == "mpegts":
+        starts = [s - WRAP if s - min(starts) > WRAP / 2 else s for s in starts]
     first = min(starts, default=0.0)
     return 0.0 if -_PRIMING < first < 0 else first
 
 
 _PRIMING = 0.2  # s
+WRAP = 2**33 / 90_000
+"""Seconds after which the clock of a transport stream begins anew; what lies before its zero counts from there."""
 
 
 def kind_of(path: Path) -> Kind | None:
