@@ -24,7 +24,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from affectlake.data.errors import AffectlakeError, UnknownName
-from affectlake.data.store import _columns, _identity, _search, _tombstones, _traces, _view
+from affectlake.data.store import _columns, _identity, _search, _sums, _tombstones, _traces, _view
 from affectlake.data.store._frames import read, to_arrow
 from affectlake.data.store._names import Beyond, Gone, Hashed, Plain, distinctive
 from affectlake.data.store._place import SETTINGS, Place
@@ -47,6 +47,8 @@ def erase(
     gone = _whom(place, log, dataset, speaker, None if ids is None else [str(i) for i in ids], begun)
     rebuilt = _Rebuilt(place, uuid.uuid4().hex[:8], gone, _heard(place, mine, gone))
     rows = {s.id: rebuilt.snapshot(s) for s in mine}
+    for s in rows.values():
+        _sums.note(place, s, None)
     fitted = _traces.models(place, dataset, gone.ids)
     erasure = uuid.uuid4().hex[:12]
     _note(place, dataset, gone)

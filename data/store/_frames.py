@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from affectlake.data.store import _sums
 from affectlake.data.store._place import Place
 
 SHARD = 2048
@@ -40,7 +41,13 @@ def read(place: Place, entry: dict | None, columns: list[str] | None = None, fil
     """A table at the version that a snapshot names; None where the snapshot has none."""
     if entry is None:
         return None
-    return place.at(entry).to_pyarrow_dataset().to_table(columns=columns, filter=filter)
+    table = place.at(entry)
+    if columns is None or not set(columns) <= set(KEYS):  # for ids and hashes alone not all values are read
+        found = [f"{entry['path']}/{f}" for f in table.paths()]
+        if (compared := _sums.sums(place, entry["path"], found)) is not None:
+            for file in found:
+                compared.compare(file)
+    return table.to_pyarrow_dataset().to_table(columns=columns, filter=filter)
 
 
 def among(values: pd.Series, known: pd.Series) -> np.ndarray:

@@ -14,6 +14,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from affectlake.data.errors import AffectlakeError, UnknownName
+from affectlake.data.store import _sums
 from affectlake.data.store._frames import HIDDEN, KEYS, read, strings, to_arrow
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Snapshot
@@ -183,11 +184,12 @@ def block(
     jobs, first = [], 0
     for i, (name, names) in enumerate(columns.items()):
         entry = snapshot.features[name]
-        dataset = place.at(entry).to_pyarrow_dataset()
-        for fragment in dataset.get_fragments():
+        fragments = list(place.at(entry).to_pyarrow_dataset().get_fragments())
+        compared = _sums.sums(place, entry["path"], (f"{entry['path']}/{f.path}" for f in fragments))
+        for fragment in fragments:
             shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
             if shard in places:
-                action = _reader(place, entry, fragment, ["sample_id", *names])
+                action = _reader(place, entry, fragment, ["sample_id", *names], compared)
                 jobs.append((action, names, places[shard], values[first : first + len(names)], present[i]))
         first += len(names)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -209,12 +211,20 @@ def _positions(shards: np.ndarray) -> dict[int, np.ndarray]:
     return {int(shards[order[a]]): part for a, part in zip(bounds, np.split(order, bounds[1:]), strict=True)}
 
 
-def _reader(place: Place, entry: dict[str, Any], fragment, columns: list[str]) -> Callable[[], pa.Table]:
+def _reader(
+    place: Place, entry: dict[str, Any], fragment, columns: list[str], compared: _sums.Sums | None
+) -> Callable[[], pa.Table]:
     """Reads a fragment; local files without the detour through Delta's file system, which holds the GIL."""
     if not place.local:
         return lambda: fragment.to_table(columns=columns, use_threads=False)
     path = place.path(entry["path"], fragment.path)
-    return lambda: pq.ParquetFile(path, memory_map=True).read(columns, use_threads=False)
+
+    def action() -> pa.Table:
+        if compared is not None:
+            compared.compare(f"{entry['path']}/{fragment.path}")
+        return pq.ParquetFile(path, memory_map=True).read(columns, use_threads=False)
+
+    return action
 
 
 def _fill(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _catalog, _load, _put
@@ -317,10 +319,15 @@ class Store:
         """Run a read; files that went meanwhile (an erasure, a clean-up) end in one clear sentence."""
         try:
             return action()
-        except OSError as error:
+        except FileNotFoundError as error:
             raise AffectlakeError(
                 f"a file of this snapshot is gone: something was erased from {self.uri} meanwhile, or the folder is "
-                f"damaged; ask again ({' '.join(str(error).split())[:120]})"
+                f"damaged; ask again, or see `affectlake verify` ({' '.join(str(error).split())[:160]})"
+            ) from error
+        except (OSError, pa.ArrowException, DeltaError) as error:
+            raise AffectlakeError(
+                f"a table of {self.uri} cannot be read, `affectlake verify --store {self.uri}` tells which and what mends "
+                f"it ({' '.join(str(error).split())[:160]})"
             ) from error
 
     def sql(self, query: str, as_of: AsOf = None, allow_files: bool = False) -> pd.DataFrame:
@@ -485,6 +492,33 @@ class Store:
         from affectlake.data.store import _erase
 
         return self._reading(lambda: _erase.check(self._place, receipt))
+
+    def verify(self, dataset: str | None = None) -> dict[str, Any]:
+        """Read every file and compare it with the checksum that was noted when it was written.
+
+        Returns
+        -------
+        dict
+            ``files``: number compared; ``unrecorded``: number of files without a sum, which were only read (those of
+            older stores get one with their next snapshot); ``damaged``: file, why, snapshots that name it, remedy.
+        """
+        from affectlake.data.store import _verify
+
+        return _verify.verify(self._place, dataset)
+
+    def repair(self, dataset: str) -> dict[str, Any]:
+        """Take damaged files out of all snapshots, so that the next refresh computes what they held.
+
+        Returns
+        -------
+        dict
+            ``restored``: files that a copy of was found; ``dropped``: files whose values go, until they are computed or
+            put again; ``lost``: what cannot be had back here, and how to get it.
+        """
+        from affectlake.data.store import _verify
+
+        with self.writer(dataset):
+            return _verify.repair(self._place, dataset)
 
     def forget_erasure(
         self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store import _changes, _columns, _erase, _gate, _lock, _tombstones, _view
+from affectlake.data.store import _changes, _columns, _erase, _gate, _lock, _sums, _tombstones, _view
 from affectlake.data.store._frames import KEYS, SHARD, among, assign_shards, positions, read, strings, to_arrow
 from affectlake.data.store._load import column_names
 from affectlake.data.store._place import Moved, Place
@@ -169,6 +169,7 @@ class Writer:
         samples, features = self._without_erased(samples, features, stats)
         while True:
             draft = self._draft(samples, features, stats, author, code_version, gate)
+            _sums.note(self.place, draft, self._base)
             try:
                 done = self._log.commit(draft, self._base)
                 break

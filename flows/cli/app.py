@@ -29,6 +29,8 @@ _COMMANDS = {
     "sql": ("read:sql", "Query the newest snapshot with DuckDB."),
     "export": ("read:export", "Write a dataset as plain Parquet files."),
     "erase": ("refresh:erase", "Remove a person from every table and every old version."),
+    "verify": ("refresh:verify", "Compare every file with its checksum."),
+    "repair": ("refresh:repair", "Take damaged files out, so that the next refresh computes what they held."),
     "tidy": ("refresh:tidy", "Delete files that no snapshot names; forget old snapshots."),
     "datasets": ("inspect:datasets", "Every dataset that has a loader."),
     "extractors": ("inspect:extractors", "Every feature extractor, and whether it can run here."),

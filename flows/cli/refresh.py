@@ -1,4 +1,4 @@
-"""Commands that change a store: refresh, put, erase, tidy."""
+"""Commands that change a store: refresh, put, erase, verify, repair, tidy."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -250,6 +250,57 @@ def erase(
         raise UsageError("an erasure cannot be undone; add --yes to go on")
     as_json(Store(store).erase(dataset, speaker=speaker, ids=list(ids) or None))
     return 0
+
+
+def verify(
+    dataset: str | None = None,
+    /,
+    *,
+    store: StoreOption = "lake",
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Compare every file with the checksum that was noted when it was written. Exit code 3: something is damaged.
+
+    Parameters
+    ----------
+    dataset
+        Only this dataset.
+    store
+        Folder or object-store URI.
+    json
+        JSON on stdout.
+    """
+    from affectlake.data.store import Store
+    from affectlake.flows.cli.app import DONE, QUARANTINED
+
+    found = Store(store).verify(dataset)
+    if json:
+        as_json(found)
+    else:
+        keys = ("file", "why", "remedy")
+        as_table([{k: d[k] for k in keys} for d in found["damaged"]], empty="no damage")
+    note(f"{found['files']} files compared, {found['unrecorded']} have no checksum and were only read")
+    return QUARANTINED if found["damaged"] else DONE
+
+
+def repair(dataset: str, /, *, store: StoreOption = "lake") -> int:
+    """Take damaged files out of all snapshots, so that the next refresh computes what they held.
+
+    Prints what was done as JSON. Exit code 3: something is lost that no refresh brings back.
+
+    Parameters
+    ----------
+    dataset
+        Dataset to mend.
+    store
+        Folder or object-store URI.
+    """
+    from affectlake.data.store import Store
+    from affectlake.flows.cli.app import DONE, QUARANTINED
+
+    done = Store(store).repair(dataset)
+    as_json(done)
+    return QUARANTINED if done["lost"] else DONE
 
 
 def tidy(

@@ -1,0 +1,119 @@
+"""One flipped bit is found, named, never served, and mended where it can be."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from lakes import contents_of, expected, read, refresh
+
+from affectlake.data import Store
+from affectlake.data.errors import AffectlakeError
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "lake", create=True)
+    refresh(store, contents_of(40))
+    refresh(store, dict(contents_of(40), **{"p1-00001": "other"}))
+    return store
+
+
+def flip(store, table, dataset="d", top="features", kind="*.parquet", at=0.5):
+    """One bit of the newest file of a table."""
+    files = (p for p in (store_path(store) / top / dataset / table).rglob(kind))
+    path = max(files, key=lambda p: p.stat().st_mtime_ns)
+    raw = bytearray(path.read_bytes())
+    raw[int(len(raw) * at)] ^= 4
+    path.write_bytes(bytes(raw))  # in place: a hard link elsewhere is hit too, as on a disk
+    return str(path.relative_to(store.uri))
+
+
+def store_path(store):
+    from pathlib import Path
+
+    return Path(store.uri)
+
+
+def test_a_sound_store_is_said_to_be_sound(store):
+    found = store.verify()
+    assert found["damaged"] == [] and found["files"] > 10
+    assert store.verify("d")["files"] == found["files"]
+
+
+@pytest.mark.parametrize("at", [0.02, 0.3, 0.5, 0.98])
+def test_a_flipped_bit_is_never_served(store, at):
+    file = flip(store, "audio.x", at=at)
+    fresh = Store(store.uri)
+    with pytest.raises(AffectlakeError, match="audio.x.*damaged.*affectlake verify.*affectlake repair"):
+        fresh.load("d")
+    (damage,) = fresh.verify()["damaged"]
+    assert damage["file"] == file and damage["dataset"] == "d" and "s000002" in damage["snapshots"]
+    assert "refresh" in damage["remedy"]
+    assert len(fresh.samples("d")) == 40  # other tables are read as ever
+
+
+def test_what_was_computed_is_computed_again(store):
+    flip(store, "audio.x")
+    fresh = Store(store.uri)
+    done = fresh.repair("d")
+    assert len(done["dropped"]) == 1 and done["lost"] == [] and fresh.verify()["damaged"] == []
+    _, todo = refresh(fresh, contents_of(40))
+    assert len(todo) == 40 and read(fresh) == expected(contents_of(40))
+    assert read(fresh, "s000001") == expected(contents_of(40))  # the older file was sound
+
+
+def test_what_was_put_has_to_be_put_again(store):
+    frame = pd.DataFrame({"g": np.arange(40.0)}, index=list(contents_of(40)))
+    store.put("d", "text", "glove", frame)
+    file = flip(store, "text.glove")
+    fresh = Store(store.uri)
+    (damage,) = fresh.verify()["damaged"]
+    assert "put text.glove again" in damage["remedy"]
+    assert [e["file"] for e in fresh.repair("d")["lost"]] == [file]
+    assert fresh.load("d", "text.glove")["text.glove.g"].isna().all()
+    fresh.put("d", "text", "glove", frame)
+    assert fresh.load("d", "text.glove")["text.glove.g"].tolist() == frame["g"].tolist()
+
+
+def test_samples_and_logs_are_named(store):
+    file = flip(store, "samples", top="tables")
+    fresh = Store(store.uri)
+    with pytest.raises(AffectlakeError, match="tables/d/samples/.*damaged"):
+        fresh.samples("d")
+    assert [d["file"] for d in fresh.verify()["damaged"]] == [file]
+    assert fresh.repair("d")["lost"][0]["file"] == file
+    log = flip(store, "audio.x", kind="*.json", at=0.4)
+    assert log in {d["file"] for d in Store(store.uri).verify()["damaged"]} or "features/d/audio.x" in {
+        d["file"] for d in Store(store.uri).verify()["damaged"]
+    }
+
+
+def test_a_file_that_is_gone_and_stores_without_sums(store):
+    import shutil
+
+    shutil.rmtree(f"{store.uri}/sums")
+    fresh = Store(store.uri)
+    found = fresh.verify()
+    assert found["files"] == 0 and found["unrecorded"] > 10 and found["damaged"] == []
+    refresh(fresh, contents_of(41))
+    assert fresh.verify()["files"] > 10
+    path = next((store_path(store) / "features" / "d" / "audio.x").rglob("*.parquet"))
+    path.unlink()
+    assert [d["why"] for d in fresh.verify()["damaged"]] == ["it is gone"]
+    fresh.repair("d")
+    assert fresh.verify()["damaged"] == []
+
+
+def test_reading_without_a_comparison_on_request(store, monkeypatch):
+    flip(store, "audio.x", at=0.5)
+    monkeypatch.setenv("AFFECTLAKE_VERIFY", "0")
+    assert len(Store(store.uri).load("d")) == 40
+
+
+def test_the_commands(store, capsys):
+    from affectlake.flows.cli.app import run
+
+    assert run(["verify", "--store", store.uri]) == 0
+    flip(store, "audio.x")
+    assert run(["verify", "--store", store.uri, "--json"]) == 3
+    assert run(["repair", "d", "--store", store.uri]) == 0
+    assert run(["verify", "--store", store.uri]) == 0
