@@ -76,7 +76,7 @@ def writable(place: Place, dataset: str) -> None:
     NotWritable
         One of them cannot be written by this user.
     """
-    tables = [place.path(f) for f in ("snapshots", "records")]
+    tables = [place.path(f) for f in ("snapshots", "records", "tombstones", f"sums/{dataset}", f"erasing/{dataset}")]
     for kind in ("tables", "features"):
         tables += [place.path(kind, dataset, name) for name in place.below(f"{kind}/{dataset}")]
     folders = [place.root, *(place.path(f) for f in (LOCKS, ".views", "pending", f"pending/{dataset}"))]
