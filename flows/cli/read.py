@@ -126,6 +126,10 @@ def load(
         as_csv(frame, out, excel_safe)
     else:
         frame.to_parquet(out)
+    if out is not None:
+        from affectlake.flows.erasure import remember
+
+        remember(store, "features", out, dataset)
     note(f"{len(frame)} samples × {frame.shape[1]} columns")
     return 0
 

@@ -130,6 +130,8 @@ def refresh(
         note(f"skipped {name}: {reason}")
     for problem in result.problems:
         note(f"gate: {problem}")
+    if result.erased:
+        note(f"{result.erased} samples were erased and are not taken; `affectlake erase` has --forget-erasure")
     if not result.published:
         note(f"snapshot {result.snapshot} was not published; look at it with as_of={result.snapshot!r}")
         return FAILED
@@ -216,17 +218,21 @@ def put(
 
 
 def erase(
-    dataset: str,
+    dataset: str | None = None,
     /,
     *,
     speaker: str | None = None,
     ids: Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)] = (),
     store: StoreOption = "lake",
+    reports: Annotated[tuple[Path, ...], Parameter(negative=(), consume_multiple=True)] = (),
     yes: Annotated[bool, Parameter(negative=())] = False,
+    forget_erasure: Annotated[bool, Parameter(negative=())] = False,
+    check: Path | None = None,
 ) -> int:
-    """Remove a person or samples from every table, every old version and every cached file.
+    """Remove a person or samples from every table, every old version and whatever was made from them.
 
-    Prints a receipt as JSON.
+    Prints a receipt as JSON, which names nobody. Exit code 3: done, but something could not be reached: the receipt
+    lists it. Erased people do not come back by a refresh.
 
     Parameters
     ----------
@@ -238,18 +244,39 @@ def erase(
         Exactly these samples.
     store
         Folder or object-store URI.
+    reports
+        Folders of nightly reports besides those that the store knows of.
     yes
         Required: an erasure cannot be undone.
+    forget_erasure
+        Let those of --speaker or --ids (without either, all of the dataset) come back with the next refresh.
+    check
+        Receipt of an earlier erasure: look again whether anything is left.
     """
     from affectlake.data.errors import UsageError
-    from affectlake.data.store import Store
+    from affectlake.flows import erasure
+    from affectlake.flows.cli.app import DONE, QUARANTINED
 
+    if check is not None:
+        found = erasure.check(store, check)
+        as_json(found)
+        return QUARANTINED if found["still_found_in"] or found["unread"] else DONE
+    if dataset is None:
+        raise UsageError("name the dataset to erase from, or a receipt: --check FILE")
+    if forget_erasure:
+        from affectlake.data.store import Store
+
+        as_json({"forgotten": Store(store).forget_erasure(dataset, speaker=speaker, ids=list(ids) or None)})
+        return DONE
     if (speaker is None) == (not ids):
         raise UsageError("say whom to erase: either --speaker NAME or --ids ID …")
     if not yes:
         raise UsageError("an erasure cannot be undone; add --yes to go on")
-    as_json(Store(store).erase(dataset, speaker=speaker, ids=list(ids) or None))
-    return 0
+    receipt = erasure.erase(store, dataset, speaker, list(ids) or None, reports)
+    as_json(receipt)
+    for left in receipt["left"]:
+        note(f"left: {left['what']} {left['where']}: {left['why']}")
+    return QUARANTINED if receipt["left"] or receipt["still_found_in"] else DONE
 
 
 def verify(
