@@ -77,12 +77,32 @@ _ENCODINGS = {
 _WESTERN = ("English", "French", "German", "Spanish", "Portuguese", "Italian")
 
 _ALPHABETS = {
-    "Russian": ("абвгдежзийклмнопрстуфхцчшщъыьэюяё", "оеаинтсрвлкмдпу", "и в не на я что он с это как мне очень ты но а"),
-    "Ukrainian": ("абвгґдеєжзиіїйклмнопрстуфхцчшщьюя", "оаніитвресклудм", "і в не на я що він з це як мені дуже ти але та"),
-    "Belarusian": ("абвгдеёжзійклмнопрстуўфхцчшыьэюя", "анеіотслярыкдпм", "і ў не на я што ён з гэта як мне вельмі ты але"),
-    "Bulgarian": ("абвгдежзийклмнопрстуфхцчшщъьюя", "аоеитнрсвлкдпмъ", "и в не на аз че той с това как ми много ти но съм"),
+    "Russian": (
+        "абвгдежзийклмнопрстуфхцчшщъыьэюяё",
+        "оеаинтсрвлкмдпу",
+        "и в не на я что он с это как мне очень ты но а",
+    ),
+    "Ukrainian": (
+        "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",
+        "оаніитвресклудм",
+        "і в не на я що він з це як мені дуже ти але та",
+    ),
+    "Belarusian": (
+        "абвгдеёжзійклмнопрстуўфхцчшыьэюя",
+        "анеіотслярыкдпм",
+        "і ў не на я што ён з гэта як мне вельмі ты але",
+    ),
+    "Bulgarian": (
+        "абвгдежзийклмнопрстуфхцчшщъьюя",
+        "аоеитнрсвлкдпмъ",
+        "и в не на аз че той с това как ми много ти но съм",
+    ),
     "Serbian": ("абвгдђежзијклљмнњопрстћуфхцчџш", "аоеинтрсвјкудпм", "и у не на ја да је то се сам што ми врло ти али"),
-    "Greek": ("αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώϊϋΐΰ", "αοιετσνηυρπκμλς", "και το να η ο είναι δεν με μου τα πολύ είμαι"),
+    "Greek": (
+        "αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώϊϋΐΰ",
+        "αοιετσνηυρπκμλς",
+        "και το να η ο είναι δεν με μου τα πολύ είμαι",
+    ),
     "Hebrew": ("אבגדהוזחטיכלמנסעפצקרשתךםןףץ", "יוהלאמתרבשנ", "את לא של אני זה על מאוד היא הוא מה"),
     "Arabic": ("ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىيًٌٍَُِّْـ", "اليمنورتبعهد", "في من على أنا لا ما هذا جدا إلى أن"),
     "Thai": ("".join(map(chr, range(0x0E01, 0x0E5C))), "านรกอเงมยลวดท่สต้ะปบคหแจพชใไขโ", ""),
@@ -128,17 +148,13 @@ def languages() -> tuple[Language, ...]:
         for n, (letters, words) in _LATIN.items()
     ]
     others = [
-        Language(
-            n, _cased(letters), frozenset(usual), frozenset(words.split()), encodings=_ENCODINGS.get(n, _CYRILLIC)
-        )
+        Language(n, _cased(letters), frozenset(usual), frozenset(words.split()), encodings=_ENCODINGS.get(n, _CYRILLIC))
         for n, (letters, usual, words) in _ALPHABETS.items()
     ]
     return (
         *latin,
         *others,
-        Language(
-            "Chinese", _table("gb2312", 0xB0, 0xD7, 0xA1, 0xFE), frozenset(_CHINESE), encodings=("gb18030",)
-        ),
+        Language("Chinese", _table("gb2312", 0xB0, 0xD7, 0xA1, 0xFE), frozenset(_CHINESE), encodings=("gb18030",)),
         Language(
             "traditional Chinese",
             _table("big5", 0xA4, 0xC6, 0x40, 0xFE),
@@ -147,7 +163,9 @@ def languages() -> tuple[Language, ...]:
         ),
         Language(
             "Japanese",
-            frozenset(_JAPANESE) | frozenset(map(chr, range(0xFF66, 0xFFA0))) | _table("euc_jp", 0xB0, 0xCF, 0xA1, 0xFE),
+            frozenset(_JAPANESE)
+            | frozenset(map(chr, range(0xFF66, 0xFFA0)))
+            | _table("euc_jp", 0xB0, 0xCF, 0xA1, 0xFE),
             frozenset(_JAPANESE),
             encodings=("cp932", "euc_jp"),
         ),
@@ -160,6 +178,6 @@ def _cased(letters: str) -> frozenset[str]:
 
 
 def _table(encoding: str, first: int, last: int, low: int, high: int) -> frozenset[str]:
-    """The plane of a national standard that holds the usual characters: those in daily use come first in all of them."""
+    """The usual characters of a national standard: those in daily use come first in all of them."""
     cells = (bytes([a, b]) for a in range(first, last + 1) for b in range(low, high + 1))
     return frozenset(c for cell in cells for c in [cell.decode(encoding, "ignore")] if len(c) == 1 and ord(c) > 0x2FFF)

@@ -28,9 +28,15 @@ def found(paths: pd.Series, base: Path, column: str) -> tuple[pd.Series, list[st
     lost = [old for old, now in new.items() if _of_windows(old) and not names.has(now)]
     notes = []
     if moved:
-        notes.append(f"{len(moved)} {column} paths of Windows are read as below {base}, such as {moved[0][0]!r} as {moved[0][1]!r}")
+        notes.append(
+            f"{len(moved)} {column} paths of Windows are read as below {base}, "
+            f"such as {moved[0][0]!r} as {moved[0][1]!r}"
+        )
     if lost:
-        notes.append(f"{len(lost)} {column} paths name a drive of Windows and no file here, such as {lost[0]!r}; write them relative to the manifest")
+        notes.append(
+            f"{len(lost)} {column} paths name a drive of Windows and no file here, such as {lost[0]!r}; "
+            "write them relative to the manifest"
+        )
     paths = paths.copy()
     paths[odd] = paths[odd].map(new).astype("str")
     return paths, notes

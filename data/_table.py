@@ -10,7 +10,9 @@ import pandas as pd
 
 from affectlake.data.errors import BadManifest
 
-SPACE = " \t\r\n\v\f\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u202f\u205f\u3000\ufeff"
+SPACE = (
+    " \t\r\n\v\f\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u202f\u205f\u3000\ufeff"
+)
 """What stands around cells without being seen."""
 
 MOST_COLUMNS = 16_384
@@ -38,6 +40,9 @@ class TableOptions:
     sheet: str | None = None
 
 
+AS_IT_IS = TableOptions()
+
+
 @dataclass(frozen=True)
 class Rows:
     """Where rows are in their file, for messages.
@@ -63,6 +68,9 @@ class Rows:
         known = self._known
         shown = ", ".join(str(p + 1 if known is None else known[p]) for p in first)
         return f"{self.unit}{'s' * (len(positions) > 1)} {shown}{', …' * (len(positions) > _SHOWN)}"
+
+
+FROM_ONE = Rows()
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,9 @@ def _check_workbook(raw: bytes, path: str | Path) -> None:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             parts = archive.infolist()
             if sum(p.file_size for p in parts) > most_bytes(len(raw)):
-                raise BadManifest(f"{path} would unpack to more than {most_bytes(len(raw)) >> 20} MB from {len(raw)} bytes")
+                raise BadManifest(
+                    f"{path} would unpack to more than {most_bytes(len(raw)) >> 20} MB from {len(raw)} bytes"
+                )
             for part in parts:
                 if part.filename.startswith("xl/worksheets/"):
                     _check_extent(archive.read(part), path)
@@ -169,7 +171,7 @@ def _loads(text: str, path: str | Path, line: int | None) -> Any:
     except (ValueError, RecursionError) as error:
         raise BadManifest(f"{where} is no JSON: {error or 'nested too deeply'}") from None
     if line and not isinstance(found, dict):
-        raise BadManifest(f"{where} is no object but {text.strip()[:40]}; a row is like {{\"sample_id\": \"a\"}}")
+        raise BadManifest(f'{where} is no object but {text.strip()[:40]}; a row is like {{"sample_id": "a"}}')
     return found
 
 
@@ -213,7 +215,11 @@ def _exact() -> dict[Any, Any]:
     """Types that hold what pandas would turn into floats or objects where a value is missing."""
     import pyarrow as pa
 
-    whole = {getattr(pa, f"{u}int{n}")(): getattr(pd, f"{'U' if u else ''}Int{n}Dtype")() for u in ("", "u") for n in (8, 16, 32, 64)}
+    whole = {
+        getattr(pa, f"{u}int{n}")(): getattr(pd, f"{'U' if u else ''}Int{n}Dtype")()
+        for u in ("", "u")
+        for n in (8, 16, 32, 64)
+    }
     return whole | {pa.bool_(): pd.BooleanDtype()}
 
 

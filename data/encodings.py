@@ -80,7 +80,9 @@ def read_text(raw: bytes, path: str | Path = "", encoding: str | None = None) ->
     for mark, name in _MARKS:
         if raw.startswith(mark):
             body = raw[len(mark) :]
-            return Text(body.decode("utf-8", "affectlake.cp1252") if name == "utf-8" else _strict(body, name, path), name)
+            return Text(
+                body.decode("utf-8", "affectlake.cp1252") if name == "utf-8" else _strict(body, name, path), name
+            )
     if b"\0" in raw:
         return _wide(raw, path)
     if _JAPANESE_ESCAPE.search(raw) and (text := _try(raw, "iso2022_jp")) is not None:
@@ -131,7 +133,9 @@ def _strict(raw: bytes, name: str, path: str | Path) -> str:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         bad = raw[error.start : error.end].hex(" ")
-        raise BadManifest(f"{path} is not in {name}: bytes {bad} in line {line}; name its encoding by --encoding") from None
+        raise BadManifest(
+            f"{path} is not in {name}: bytes {bad} in line {line}; name its encoding by --encoding"
+        ) from None
 
 
 def _try(raw: bytes, name: str) -> str | None:
@@ -260,7 +264,9 @@ def _like(language: Language, letters: Counter[str], words: Counter[str]) -> flo
 
 def _disorder(text: str) -> int:
     """Characters at places where no language has them."""
-    found = sum(len(pattern.findall(text)) for pattern in (_MIXED_CASE, _MIXED_SCRIPT, _MARK_IN_WORD, _MARKS_IN_A_ROW, _ALONE))
+    found = sum(
+        len(pattern.findall(text)) for pattern in (_MIXED_CASE, _MIXED_SCRIPT, _MARK_IN_WORD, _MARKS_IN_A_ROW, _ALONE)
+    )
     strange = sum(n for c, n in Counter(text).items() if c > "\x7f" and unicodedata.category(c) in _NO_TEXT)
     return found + 2 * strange
 
@@ -269,7 +275,9 @@ _UPPER = "A-ZÀ-ÖØ-ÞĄĆĘŁŃŚŹŻČĎĚŇŘŠŤŮŽŐŰĂȘŢĞİŞΑ-ΩА
 _LOWER = "a-zß-öø-ÿąćęłńśźżčďěňřšťůžőűășţğışα-ωάέήίόύώа-яёіїєґў"
 _OTHER = "Ͱ-ԯא-ת؀-ۿ\u0e00-\u0e7f"
 _MIXED_CASE = re.compile(f"(?<=[{_LOWER}])[{_UPPER}]")
-_MIXED_SCRIPT = re.compile(f"(?<=[A-Za-zÀ-ɏ])[{_OTHER}\u3041-\u9fff\uac00-\ud7a3]|(?<=[{_OTHER}])[A-Za-zÀ-ɏ\u3041-\u9fff]")
+_MIXED_SCRIPT = re.compile(
+    f"(?<=[A-Za-zÀ-ɏ])[{_OTHER}\u3041-\u9fff\uac00-\ud7a3]|(?<=[{_OTHER}])[A-Za-zÀ-ɏ\u3041-\u9fff]"
+)
 _MARK_IN_WORD = re.compile(f"(?<=[A-Za-zÀ-ɏ{_OTHER}])[“„‚«‹•°€£©®§´¿¡№×÷½¼¾²³µ¨](?=[A-Za-zÀ-ɏ{_OTHER}])")
 _MARKS_IN_A_ROW = re.compile("[“”‘’„‚«»‹›–—…·•°€£©®™§´¿¡№×÷½¼¾²³µ¨]{3,}")
 _ALONE = re.compile(r"(?<![\w’'])[ÂÄËÎÏÑÕÙÛÜßâäëîïñõùûüÿŒœŠšŽžŸ](?![\w’'])")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data import _paths
-from affectlake.data._table import SPACE, Rows, Table, TableOptions
+from affectlake.data._table import AS_IT_IS, SPACE, Rows, Table, TableOptions
 from affectlake.data.encodings import decode
 from affectlake.data.errors import BadManifest
 from affectlake.data.media import SUFFIXES as MEDIA_SUFFIXES
@@ -63,7 +63,7 @@ class Manifest:
     notes: tuple[str, ...]
 
 
-def read_manifest(path: str | Path, dataset: str, options: TableOptions = TableOptions()) -> pd.DataFrame:
+def read_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_IS) -> pd.DataFrame:
     """Read a manifest into a samples frame; what its reader should know is logged. See `load_manifest`."""
     found = load_manifest(path, dataset, options)
     for note in found.notes:
@@ -71,7 +71,7 @@ def read_manifest(path: str | Path, dataset: str, options: TableOptions = TableO
     return found.samples
 
 
-def load_manifest(path: str | Path, dataset: str, options: TableOptions = TableOptions()) -> Manifest:
+def load_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_IS) -> Manifest:
     """Read a manifest.
 
     Parameters
@@ -125,7 +125,7 @@ def _about_encoding(table: Table) -> list[str]:
     return [f"read as {table.encoding}"] if table.encoding not in (None, "utf-8") else []
 
 
-def read_any(path: str | Path, options: TableOptions = TableOptions()) -> pd.DataFrame:
+def read_any(path: str | Path, options: TableOptions = AS_IT_IS) -> pd.DataFrame:
     """A table of any kind with the known columns spelt as `CORE` does; numbers where all values are, ids as text.
 
     Raises
@@ -142,9 +142,7 @@ def read_any(path: str | Path, options: TableOptions = TableOptions()) -> pd.Dat
     return frame
 
 
-def read_table(
-    path: str | Path, names: Sequence[str] | None = None, options: TableOptions = TableOptions()
-) -> pd.DataFrame:
+def read_table(path: str | Path, names: Sequence[str] | None = None, options: TableOptions = AS_IT_IS) -> pd.DataFrame:
     """Every cell of a delimited text file as a string, empty ones as ``""``; ``names`` where it has no header.
 
     Raises
@@ -230,7 +228,9 @@ def _about_missing(found: dict[str, pd.Series]) -> list[str]:
     said = [f"{word!r} ({n}) in {name!r}" for name, words in found.items() for word, n in words.items()]
     if not said:
         return []
-    return [f"counted as missing: {', '.join(said[:_NAMED])}{', …' * (len(said) > _NAMED)}; --missing-values changes it"]
+    return [
+        f"counted as missing: {', '.join(said[:_NAMED])}{', …' * (len(said) > _NAMED)}; --missing-values changes it"
+    ]
 
 
 def _valued(values: pd.Series, table: Table, name: str) -> tuple[pd.Series, list[str]]:
@@ -260,8 +260,8 @@ def _slips(given: pd.Series, numbers: pd.Series, commas: pd.Series, rows: Rows, 
     shown = ", ".join(map(repr, pd.unique(odd)[:3]))
     what = f"{len(given) - len(odd)} numbers and {shown}" if share < 1 else f"numbers with commas such as {shown}"
     return [
-        f"{name!r} is text, not a number: it holds {what} ({rows.named(odd.index.to_numpy())}); mend them, or name them "
-        "by --missing-values"
+        f"{name!r} is text, not a number: it holds {what} ({rows.named(odd.index.to_numpy())}); mend them, or "
+        "name them by --missing-values"
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectlake.data._table import SPACE, Rows, check_header
+from affectlake.data._table import FROM_ONE, SPACE, Rows, check_header
 from affectlake.data.errors import BadManifest
 
 CORE = (
@@ -40,7 +40,7 @@ _SHOWN = 3  # offenders named in a message
 
 
 def samples_frame(
-    df: pd.DataFrame, dataset: str, base: str | Path | None = None, readable: bool = True, rows: Rows = Rows()
+    df: pd.DataFrame, dataset: str, base: str | Path | None = None, readable: bool = True, rows: Rows = FROM_ONE
 ) -> pd.DataFrame:
     """Bring a table of samples into normal form.
 
@@ -118,7 +118,8 @@ def _check_dataset(given: pd.Series, dataset: str, rows: Rows) -> None:
     other = np.flatnonzero(given.notna() & (given != dataset))
     if len(other):
         raise BadManifest(
-            f"{dataset}: column 'dataset' says {given[other[0]]!r} in {rows.named(other)}; rename it to keep it as a label"
+            f"{dataset}: column 'dataset' says {given[other[0]]!r} in {rows.named(other)}; "
+            "rename it to keep it as a label"
         )
 
 
@@ -156,7 +157,9 @@ def as_text(values: pd.Series, name: str) -> pd.Series:
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
         far = values[values.abs() >= _EXACT]
         if len(far):
-            raise BadManifest(f"column {name!r} holds {far.iloc[0]:.0f} as a float, which keeps 15 digits: save it as text")
+            raise BadManifest(
+                f"column {name!r} holds {far.iloc[0]:.0f} as a float, which keeps 15 digits: save it as text"
+            )
         values = values.astype("Int64")
     if values.dtype == object:
         _refuse(values, name)
@@ -173,7 +176,9 @@ def _written(value: Any, name: str) -> str:
             return str(value.text)
         if value.is_integer():
             if abs(value) >= _EXACT:
-                raise BadManifest(f"column {name!r} holds {value:.0f} as a float, which keeps 15 digits: save it as text")
+                raise BadManifest(
+                    f"column {name!r} holds {value:.0f} as a float, which keeps 15 digits: save it as text"
+                )
             return str(int(value))
     return str(value)
 
@@ -192,7 +197,9 @@ def _attribute(values: pd.Series, name: str) -> pd.Series:
     kind = values.dtype.kind
     if kind == "u":
         if values.max() > np.iinfo(np.int64).max:
-            raise BadManifest(f"column {name!r} holds {values.max()} (uint64), which 64-bit integers cannot hold; save it as text")
+            raise BadManifest(
+                f"column {name!r} holds {values.max()} (uint64), which 64-bit integers cannot hold; save it as text"
+            )
         values = values.astype("Int64")
     if isinstance(values.dtype, pd.Int64Dtype | pd.Int32Dtype | pd.Int16Dtype | pd.Int8Dtype):
         return _integers(values)
@@ -201,7 +208,9 @@ def _attribute(values: pd.Series, name: str) -> pd.Series:
     if kind == "M":
         return _times(values, name)
     if kind == "f" and values.dtype.itemsize > 8 or kind not in "biufOTU" and values.dtype != "str":
-        raise BadManifest(f"column {name!r} is of type {values.dtype}, which cannot be kept; save it as numbers or text")
+        raise BadManifest(
+            f"column {name!r} is of type {values.dtype}, which cannot be kept; save it as numbers or text"
+        )
     return values
 
 
@@ -232,7 +241,9 @@ def _times(values: pd.Series, name: str) -> pd.Series:
     coarse = values.dt.as_unit("us")
     if not (coarse.isna() | (coarse.dt.as_unit("ns") == values)).all() if values.dt.unit == "ns" else False:
         at = values[values != coarse.dt.as_unit("ns")].iloc[0]
-        raise BadManifest(f"column {name!r} holds {at} ({values.dtype}); times are kept to the microsecond, save it as text")
+        raise BadManifest(
+            f"column {name!r} holds {at} ({values.dtype}); times are kept to the microsecond, save it as text"
+        )
     return coarse
 
 
@@ -272,7 +283,9 @@ def _seconds(values: pd.Series, name: str, ids: pd.Series, rows: Rows) -> pd.Ser
     numbers = _numbers(values, name, ids, rows, "a number of seconds, or a time such as 00:01:02.5")
     far = np.flatnonzero(np.isfinite(numbers) & (numbers.abs() >= _LONGEST))
     if len(far):
-        raise BadManifest(f"sample {ids[far[0]]!r}: {name} is {numbers[far[0]]:g} s, longer than any recording ({rows.named(far)})")
+        raise BadManifest(
+            f"sample {ids[far[0]]!r}: {name} is {numbers[far[0]]:g} s, longer than any recording ({rows.named(far)})"
+        )
     return numbers
 
 
@@ -298,7 +311,9 @@ def _whole(values: pd.Series, ids: pd.Series, rows: Rows) -> pd.Series:
     numbers = _numbers(values, "turn", ids, rows)
     bad = np.flatnonzero(numbers.notna() & ((numbers % 1 != 0) | (numbers.abs() >= _EXACT)))
     if len(bad):
-        raise BadManifest(f"sample {ids[bad[0]]!r}: turn is {numbers[bad[0]]:g}, not a whole number ({rows.named(bad)})")
+        raise BadManifest(
+            f"sample {ids[bad[0]]!r}: turn is {numbers[bad[0]]:g}, not a whole number ({rows.named(bad)})"
+        )
     return numbers.astype("Int64")
 
 

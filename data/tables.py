@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from affectlake.data._table import Rows, Table, TableOptions, without_index
+from affectlake.data._table import AS_IT_IS, Rows, Table, TableOptions, without_index
 from affectlake.data.errors import BadManifest, BadMedia
 
 __all__ = ["SUFFIXES", "Rows", "Table", "TableOptions", "most_bytes", "read_table_file"]
@@ -33,9 +33,7 @@ def most_bytes(packed: int) -> int:
     return min(max(_LITTLE, _RATIO * packed), _MOST)
 
 
-def read_table_file(
-    path: str | Path, options: TableOptions = TableOptions(), names: Sequence[str] | None = None
-) -> Table:
+def read_table_file(path: str | Path, options: TableOptions = AS_IT_IS, names: Sequence[str] | None = None) -> Table:
     """Read a table of any kind in `SUFFIXES`.
 
     Parameters
@@ -114,7 +112,15 @@ def _unpacked(raw: bytes, path: Path, suffix: str) -> tuple[bytes, str]:
             return _some(pa.CompressedInputStream(pa.BufferReader(raw), "zstd"), most, path), inner
         if raw[:4] == b"PK\x03\x04" and not _is_workbook(raw):
             return _member(raw, most, path, inner)
-    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
+    except (
+        OSError,
+        EOFError,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         if isinstance(error, BadManifest):
             raise
         raise BadManifest(f"{path} cannot be unpacked: {' '.join(str(error).split())}") from None
@@ -148,5 +154,7 @@ def _parts(file, most: int, path: Path) -> Iterator[bytes]:
     while part := file.read(_STEP):
         total += len(part)
         if total > most:
-            raise BadManifest(f"{path} unpacks to more than {most >> 20} MB, far more than its own size; unpack it first")
+            raise BadManifest(
+                f"{path} unpacks to more than {most >> 20} MB, far more than its own size; unpack it first"
+            )
         yield part

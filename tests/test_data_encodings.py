@@ -51,7 +51,9 @@ def test_a_few_pasted_bytes_do_not_spoil_utf8(pasted):
 
 
 def test_what_cannot_be_told_is_refused_with_what_it_may_be():
-    with pytest.raises(BadManifest, match="m.csv is not UTF-8, and its encoding cannot be told.*--encoding.*may be.*cp1250"):
+    with pytest.raises(
+        BadManifest, match="m.csv is not UTF-8, and its encoding cannot be told.*--encoding.*may be.*cp1250"
+    ):
         read_text("id,x\n1,sreća\n2,tuga\n".encode("cp1250"), "m.csv")  # or Danish
 
 

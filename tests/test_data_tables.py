@@ -120,7 +120,9 @@ def test_missing_values_can_be_told(tmp_path):
 def test_slips_are_named(tmp_path):
     said = read(tmp_path, "m.csv", "sample_id,text,mood,v\na,x,angry,0.1\nb,y,Angry,0.2\n\nc,z,angry ,hi\nd,z,joy,1\n")
     notes = " ".join(said.notes)
-    assert "'mood' holds values that differ only in case or spaces: 'Angry' (1) and 'angry' (1) and 'angry ' (1)" in notes
+    assert (
+        "'mood' holds values that differ only in case or spaces: 'Angry' (1) and 'angry' (1) and 'angry ' (1)" in notes
+    )
     assert "'v' is text, not a number: it holds 3 numbers and 'hi' (line 5)" in notes
     assert said.samples["mood"].tolist() == ["angry", "Angry", "angry ", "joy"]
     commas = read(tmp_path, "m.csv", "sample_id;text;v\na;x;0,5\nb;y;1\n")
@@ -139,7 +141,8 @@ def test_paths_of_other_systems(tmp_path):
     (tmp_path / "calls").mkdir()
     for name in ("001.wav", unicodedata.normalize("NFD", "é.wav")):
         (tmp_path / "calls" / name).touch()
-    table = "sample_id,audio\na,calls\\001.wav\nb,C:\\our data\\calls\\001.wav\nc,calls/é.wav\nd, calls/001.wav \ne,D:\\x\\y.wav\n"
+    table = "sample_id,audio\n"
+    table += "a,calls\\001.wav\nb,C:\\our data\\calls\\001.wav\nc,calls/é.wav\nd, calls/001.wav \ne,D:\\x\\y.wav\n"
     found = read(tmp_path, "m.csv", table)
     first = str(tmp_path / "calls/001.wav")
     accent = str(tmp_path / "calls" / unicodedata.normalize("NFD", "é.wav"))
@@ -243,7 +246,8 @@ def workbook(table, more=""):
         "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>{sheets}</sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}">{links}'
         f'<Relationship Id="s" Type="{office}/styles" Target="styles.xml"/></Relationships>',
-        "xl/styles.xml": f'<styleSheet xmlns="{main}"><cellXfs><xf numFmtId="0"/><xf numFmtId="46"/></cellXfs></styleSheet>',
+        "xl/styles.xml": f'<styleSheet xmlns="{main}"><cellXfs>'
+        '<xf numFmtId="0"/><xf numFmtId="46"/></cellXfs></styleSheet>',
         "xl/worksheets/1.xml": f'<worksheet xmlns="{main}"><sheetData/></worksheet>',
         "xl/worksheets/2.xml": f'<worksheet xmlns="{main}"><sheetData>{"".join(lines)}{more}</sheetData></worksheet>',
     }
