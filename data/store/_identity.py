@@ -5,12 +5,16 @@ import hmac
 import json
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 
-from affectlake.data.errors import AffectlakeError
-from affectlake.data.store._place import Place
+import pyarrow as pa
 
-FILE = "identity.json"
+from affectlake.data.errors import AffectlakeError
+from affectlake.data.store._place import Moved, Place
+
+FILE, TABLE = "identity.json", "identity"
+"""On object stores, which do not say whether a file was there, it is a table."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ def find(place: Place) -> Identity | None:
             with open(place.path(FILE), encoding="utf-8") as file:
                 about = json.load(file)
         else:
-            with place.files.open_input_stream(FILE) as stream:
-                about = json.loads(stream.read())
+            table = place.open(TABLE)
+            if table is None:
+                return None
+            about = table.to_pyarrow_table().to_pylist()[0]
         return Identity(str(about["store"]), bytes.fromhex(about["key"]))
     except FileNotFoundError:
         return None
@@ -58,15 +64,16 @@ def make(place: Place) -> Identity:
     """The identity of a store, which gets one if it has none."""
     if (found := find(place)) is not None:
         return found
-    text = json.dumps({"store": secrets.token_hex(16), "key": secrets.token_hex(32)})
+    about = {"store": secrets.token_hex(16), "key": secrets.token_hex(32)}
     if place.local:
+        text = json.dumps(about)
         beside = place.path(f".{FILE}.{secrets.token_hex(4)}")
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660), "w", encoding="utf-8") as file:
             file.write(text)
         _first(beside, place.path(FILE))
     else:
-        with place.files.open_output_stream(FILE) as stream:
-            stream.write(text.encode())
+        with suppress(Moved):  # whoever was quicker stays
+            place.swap(TABLE, pa.Table.from_pylist([about]), None)
     found = find(place)
     assert found is not None
     return found
