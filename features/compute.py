@@ -78,7 +78,7 @@ def _compute(chunk: Chunk) -> dict[str, pa.Table]:
 
 def nameless(answer: Result, uri: str) -> Result:
     """An answer whose reason does not name its file: equal contents share it, and may be other people's."""
-    if isinstance(answer, np.ndarray) or not uri:
+    if isinstance(answer, np.ndarray | Changed) or not uri:  # of what changed nothing is kept
         return answer
     path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
     base = path.rstrip("/").rsplit("/", 1)[-1]

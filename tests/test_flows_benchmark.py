@@ -115,6 +115,16 @@ def test_crossing_corpora_of_a_store(lake, capsys, tmp_path):
         benchmark(BenchOptions("one", store=lake.uri, normalise="corpus", **QUICK), map=map)
 
 
+def test_who_may_only_read_the_store_gets_table_and_report(tmp_path, monkeypatch, capsys):
+    store = Store(tmp_path / "lake", create=True)
+    fill(store, "one", 0)
+    monkeypatch.setattr(Store, "record", lambda *_: False)  # as it answers who may not write
+    words = ["bench", "one", "--label", "emotion", "--store", store.uri, "--models", "logreg", "--workers", "1"]
+    words += ["--fusions", "unimodal", "--folds", "3", "--no-prefect", "--no-explain"]
+    assert run([*words, "--report", str(tmp_path / "r.html")]) == 0
+    assert "unimodal" in capsys.readouterr().out and "logreg" in (tmp_path / "r.html").read_text()
+
+
 def test_who_was_trained_on_elsewhere_is_erased_there_too(tmp_path):
     store = Store(tmp_path / "lake", create=True)
     fill(store, "one", 0)

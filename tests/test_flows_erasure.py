@@ -117,8 +117,11 @@ def test_nothing_that_we_wrote_names_them_afterwards(told, capsys):
 def test_a_reason_does_not_name_the_file():
     from affectlake.data.errors import NotApplicable
     from affectlake.features.compute import nameless
+    from affectlake.features.inputs import Changed
 
     assert nameless("cannot read /a/b c/anna-1.wav: no RIFF", "/a/b c/anna-1.wav") == "cannot read the file: no RIFF"
     assert nameless("anna-1.wav holds nothing", "file:///a/anna-1.wav") == "the file holds nothing"
     assert str(nameless(NotApplicable("no face in anna-1.png"), "/x/anna-1.png")) == "no face in the file"
     assert nameless("holds nothing", "") == "holds nothing"
+    changed = Changed("/x/anna-1.png is not the file that was hashed")
+    assert nameless(changed, "/x/anna-1.png") is changed  # else it would be kept, as a failure of these bytes

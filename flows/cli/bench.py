@@ -1,10 +1,12 @@
 """Commands about models: bench, leaderboard, report, predict."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from affectlake.data.errors import AffectlakeError
 from affectlake.flows.cli.output import as_json, as_lines, as_table, fitting, note
 from affectlake.flows.cli.read import Json, Patterns
 from affectlake.flows.cli.refresh import StoreOption
@@ -137,7 +139,9 @@ def bench(
     if report is not None:
         from affectlake.flows.report import write_html
 
-        earlier = plain.history(store, dataset, label)
+        earlier = []
+        with suppress(AffectlakeError):  # none is recorded of a first benchmark by who may only read the store
+            earlier = plain.history(store, dataset, label)
         note(f"report: {write_html(result.to_json(), report, earlier)}")
     if save is not None:
         note(f"model: {plain.save_best(options, result, save)}")
