@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
+from affectlake.data.store import kept
 from affectlake.features import registry, settings
 from affectlake.features._guard import ran_out_of_memory, too_much_memory
 from affectlake.features.inputs import Changed, Request, read
@@ -45,7 +46,8 @@ def compute(chunk: Chunk) -> dict[str, pa.Table]:
     """Results by extractor, one row per request.
 
     Never raises for a bad sample: its row says ``failed``, ``not_applicable`` or `CHANGED` with the reason.
-    Tables have the columns content, outcome, reason and the extractor's own (float32, null unless ok).
+    Tables have the columns content, outcome, reason and the extractor's own (float32, null unless ok), named as
+    `affectlake.data.store.kept` says.
     """
     with settings.use(dict(chunk.settings)):
         return _compute(chunk)
@@ -150,7 +152,7 @@ def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Resul
         "reason": pa.array(reason, pa.string()),
     }
     for j, column in enumerate(extractor.columns):
-        columns[column.name] = pa.array(values[:, j], mask=~ok)
+        columns[kept(column.name)] = pa.array(values[:, j], mask=~ok)
     return pa.table(columns)
 
 

@@ -1,15 +1,17 @@
 """Finds extractors by walking the folders and the entry points ``affectlake.extractors``."""
 
 import fnmatch
+import hashlib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.features.protocol import Column, Extractor
+from affectlake.features.protocol import Column, Extractor, file_sha256
 
 MODALITIES = ("audio", "face", "image", "text")
 
@@ -58,6 +60,10 @@ def _plugged(entry: EntryPoint) -> Extractor:
         raise AffectlakeError(f"{entry.value!r} is called {loaded.name!r}: expected modality.name, such as audio.pitch")
     if not all(isinstance(c, Column) for c in loaded.columns):
         raise AffectlakeError(f"{entry.value!r} has columns that are no Column: see affectlake.features.protocol")
+    names = [c.name.lower() for c in loaded.columns]
+    twice = next((c.name for i, c in enumerate(loaded.columns) if c.name.lower() in names[:i]), None)
+    if twice is not None:
+        raise AffectlakeError(f"{entry.value!r} has the column {twice!r} twice (case does not count)")
     return loaded
 
 
@@ -122,3 +128,20 @@ def _installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package above it is not there
         return False
+
+
+def source(extractor: Extractor) -> str:
+    """sha256 over the code that a plug-in's extractor is made of; empty for our own, whose versions are looked after.
+
+    That is the file of each of its classes and, in a package, the files beside; not those of others that it builds on.
+    """
+    top = type(extractor).__module__.partition(".")[0]
+    files: set[Path] = set()
+    for kind in type(extractor).__mro__:
+        module = sys.modules.get(kind.__module__)
+        path = getattr(module, "__file__", None)
+        if top == "affectlake" or kind.__module__.partition(".")[0] != top or not path:
+            continue
+        files |= set(Path(path).parent.glob("*.py")) if module.__package__ else {Path(path)}
+    digests = [file_sha256(file) for file in sorted(files) if file.is_file()]
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else ""

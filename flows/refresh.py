@@ -165,6 +165,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
     computed: Counter = Counter()
     with writer as w:
         with clock("scan"):
+            w.check(samples)
             before, listed = w.stats(), len(samples)
             samples = _without(samples, w.erased(samples))  # their files are not even read
             stats = _scan(samples, before, options, progress)
@@ -417,6 +418,7 @@ def _wanted(extractor: Extractor, work):
         rows=work.wanted[extractor.name],
         weights=dict(weights(extractor)),
         reads=extractor.reads,
+        source=registry.source(extractor),
     )
 
 

@@ -2,7 +2,8 @@
 
 from affectlake.data.store._frames import among, positions
 from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._spelling import kept
 from affectlake.data.store._store import Store
 from affectlake.data.store._writer import Wanted, Writer
 
-__all__ = ["Snapshot", "Store", "Wanted", "Writer", "among", "positions"]
+__all__ = ["Snapshot", "Store", "Wanted", "Writer", "among", "kept", "positions"]

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from affectlake.data.store._place import Place
+from affectlake.data.store._spelling import IN_FEATURES, kept
 
 FIELDS = ("unit", "low", "high", "description", "source")
 
@@ -41,9 +42,12 @@ def _moments(values: pa.Table) -> np.ndarray:
 
 
 def moments_of(place: Place, entry: dict[str, Any], names: Sequence[str]) -> Moments:
-    """The same of a whole table, which is read shard by shard."""
+    """The same of a whole table, which is read shard by shard; ``names`` as they are called or kept."""
     found: Moments = {}
-    for fragment in place.at(entry).to_pyarrow_dataset().get_fragments():
+    table = place.at(entry).to_pyarrow_dataset()
+    known = set(table.schema.names) - IN_FEATURES
+    names = [n if n in known else kept(n) for n in names]
+    for fragment in table.get_fragments():
         shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
         new = _moments(fragment.to_table(columns=list(names)))
         found[shard] = _merged([found[shard], new]) if shard in found else new

@@ -11,6 +11,7 @@ from affectlake.data.store import _identity
 from affectlake.data.store._frames import HIDDEN, read
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._spelling import for_others, kept
 
 MARK = "affectlake-export.json"
 """Says where an export came from; an erasure finds exports of its store by it."""
@@ -31,9 +32,9 @@ def export(place: Place, snapshot: Snapshot, columns: dict[str, list[str]], out:
         about["identity"] = _identity.make(place).store
     (out / MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
     samples = read(place, snapshot.tables["samples"]).sort_by("_position")
-    pq.write_table(samples.drop_columns(HIDDEN), out / "samples.parquet")
+    pq.write_table(for_others(samples, HIDDEN), out / "samples.parquet")
     for name, names in columns.items():
-        table = read(place, snapshot.features[name], ["sample_id", *names])
-        pq.write_table(table, out / f"{name}.parquet", use_dictionary=["sample_id"])
+        table = read(place, snapshot.features[name], ["sample_id", *map(kept, names)])
+        pq.write_table(for_others(table, ()), out / f"{name}.parquet", use_dictionary=["sample_id"])
     pq.write_table(read(place, snapshot.tables["columns"]), out / "columns.parquet")
     return out

@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import Schema
 
+from affectlake.data.errors import UsageError
 from affectlake.data.store import _sums
 from affectlake.data.store._place import Place
+from affectlake.data.store._spelling import spoken
 
 SHARD = 2048
 """Samples per shard: the unit that a change rewrites."""
@@ -19,15 +22,37 @@ HIDDEN = ["_position", "_shard"]
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
-    """A frame in types that Delta knows; columns without any value are strings."""
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    fields = [pa.field(f.name, _plain(f.type)) for f in table.schema]
-    return table.cast(pa.schema(fields))
+    """A frame in types that Delta knows; columns without any value are strings.
+
+    Raises
+    ------
+    UsageError
+        A column holds what Delta does not know, such as durations or whole numbers beyond 63 bits.
+    """
+    return pa.table([_kept(frame.iloc[:, i]) for i in range(frame.shape[1])], names=[str(c) for c in frame.columns])
+
+
+def _kept(values: pd.Series) -> pa.ChunkedArray:
+    try:
+        array = pa.chunked_array(pa.Table.from_pandas(values.to_frame("x"), preserve_index=False)["x"])
+        array = array.cast(_plain(array.type))
+        Schema.from_arrow(pa.schema([("x", array.type)]))
+        return array
+    except Exception as error:  # Delta's is a bare one
+        reason = " ".join(str(error).split()).removesuffix(".")
+        raise UsageError(
+            f"column {spoken(str(values.name))!r} ({values.dtype}) cannot be kept: {reason[:150]}; whole numbers up to "
+            "63 bits, other numbers, truth values, dates, times to the microsecond and text can"
+        ) from None
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return pa.string()
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", "UTC" if kind.tz else None)
     if pa.types.is_unsigned_integer(kind):

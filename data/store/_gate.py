@@ -4,6 +4,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from affectlake.data.samples import MEDIA
+from affectlake.data.store._frames import HIDDEN
+from affectlake.data.store._spelling import spoken
 
 COVERAGE_DROP = 0.05
 """Share of samples that may lose their features from one snapshot to the next."""
@@ -44,6 +49,27 @@ def check(
         # Another version or other parameters are meant to give other values: only like is compared with like.
         if old is not None and before is not None and old["fingerprint"] == entry["fingerprint"]:
             problems += _drift(extractor, mine, before[before["extractor"] == extractor])
+    return problems
+
+
+def labels(before: pa.Table | None, samples: pd.DataFrame) -> list[str]:
+    """What samples lost since the last snapshot: whole columns, or the values of one."""
+    if before is None or not before.num_rows or samples.empty:
+        return []
+    names = {spoken(c): c for c in before.column_names if c not in HIDDEN}
+    gone = [n for n in names if n not in samples]
+    new = [str(c) for c in samples if c not in names]
+    instead = f"; new: {', '.join(map(repr, new[:_SHOWN]))}" if gone and new else ""
+    problems = [f"samples: column {n!r} is gone{instead}" for n in gone]
+    for name, column in names.items():
+        if name in gone:
+            continue
+        was = 1 - before[column].null_count / before.num_rows
+        now = float(samples[name].notna().mean())
+        if was > 0 and now == 0:
+            problems.append(f"samples: column {name!r} has no value any more")
+        elif was - now > COVERAGE_DROP and name not in MEDIA:  # media may leave one by one, as their owners wish
+            problems.append(f"samples: values of {name!r} fell from {was:.1%} to {now:.1%} of the samples")
     return problems
 
 

@@ -13,6 +13,7 @@ from affectlake.data.store import _erase, _load
 from affectlake.data.store._frames import HIDDEN, read
 from affectlake.data.store._place import Moved, Place, wait
 from affectlake.data.store._snapshots import Log, Snapshot, edit
+from affectlake.data.store._spelling import kept
 
 
 def diff(place: Place, a: Snapshot, b: Snapshot) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def explain(place: Place, snapshot: Snapshot, sample_id: str, column: str) -> di
     if mine.empty:
         raise UnknownName("sample", sample_id, frame["sample_id"])
     entry = snapshot.features[extractor]
-    row = read(place, entry, ["content", columns[0]], pc.field("sample_id") == sample_id).to_pylist()
+    row = read(place, entry, ["content", kept(columns[0])], pc.field("sample_id") == sample_id).to_pylist()
     about = read(place, snapshot.tables["columns"]).to_pandas()
     about = about[(about["extractor"] == extractor) & (about["column"] == columns[0])].iloc[0]
     said = read(place, snapshot.tables["outcomes"]).to_pandas()
@@ -100,7 +101,7 @@ def explain(place: Place, snapshot: Snapshot, sample_id: str, column: str) -> di
     return {
         "sample_id": sample_id,
         "column": column,
-        "value": row[0][columns[0]] if row else None,
+        "value": row[0][kept(columns[0])] if row else None,
         "outcome": "ok" if row else said[0]["outcome"] if said else "absent",
         "reason": said[0]["reason"] if said else None,
         "content": row[0]["content"] if row else said[0]["content"] if said else None,
@@ -138,10 +139,10 @@ def tidy(place: Place, dataset: str, keep: int | None) -> dict[str, int]:
             for entry in s.tables.values():
                 versions.setdefault(entry["path"], set()).add(entry["version"])
     files = 0
-    for path, kept in versions.items():
+    for path, stay in versions.items():
         table = place.open(path)
         gone = table.vacuum(
-            retention_hours=0, enforce_retention_duration=False, dry_run=False, keep_versions=sorted(kept), full=True
+            retention_hours=0, enforce_retention_duration=False, dry_run=False, keep_versions=sorted(stay), full=True
         )
         files += len(gone)
     return {"snapshots": len(dropped), "files": files + _compact(place)}

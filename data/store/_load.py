@@ -18,6 +18,7 @@ from affectlake.data.store import _sums
 from affectlake.data.store._frames import HIDDEN, KEYS, read, strings, to_arrow
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._spelling import kept, kept_label, spoken
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def load(place: Place, snapshot: Snapshot, features: Sequence[str] | None, which
     for name in which.labels:
         if name not in names:
             raise UnknownName("label", name, names)
-    shown = list(dict.fromkeys([*which.labels, "speaker"]))
+    shown = list(dict.fromkeys([*(kept_label(n) for n in which.labels), "speaker"]))
     frame = samples(place, snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *HIDDEN])))
     frame = _only(frame, "split", which.split)
     frame = _only(frame, "speaker", which.speaker)
@@ -75,7 +76,7 @@ def samples(place: Place, snapshot: Snapshot, columns: list[str] | None = None) 
 def _names(place: Place, snapshot: Snapshot) -> list[str]:
     entry = snapshot.tables["samples"]
     fields = place.at(entry).schema().fields
-    return [f.name for f in fields if f.name not in HIDDEN]
+    return [spoken(f.name) for f in fields if f.name not in HIDDEN]
 
 
 def _only(frame: pd.DataFrame, column: str, value: str | Sequence[str] | None) -> pd.DataFrame:
@@ -103,12 +104,12 @@ def _exactly(frame: pd.DataFrame, ids: Sequence[str], missing: str) -> pd.DataFr
 def _handed_over(frame: pd.DataFrame, shown: list[str], header: list[str], values: np.ndarray, to: str) -> Any:
     if to == "pandas":
         index = pd.Index(frame["sample_id"].astype("str"), name="sample_id")
-        left = frame[shown].set_axis(index)
+        left = frame[shown].set_axis(index).rename(columns=spoken)
         right = pd.DataFrame(values.T, index=index, columns=header, copy=False)
         return pd.concat([left, right], axis=1)
     left = to_arrow(frame[["sample_id", *shown]])
     arrays = [*left.columns, *(pa.array(row, from_pandas=False) for row in values)]
-    table = pa.Table.from_arrays(arrays, names=[*left.schema.names, *header])
+    table = pa.Table.from_arrays(arrays, names=[*map(spoken, left.schema.names), *header])
     if to == "arrow":
         return table
     import polars
@@ -153,6 +154,11 @@ def chosen(place: Place, snapshot: Snapshot, patterns: Sequence[str] | None) -> 
 
 
 def column_names(place: Place, entry: dict[str, Any]) -> list[str]:
+    return [spoken(c) for c in kept_columns(place, entry)]
+
+
+def kept_columns(place: Place, entry: dict[str, Any]) -> list[str]:
+    """The same as the table has them."""
     fields = place.at(entry).schema().fields
     return [f.name for f in fields if f.name not in KEYS]
 
@@ -183,14 +189,14 @@ def block(
     places = _positions(shards)
     jobs, first = [], 0
     for i, (name, names) in enumerate(columns.items()):
-        entry = snapshot.features[name]
+        entry, cols = snapshot.features[name], [kept(n) for n in names]
         fragments = list(place.at(entry).to_pyarrow_dataset().get_fragments())
         compared = _sums.sums(place, entry["path"], (f"{entry['path']}/{f.path}" for f in fragments))
         for fragment in fragments:
             shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
             if shard in places:
-                action = _reader(place, entry, fragment, ["sample_id", *names], compared)
-                jobs.append((action, names, places[shard], values[first : first + len(names)], present[i]))
+                action = _reader(place, entry, fragment, ["sample_id", *cols], compared)
+                jobs.append((action, cols, places[shard], values[first : first + len(names)], present[i]))
         first += len(names)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(lambda job: _fill(ids, *job), jobs):

@@ -113,6 +113,11 @@ class Place:
             raise FileNotFoundError(self.path(entry["path"]))
         return table
 
+    def partitioned(self, table: str) -> bool:
+        """Whether the table is dealt out by shard."""
+        head = self.open(table)
+        return head is not None and bool(head.metadata().partition_columns)
+
     def delete(self, folder: str) -> None:
         """Remove a folder and all below it; no error where there is none."""
         if self.local:
@@ -306,6 +311,8 @@ class Place:
 
 
 PARTITION = "shard"
+LONGEST = 200
+"""Characters of a name that becomes a folder's, to which an erasure adds some."""
 _ONCE = CommitProperties(max_commit_retries=0)
 
 

@@ -129,6 +129,16 @@ class Log:
             raise UnknownName("dataset", dataset, state)
         return state[dataset]
 
+    def distinct(self, dataset: str) -> None:
+        """Refuse a new dataset that only case tells from another; raises UsageError."""
+        names = {s.dataset for s in (*self.rows, *self.forgotten)}
+        twin = next((n for n in sorted(names) if n.lower() == dataset.lower()), dataset)
+        if dataset not in names and twin != dataset:
+            raise UsageError(
+                f"dataset {dataset!r} would differ from {twin!r} in case alone, which neither SQL nor every file "
+                "system tells apart: another name, please"
+            )
+
     def newest(self, as_of: object = None) -> Snapshot:
         """The last snapshot that was published as of then, or the one that is named; raises as `of` does."""
         upto, named = self.resolve(as_of)
@@ -195,6 +205,7 @@ class Log:
         """
         log = self
         for attempt in range(_ATTEMPTS):
+            log.distinct(draft.dataset)
             head = log.head(draft.dataset)
             if (head and head.id) != (base and base.id):
                 raise Moved(draft.dataset)

@@ -16,9 +16,11 @@ import duckdb
 import pandas as pd
 
 from affectlake.data.errors import UsageError
+from affectlake.data.store import _load
 from affectlake.data.store._frames import HIDDEN, KEYS
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import LOG, Snapshot
+from affectlake.data.store._spelling import PREFIX, for_others, spoken
 
 _READING = ("SELECT", "EXPLAIN", "MULTI")
 """Kinds of statements that only read; DuckDB calls a PIVOT, which it takes apart, MULTI."""
@@ -50,11 +52,14 @@ def query(place: Place, state: Mapping[str, Snapshot], text: str, allow_files: b
     with tempfile.TemporaryDirectory(prefix="affectlake-sql-") as spill, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET temp_directory = ?", [spill])
+        taken: set[str] = set()
         for dataset, snapshot in state.items():
-            _views(connection, place, dataset, snapshot)
+            if dataset.lower() not in taken:  # stores of earlier versions may have two that case alone tells apart
+                _views(connection, place, dataset, snapshot)
+                taken.add(dataset.lower())
         for name, path in {"snapshots": LOG, **{n: f"records/{n}" for n in place.below("records")}}.items():
             table = place.open(path)
-            if table is not None:
+            if table is not None and name not in taken:
                 connection.register(name, table.to_pyarrow_dataset())
         try:
             if not allow_files:
@@ -111,17 +116,27 @@ def _views(connection: duckdb.DuckDBPyConnection, place: Place, dataset: str, sn
         arrow = place.at(entry).to_pyarrow_dataset()
         name = table.removeprefix("features.")
         view = f"{dataset}.{name}"
+        if any(c.startswith(PREFIX) for c in arrow.schema.names):
+            arrow = for_others(arrow.to_table(), KEYS[1:] if table != name else HIDDEN)
+        connection.register(view, arrow)
         if table == name:
-            connection.register(view, arrow)
+            if table == "samples" and not set(HIDDEN) <= set(arrow.schema.names):
+                shown = ["s.*"]
             continue
         alias = f"t{len(joins)}"
-        connection.register(view, arrow)
-        columns = [c for c in arrow.schema.names if c not in KEYS]
-        shown += [f'{alias}."{c}" AS "{name}.{c}"' for c in columns]
+        columns = _load.kept_columns(place, entry)
+        here = set(arrow.schema.names)
+        shown += [
+            f"{alias}.{_quoted(c if c in here else spoken(c))} AS {_quoted(f'{name}.{spoken(c)}')}" for c in columns
+        ]
         joins.append(f'LEFT JOIN "{view}" {alias} ON {alias}.sample_id = s.sample_id')
     connection.execute(
         f'CREATE VIEW "{dataset}" AS SELECT {", ".join(shown)} FROM "{dataset}.samples" s {" ".join(joins)}'
     )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _names(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -17,8 +17,9 @@ from affectlake.data.store import _catalog, _load, _put
 from affectlake.data.store._delta import NotWritable
 from affectlake.data.store._frames import HIDDEN, read, to_arrow
 from affectlake.data.store._names import Beyond
-from affectlake.data.store._place import Place
+from affectlake.data.store._place import LONGEST, Place
 from affectlake.data.store._snapshots import TAGS, Log, Snapshot
+from affectlake.data.store._spelling import spoken
 from affectlake.data.store._writer import Writer
 
 _logger = logging.getLogger("affectlake.store")
@@ -177,7 +178,7 @@ class Store:
     def samples(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
         """Samples of a dataset in their order; see `affectlake.data.samples.samples_frame`."""
         snapshot = self.snapshot(dataset, as_of)
-        return self._reading(lambda: _load.samples(self._place, snapshot)).drop(columns=HIDDEN)
+        return self._reading(lambda: _load.samples(self._place, snapshot)).drop(columns=HIDDEN).rename(columns=spoken)
 
     def load(
         self,
@@ -388,6 +389,10 @@ class Store:
         """Begin a snapshot of a dataset; a context manager that waits for others who write the same dataset."""
         if not _DATASET.fullmatch(dataset):
             raise UsageError(f"{dataset!r} cannot name a dataset: letters, digits, '-' and '_', please")
+        if len(dataset) > LONGEST:
+            raise UsageError(
+                f"{dataset[:20] + '…'!r} cannot name a dataset: {len(dataset)} characters, at most {LONGEST}"
+            )
         return Writer(self._place, dataset)
 
     def put(
@@ -409,10 +414,11 @@ class Store:
         modality, name : str
             The features will be found as ``modality.name``.
         frame : DataFrame [index=sample_id] or one with a column sample_id
-            Numeric columns; rows without any value count as absent.
+            Columns of numbers (truth values are 0 and 1); rows without any value count as absent.
         samples : DataFrame, optional
-            Where the store does not know the dataset yet: its samples, as `affectlake.data.samples.samples_frame`
-            gives them (``readable=False`` where there are no media). Without it, the frame's ids alone.
+            Samples and labels, as `affectlake.data.samples.samples_frame` takes or gives them. Those that the store
+            knows are corrected, others come in addition, and nothing goes: a column that is not given stays as it is.
+            Without it, new ids become samples where nothing is known of any but their ids and labels.
         columns : sequence of dict, optional
             name, unit, low, high, description, source of each column.
         author : str
@@ -420,7 +426,8 @@ class Store:
         Raises
         ------
         UsageError
-            Ids that are not among the dataset's samples or not unique, or columns that are not numbers.
+            Ids that are not among the dataset's samples, missing, or not unique; columns that are not numbers, or hold
+            what float32 cannot; ``samples`` that contradict those which a refresh reads from files.
         """
         extractor = _put.named(modality, name)
         given = _put.numbers(frame, extractor)

@@ -13,10 +13,14 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 
+import pyarrow.parquet as pq
+
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import _lock
+from affectlake.data.store._frames import HIDDEN, KEYS, read
 from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._spelling import PREFIX, for_others
 
 CURRENT, VIEWS = "current", ".views"
 MARK = ".snapshot"
@@ -111,6 +115,11 @@ def _build(place: Place, state: Mapping[str, Snapshot], build: str, name: str) -
 
 def _link(place: Place, entry: dict, folder: str) -> None:
     os.makedirs(folder)
+    if any(f.name.startswith(PREFIX) for f in place.at(entry).schema().fields):
+        # A name that is one of ours as well: whoever knows nothing of us finds it by itself, in a file of its own.
+        table = for_others(read(place, entry), (*HIDDEN, *KEYS[1:]))
+        pq.write_table(table, os.path.join(folder, "00000.parquet"))
+        return
     for i, path in enumerate(sorted(place.at(entry).file_uris())):
         beside = os.path.join(folder, f"{i:05d}-{os.path.basename(path)}")
         try:

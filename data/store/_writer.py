@@ -1,6 +1,8 @@
 """Writes one snapshot of one dataset: keeps results as they come, publishes them all at once."""
 
+import logging
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,9 +16,10 @@ import pyarrow.compute as pc
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import _changes, _columns, _erase, _gate, _lock, _sums, _tombstones, _view
 from affectlake.data.store._frames import KEYS, SHARD, among, assign_shards, positions, read, strings, to_arrow
-from affectlake.data.store._load import column_names
-from affectlake.data.store._place import Moved, Place
+from affectlake.data.store._load import kept_columns
+from affectlake.data.store._place import PARTITION, Moved, Place
 from affectlake.data.store._snapshots import Log, Snapshot, features_of
+from affectlake.data.store._spelling import kept, kept_label
 
 KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
 """Results are made durable after this many rows (for memory's sake) or this long, which is what a crash may cost."""
@@ -24,6 +27,9 @@ KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
 GROUP_BYTES = 2**26
 """Values that are put together and written at a time, in whole shards: what a publish may take of memory, some copies
 of it."""
+
+
+_logger = logging.getLogger("affectlake.store")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Wanted:
     weights : mapping of file name to sha256
     reads : str
         What the extractor reads: of "dialogue" an erasure drops the values of those who spoke after.
+    source : str
+        Hash of a plug-in's code, by which one is told that it changed while its version did not.
     """
 
     fingerprint: str
@@ -52,6 +60,7 @@ class Wanted:
     rows: pd.DataFrame
     weights: Mapping[str, str] = field(default_factory=dict)
     reads: str = ""
+    source: str = ""
 
 
 class Writer:
@@ -66,6 +75,7 @@ class Writer:
 
     def _read_log(self) -> None:
         self._log = Log(self.place)
+        self._log.distinct(self.dataset)
         self._base = self._log.head(self.dataset)
         outcomes = read(self.place, self._table("outcomes"))
         self._outcomes = (outcomes or _changes.OUTCOMES.empty_table()).to_pandas()
@@ -116,6 +126,10 @@ class Writer:
         # Of a failure and a later success of the same content the success counts.
         ok = (found["outcome"] == "ok").to_numpy()
         return found if ok.all() else found[ok | ~among(found["content"], found.loc[ok, "content"])]
+
+    def check(self, samples: pd.DataFrame) -> None:
+        """Find what cannot be kept before anything is computed for it; raises UsageError with the column's name."""
+        to_arrow(samples.rename(columns=kept_label))
 
     def keep(self, extractor: str, fingerprint: str, results: pa.Table) -> None:
         """Make results durable, so that a crash before `publish` costs at most the last few seconds' work.
@@ -218,7 +232,8 @@ class Writer:
         columns, old = self._describe(entries, features)
         tables["columns"] = self._write_small("columns", to_arrow(columns))
         tables["moments"] = self._write_small("moments", _columns.to_table(self._moments))
-        problems = _gate.check(columns, old, entries, before)
+        problems = _gate.labels(read(self.place, self._table("samples")), samples)
+        problems += _gate.check(columns, old, entries, before)
         return Snapshot(
             id="",
             time=datetime.now(UTC),
@@ -240,7 +255,7 @@ class Writer:
         return pd.Series(assign_shards(samples["sample_id"], old), index=pd.Index(samples["sample_id"]), name="shard")
 
     def _write_samples(self, samples: pd.DataFrame, shards: pd.Series) -> dict[str, Any]:
-        frame = samples.reset_index(drop=True)
+        frame = samples.reset_index(drop=True).rename(columns=kept_label)
         frame = frame.assign(_position=np.arange(len(frame)), _shard=shards.to_numpy())
         return self._write_small("samples", to_arrow(frame))
 
@@ -260,7 +275,7 @@ class Writer:
             counts = (
                 dict.fromkeys(_changes.COUNTED, 0) | {"unchanged": len(wanted.rows)} | _changes.outcomes_of(said_before)
             )
-            return entry, counts, said_before
+            return entry | _source(name, wanted, entry), counts, said_before
         rows = wanted.rows.reset_index(drop=True)
         rows = rows.assign(shard=_changes.shards_at(shards, rows["sample_id"]))
         computed = pending.loc[pending["outcome"] == "ok", "content"]
@@ -276,7 +291,7 @@ class Writer:
             todo = good if every else good[good["shard"].isin(changed)]
             new = self._write_features(name, wanted, todo, valid, None if every else changed, entry)
         new = new | {"rows": len(good), "wanted": len(rows), "columns": len(wanted.columns)}
-        new |= _changes.outcomes_of(mine)
+        new |= _changes.outcomes_of(mine) | _source(name, wanted, entry if same else None)
         return new, _changes.counts_of(rows, good, base, said_before, same, mine), mine
 
     def _carried(self, name: str, shards: pd.Series, outcomes: pd.DataFrame):
@@ -305,7 +320,7 @@ class Writer:
         """Replace some shards (None: all), a group at a time, so that memory does not grow with the archive."""
         path = entry["path"] if entry else f"features/{self.dataset}/{name}"
         fingerprint = wanted.fingerprint if wanted else entry["fingerprint"]
-        names = [c["name"] for c in wanted.columns] if wanted else column_names(self.place, entry)
+        names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.place, entry)
         version = entry["version"] if entry and shards is not None else None
         found = self._moments_before(name, entry, names) if shards is not None else {}
         every = np.unique(todo["shard"]) if shards is None else np.array(shards)
@@ -414,6 +429,9 @@ class Writer:
         if old is not None and old.schema.equals(table.schema) and old.equals(table):
             return entry
         path = entry["path"] if entry else f"tables/{self.dataset}/{name}"
+        if entry and self.place.partitioned(path) != (PARTITION in table.schema.names):
+            # An earlier version took a label for a partition: what has one cannot lose it.
+            path = f"{path.split('~')[0]}~{uuid.uuid4().hex[:8]}"
         return {"path": path, "version": self.place.replace(path, table, None)}
 
     # Pending results
@@ -432,3 +450,17 @@ class Writer:
         for name in features:
             # Results under older fingerprints go too: nobody will ask for them again.
             self.place.delete(f"pending/{self.dataset}/{name}")
+
+
+def _source(name: str, wanted: Wanted, entry: dict[str, Any] | None) -> dict[str, str]:
+    """What to remember of an extractor's code; says so where it changed under one version."""
+    if not wanted.source:
+        return {}
+    if entry is not None and entry.get("source", wanted.source) != wanted.source:
+        _logger.warning(
+            "the code of %s changed, its version (%s) did not: what it computed before is kept; where its values are "
+            "others now, raise the version",
+            name,
+            wanted.version,
+        )
+    return {"source": wanted.source}
