@@ -243,6 +243,7 @@ def test_a_column_that_vanished_or_came_upstream_is_news(tmp_path):
     assert told("sample_id,text,affect,speaker\na,hi,x,s\nb,you,,s\n") == [
         "- the column emotion is gone (2 values)",
         "- the column affect is new (1 values)",
+        "- gate: samples: column 'emotion' is gone; new: 'affect'",
     ]
     assert "the column affect is new (1 values)" in (tmp_path / "reports" / "index.html").read_text()
     assert "- the column speaker is gone (2 values)" in told("sample_id,text,affect,speaker\na,hi,x,\nb,you,,\n")

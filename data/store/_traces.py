@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from affectlake.data.store import _columns, _export, _identity, _search
+from affectlake.data.store import _columns, _export, _identity, _search, _spelling
 from affectlake.data.store._export import EXPORTS
 from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Plain, kind_of, scrubbed_text
 from affectlake.data.store._place import Moved, Place
@@ -204,11 +204,15 @@ def _describe_anew(out: Path) -> None:
     for name, rows in about.groupby("extractor", sort=False):
         path = out / f"{name}.parquet"
         if path.is_file():
-            names = rows["column"].tolist()
-            table = pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n in names])
+            here = set(pq.read_schema(path).names)
+            documented = [
+                d for d in _columns.documented(about, str(name)) if {d["name"], _spelling.kept(d["name"])} & here
+            ]
+            inside = [_spelling.kept(d["name"]) for d in documented]
+            names = [k if k in here else d["name"] for k, d in zip(inside, documented, strict=True)]
+            table = pq.read_table(path, columns=names).select(names).rename_columns(inside)
             table = table.append_column("shard", pa.array(np.zeros(table.num_rows, np.int32)))
-            documented = [d for d in _columns.documented(about, str(name)) if d["name"] in table.column_names]
-            moments = _columns.moments(table, [d["name"] for d in documented]) if table.num_rows else {}
+            moments = _columns.moments(table, inside) if table.num_rows else {}
             parts.append(_columns.describe(str(name), documented, moments))
     # What was not exported has no values here to describe it by.
     if parts:
@@ -219,5 +223,3 @@ def _replace(path: Path, table: pa.Table) -> None:
     beside = path.with_name(f".{path.name}.new")
     pq.write_table(table, beside, use_dictionary=["sample_id"] if "sample_id" in table.column_names else False)
     beside.replace(path)
-
-
