@@ -237,13 +237,13 @@ def test_a_column_that_vanished_or_came_upstream_is_news(tmp_path):
         (tmp_path / "m.csv").write_text(table)
         record = night(load_config(config))
         assert record["datasets"][0]["error"] is None, record["datasets"][0]["error"]
-        return record["text"].splitlines()[2:]
+        # The gate says it as well, for refreshes without a night.
+        return [line for line in record["text"].splitlines()[2:] if not line.startswith("- gate: samples: ")]
 
     told("sample_id,text,emotion,speaker\na,hi,x,s\nb,you,y,s\n")
     assert told("sample_id,text,affect,speaker\na,hi,x,s\nb,you,,s\n") == [
         "- the column emotion is gone (2 values)",
         "- the column affect is new (1 values)",
-        "- gate: samples: column 'emotion' is gone; new: 'affect'",
     ]
     assert "the column affect is new (1 values)" in (tmp_path / "reports" / "index.html").read_text()
     assert "- the column speaker is gone (2 values)" in told("sample_id,text,affect,speaker\na,hi,x,\nb,you,,\n")
