@@ -131,9 +131,7 @@ def _orphans(place: Place, dataset: str, log: Log) -> list[dict[str, Any]]:
     ]
 
 
-def _whom(
-    place: Place, log: Log, dataset: str, speaker: str | None, ids: list[str] | None, begun: Gone | None
-) -> Gone:
+def _whom(place: Place, log: Log, dataset: str, speaker: str | None, ids: list[str] | None, begun: Gone | None) -> Gone:
     """Everything of a speaker, or of ids, and whatever an earlier erasure did not get done.
 
     Raises

@@ -33,7 +33,9 @@ class Identity:
 
     def hashed(self, kind: str, dataset: str, value: str) -> str:
         """Keyed hash (HMAC-SHA256) of a name."""
-        return hmac.new(self.key, "\0".join((kind, dataset, value)).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+        return hmac.new(
+            self.key, "\0".join((kind, dataset, value)).encode("utf-8", "replace"), hashlib.sha256
+        ).hexdigest()
 
 
 def find(place: Place) -> Identity | None:
@@ -57,7 +59,9 @@ def find(place: Place) -> Identity | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise AffectlakeError(f"{place.path(FILE)} is damaged: without it nobody who was erased is known ({error})") from None
+        raise AffectlakeError(
+            f"{place.path(FILE)} is damaged: without it nobody who was erased is known ({error})"
+        ) from None
 
 
 def make(place: Place) -> Identity:

@@ -129,9 +129,7 @@ def _in_table(table: pa.Table, traces: Traces, dataset: str) -> bool:
         if name in _WORDS:
             continue
         values = _texts(column)
-        if values is not None and any(
-            holds(v, traces, name) for v in pc.unique(values).to_pylist() if v is not None
-        ):
+        if values is not None and any(holds(v, traces, name) for v in pc.unique(values).to_pylist() if v is not None):
             return True
     return False
 
@@ -145,5 +143,3 @@ def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return column
     return None
-
-

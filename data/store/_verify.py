@@ -51,7 +51,13 @@ def verify(place: Place, dataset: str | None) -> dict[str, Any]:
         found["files"] += damage.files
         found["unrecorded"] += damage.unrecorded
         found["damaged"] += [
-            {"dataset": name, "file": f, "why": why, "snapshots": damage.snapshots[f], "remedy": _remedy(name, damage, f)}
+            {
+                "dataset": name,
+                "file": f,
+                "why": why,
+                "snapshots": damage.snapshots[f],
+                "remedy": _remedy(name, damage, f),
+            }
             for f, why in damage.why.items()
         ]
     for path in ("snapshots", "tags", *(f"records/{n}" for n in place.below("records"))):

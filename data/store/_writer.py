@@ -232,8 +232,9 @@ class Writer:
         columns, old = self._describe(entries, features)
         tables["columns"] = self._write_small("columns", to_arrow(columns))
         tables["moments"] = self._write_small("moments", _columns.to_table(self._moments))
-        problems = _gate.labels(read(self.place, self._table("samples")), samples)
-        problems += _gate.check(columns, old, entries, before)
+        # Labels are renamed and dropped on purpose as well: said, and no reason to hold the values back.
+        news = _gate.labels(read(self.place, self._table("samples")), samples)
+        problems = _gate.check(columns, old, entries, before)
         return Snapshot(
             id="",
             time=datetime.now(UTC),
@@ -243,7 +244,7 @@ class Writer:
             published=not (problems and gate == "fail"),
             samples=len(samples),
             counts=counts,
-            problems=problems,
+            problems=[*news, *problems],
             tables=tables,
         )
 
