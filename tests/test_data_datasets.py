@@ -1,7 +1,9 @@
 """A contract for every loader, run over the registry: each new file is tested by its entry in LAYOUTS."""
 
+import errno
 import hashlib
 import os
+import re
 
 import numpy as np
 import pytest
@@ -481,3 +483,31 @@ def test_ckplus_emotion_that_is_none_is_named(tmp_path, number):
     put(tmp_path, "Emotion/S010/002/S010_002_00000001_emotion.txt", content=number)
     with pytest.raises(BadManifest, match="S010_002_00000001_emotion.txt: looked for a number from 0 to 7; found"):
         datasets.get("ckplus").load(tmp_path)
+
+
+def test_links_in_circles_end_and_a_folder_that_cannot_be_read_costs_itself(tmp_path, monkeypatch, caplog):
+    from affectlake.data.datasets import _files
+
+    for folder in ("a", "b", "shut"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}-1.wav").write_bytes(b"")
+    for at, to in (("a/up", ".."), ("a/b", "../b"), ("b/a", "../a"), ("b/self", "self")):
+        (tmp_path / at).symlink_to(to)
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.path.basename(path) == "shut":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = [os.path.basename(path) for path, _ in _files.named(tmp_path, re.compile(r".*-\d"), (".wav",))]
+    assert found == ["a-1.wav", "b-1.wav"]
+    assert "shut' is passed over: Permission denied" in caplog.text
+
+    def dead(path):
+        raise OSError(errno.ESTALE, "Stale file handle", path)
+
+    monkeypatch.setattr(os, "scandir", dead)
+    with pytest.raises(OSError, match="Stale"):  # nothing is known of its files, least of all that they are gone
+        list(_files.named(tmp_path, re.compile(".*"), (".wav",)))

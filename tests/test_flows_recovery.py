@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -178,3 +179,27 @@ def test_a_share_that_does_not_answer_is_tried_again_and_its_files_are_not_taken
     assert entry["attempts"] == 3 and entry["state"] == "done"
     [bad] = entry["changes"]["bad"]["new"]["items"]
     assert "a.bmp" in bad["uri"] and Store(tmp_path / "lake").files("m")["size"].tolist() == [10]
+
+
+def test_an_interrupt_says_that_results_are_kept_and_the_next_refresh_does_the_rest(
+    tmp_path, monkeypatch, capsys
+):
+    from affectlake.features.compute import compute
+    from affectlake.flows import refresh
+    from affectlake.flows.cli.app import run
+
+    (tmp_path / "m.csv").write_text("sample_id,text,language\n" + "".join(f"s{i},text {i},en\n" for i in range(9)))
+    words = ["refresh", "d", "--manifest", str(tmp_path / "m.csv"), "--store", str(tmp_path / "lake")]
+    words += ["--only", "text.style", "--no-prefect", "--workers", "1", "--json"]
+
+    def interrupted(shards, options):
+        (chunk,) = [c for shard in shards for c in shard]
+        yield compute(replace(chunk, requests=chunk.requests[:4]))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refresh, "run_here", interrupted)
+        assert run(words) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "affectlake: interrupted; what was computed so far is kept"
+    assert run(words) == 0
+    assert json.loads(capsys.readouterr().out)["computed"] == {"text.style": 5}

@@ -1,5 +1,7 @@
 """Finding a corpus's files by their names, wherever an archive put them."""
 
+import errno
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -8,6 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.media import AUDIO
+
+_log = logging.getLogger("affectlake.datasets")
+
+OUTAGE = {errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO}
+"""Errors of a share or disk that does not answer: that its folders are passed over would look as if they were gone."""
 
 
 def named(
@@ -18,23 +25,38 @@ def named(
     Shallow ones first, then by name, so that of two copies the first is always the same one. Hidden files and those of
     macOS archives are passed over.
     """
-    level = [os.path.abspath(root)]
+    level, seen = [os.path.abspath(root)], set()
     while level:
         below = []
         for folder in level:
-            with os.scandir(folder) as entries:
-                for entry in sorted(entries, key=lambda e: e.name):
-                    if entry.name.startswith((".", "__MACOSX")):
-                        continue
-                    name, suffix = os.path.splitext(entry.name)
-                    if entry.is_dir():
-                        if folders and (match := stem.fullmatch(entry.name)):
-                            yield entry.path, match
-                        else:
-                            below.append(entry.path)
-                    elif suffix.lower() in suffixes and (match := stem.fullmatch(name)):
+            for entry in _entries(folder, seen):
+                name, suffix = os.path.splitext(entry.name)
+                if os.path.isdir(entry.path):  # not entry.is_dir(), which raises of a link to itself
+                    if folders and (match := stem.fullmatch(entry.name)):
                         yield entry.path, match
+                    else:
+                        below.append(entry.path)
+                elif suffix.lower() in suffixes and (match := stem.fullmatch(name)):
+                    yield entry.path, match
         level = below
+
+
+def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry]:
+    """What a folder holds, by name; nothing of one that was seen under another name (links may lead in circles), and
+    a word instead of one that cannot be read."""
+    try:
+        found = os.stat(folder)
+        if (found.st_dev, found.st_ino) in seen and found.st_ino:
+            return []
+        seen.add((found.st_dev, found.st_ino))
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda e: e.name)
+    except OSError as error:
+        if error.errno in OUTAGE:
+            raise
+        _log.warning("the folder %s is passed over: %s", ascii(folder), error.strerror)
+        return []
+    return [e for e in inside if not e.name.startswith((".", "__MACOSX"))]
 
 
 def recordings(root: Path, stem: re.Pattern, about: Callable[[re.Match], dict]) -> pd.DataFrame:

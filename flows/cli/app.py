@@ -12,6 +12,7 @@ app = App(
     name="affectlake",
     help="Feature store and speaker-independent baselines for multimodal emotion recognition.",
     version=lambda: _version(),
+    suppress_keyboard_interrupt=False,  # it would exit without a word
 )
 # Named by import path: only the module of the command that is called gets imported, which keeps `--help` quick.
 _COMMANDS = {
