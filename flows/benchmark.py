@@ -337,6 +337,7 @@ def history(store: str, dataset: str, label: str | None = None) -> list[dict[str
                 "model": best["model"],
                 "metric": metric,
                 **{k: score[k] for k in ("value", "low", "high")},
+                "selected": (about.get("selected") or {}).get(metric),
                 "change": score["value"] - before[same] if same in before else None,
                 "leaks": about["leakage"]["leaks"],
             }
@@ -366,9 +367,10 @@ def newest_result(store: str, dataset: str) -> dict[str, Any]:
 
 
 def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
-    """Fit the best row that is a model on all labelled samples, and save it.
+    """Fit the row that inner folds chose over all training parts on all labelled samples, and save it.
 
-    The model carries the fingerprints of the features that it was trained on.
+    The model carries the fingerprints of the features that it was trained on; its card has the scores of the
+    selected, in which the choice is paid for.
     """
     from affectlake.data.store import Store
     from affectlake.models.fit import fit
@@ -380,7 +382,10 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
         # What was measured is a model of the other corpora alone.
         samples = samples[samples["dataset"] != options.dataset]
         blocks = {m: b[b.index.isin(samples.index)] for m, b in blocks.items()}
-    best = next(r for r in done.result.rows if r["fusion"] != "dummy")
+    selected = done.result.about["selected"]
+    if selected is None:
+        raise UsageError("there is no model to save: the table holds the dummy only")
+    best = selected["row"]
     used = {m: blocks[m] for m in best["modalities"]}
     fingerprints = {e["extractor"]: e["fingerprint"] for e in done.about["extractors"]}
     plan = replace(options.plan(samples), protocol="grouped", test_on=None)
@@ -388,7 +393,9 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     card = {k: about[k] for k in ("dataset", "snapshot", "created", "code_version", "protocol", "synthetic", "command")}
     card |= {"train_on": list(options.train_on), "leaks": about["leakage"]["leaks"]}
     card["settings"] = _settings(store.snapshot(options.dataset, done.about["snapshot"]))
-    card["scores"] = {k: v for k, v in best.items() if isinstance(v, dict) and k != "difference"}
+    card["scores"] = {k: v for k, v in selected.items() if isinstance(v, dict) and k != "row"}
+    card["selected"] = selected["rule"]
+    card["no_better_than_chance"] = no_better_than_chance(about)
     card["store"] = store.identity
     fitted = fit(samples, used, plan, best["fusion"], best["model"], fingerprints, card)
     path = save(fitted, to)
@@ -418,6 +425,13 @@ def _remember_training(store, path: Path, samples, blocks, card: dict[str, Any])
             }
         ),
     )
+
+
+def no_better_than_chance(about: dict[str, Any]) -> bool:
+    """Whether the selected scores no higher than the dummy, where the table has one."""
+    metric = about["metric"]
+    chance = [r[metric]["value"] for r in about["rows"] if r["fusion"] == "dummy"]
+    return bool(chance) and about["selected"] is not None and about["selected"][metric]["value"] <= max(chance)
 
 
 def _settings(snapshot) -> dict[str, Any]:

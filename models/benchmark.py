@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
-from affectlake.models import importance, intervals, leakage, missing, scores
+from affectlake.models import importance, intervals, leakage, missing, scores, selection
 from affectlake.models.candidates import candidates_of
 from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
 from affectlake.models.parts import Part, aligned, parts_of
@@ -145,6 +145,7 @@ class _Count:
 def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, settings, best, wanted, shuffled) -> Result:
     main, entries = parts[0], ranked["main"]
     scorer = main.scorer(samples, target, settings)
+    chosen, _ = selection.selected(entries, scorer, target.y)
     who = samples["speaker"] if "speaker" in samples else pd.Series(dtype="str")
     about = {
         "label": plan.label,
@@ -163,6 +164,7 @@ def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, sett
         "interval": intervals.METHOD,
         "units": scorer.units,
         "reason": scorer.reason(scorer.metric),
+        "selected": chosen,
         "best_of": scorer.best_of(entries),
         "leakage": leakage.audit(samples, main.folds, main.data.blocks),
         "ablation": scorer.ablation(entries),

@@ -40,17 +40,21 @@ def calibrator(scores: np.ndarray, truth: np.ndarray, method: str = "temperature
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.utils.class_weight import compute_sample_weight
 
+    classes = scores.shape[1]
+    weights = compute_sample_weight("balanced", truth) if balanced else np.ones(len(truth))
+    absent = np.setdiff1d(np.arange(classes), truth)
+    if len(absent):
+        # scikit-learn wants a sample of every class: of one that is not there, one of no weight that is told rightly.
+        scores = np.vstack([scores, np.eye(classes)[absent]])
+        truth, weights = np.concatenate([truth, absent]), np.concatenate([weights, np.full(len(absent), 1e-9)])
     everything = np.arange(len(truth))  # the scores are out of fold already
-    calibrated = CalibratedClassifierCV(
-        Scores(scores.shape[1]), method=method, cv=[(everything, everything)], ensemble=False
-    )
-    weights = compute_sample_weight("balanced", truth) if balanced else None
+    calibrated = CalibratedClassifierCV(Scores(classes), method=method, cv=[(everything, everything)], ensemble=False)
     return calibrated.fit(scores, truth, sample_weight=weights)
 
 
 def fitted(scores: np.ndarray, truth: np.ndarray, method: str, balanced: bool):
-    """A `calibrator`; None where there is nothing to calibrate, or too little: a class that was never seen."""
-    if scores.shape[1] == 1 or len(np.unique(truth)) < scores.shape[1]:
+    """A `calibrator`; None where there is nothing to calibrate, or too little: a single class."""
+    if scores.shape[1] == 1 or len(np.unique(truth)) < 2:
         return None
     return calibrator(scores, truth, method, balanced)
 

@@ -24,6 +24,7 @@ def candidates_of(outputs, part: Part, settings: Settings) -> list[Candidate]:
             zoo.called(model, settings.task) if model else None,
             [o["test"] for o in found],
             sum(o["seconds"] for o in found),
+            [o["oof"] for o in found],
         )
 
     found = []
@@ -37,32 +38,30 @@ def candidates_of(outputs, part: Part, settings: Settings) -> list[Candidate]:
             if fusion == method or (method == "product" and settings.task == "regression"):
                 continue
             for s in subsets(plan, names):
-                found.append(_late(outputs, data, folds, fusion, method, s, model, settings))
+                found.append(_late(outputs, part, fusion, method, s, model, settings))
     for fusion in HEADS:
         if fusion in plan.fusions:
             found += [of(fusion, fusion, s, "") for s in [*((m,) for m in names), *subsets(plan, names)]]
     if "dummy" in plan.fusions:
         answers = [np.tile(training.prior(data.y[f.train], settings), (len(f.test), 1)) for f in folds]
-        found.append(Candidate("dummy", (), None, answers, 0.0))
+        found.append(Candidate("dummy", (), None, answers, 0.0, []))
     return found
 
 
-def _late(outputs, data, folds, fusion, method, names, model, settings) -> Candidate:
-    start, answers, spent = time.perf_counter(), [], 0.0
+def _late(outputs, part: Part, fusion, method, names, model, settings: Settings) -> Candidate:
+    start, answers, inner, spent = time.perf_counter(), [], [], 0.0
+    data, folds = part.data, part.folds
     there = {m: data.present(m) for m in names}
     for f, fold in enumerate(folds):
         parts = {m: outputs["unimodal", (m,), model, f] for m in names}
         spent += sum(p["seconds"] for p in parts.values())
-        y = data.y[fold.train]
-        fitted = training.fit_late(
-            method,
-            names,
-            {m: p["oof"] for m, p in parts.items()},
-            {m: t[fold.train] for m, t in there.items()},
-            y,
-            training.prior(y, settings),
-            settings.balanced,
-        )
+        oof = {m: p["oof"] for m, p in parts.items()}
+        known = {m: t[fold.train] for m, t in there.items()}
+        y, groups = data.y[fold.train], data.groups[fold.train]
+        mine, base = part.settings(settings, f), training.prior(y, settings)
+        fitted = training.fit_late(method, names, oof, known, y, base, settings.balanced)
         test = {m: t[fold.test] for m, t in there.items()}
         answers.append(fitted.predict({m: p["test"] for m, p in parts.items()}, test))
-    return Candidate(fusion, names, zoo.called(model, settings.task), answers, spent + time.perf_counter() - start)
+        inner.append(training.late_out_of_fold(fitted, oof, known, y, groups, mine, part.plan.inner))
+    spent += time.perf_counter() - start
+    return Candidate(fusion, names, zoo.called(model, settings.task), answers, spent, inner)

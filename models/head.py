@@ -40,6 +40,9 @@ class Head:
         Weights of each network, as numpy arrays.
     mean, std : float
         Of the target, for numbers.
+    oof : float array, shape=(n, classes), or None
+        Answers about the training samples, each by the network that held it out, at the epoch that other held-out
+        samples chose; None in a head that was read from a file.
     """
 
     kind: str
@@ -48,6 +51,7 @@ class Head:
     states: list[dict[str, np.ndarray]]
     mean: float = 0.0
     std: float = 1.0
+    oof: np.ndarray | None = None
 
     def predict(self, blocks: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
@@ -95,13 +99,21 @@ def fit(
 
         weight = compute_sample_weight("balanced", y)
     x, there = _tensors(widths, blocks, present)
-    states = [
-        _train(kind, widths, classes, x, there, target, weight, fold, seed + 1000 * i) for i, fold in enumerate(inner)
-    ]
-    return Head(kind, widths, classes, states, mean, std)
+    states, oof = [], np.zeros((len(y), classes))
+    for i, fold in enumerate(inner):
+        state, oof[fold.test] = _train(kind, widths, classes, x, there, target, weight, fold, seed + 1000 * i)
+        states.append(state)
+    return Head(kind, widths, classes, states, mean, std, oof * std + mean if classes == 1 else oof)
 
 
-def _train(kind, widths, classes, x, there, y, weight, fold: Fold, seed: int) -> dict[str, np.ndarray]:
+def _train(
+    kind, widths, classes, x, there, y, weight, fold: Fold, seed: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Weights of a network, and its answers about the samples that it held out.
+
+    Half of these are answered at the epoch at which the other half would have stopped: it is stopped on all of them,
+    and answers at that epoch would say too much.
+    """
     import torch
 
     torch.manual_seed(seed)
@@ -112,6 +124,9 @@ def _train(kind, widths, classes, x, there, y, weight, fold: Fold, seed: int) ->
     weights = torch.tensor(weight, dtype=torch.float32)
     train, held = torch.as_tensor(fold.train), torch.as_tensor(fold.test)
     best, best_loss, waited = _copy(net), float("inf"), 0
+    half = torch.as_tensor(fold.half if fold.half is not None else np.arange(len(fold.test)) % 2 == 1)
+    halves = [(~half, half), (half, ~half)] if half.any() and (~half).any() else [(half | True, half | True)]
+    said, lowest = np.zeros((len(held), classes)), [float("inf")] * len(halves)
     for _ in range(EPOCHS):
         net.train()
         shuffled = train[torch.randperm(len(train), generator=order)]
@@ -122,14 +137,20 @@ def _train(kind, widths, classes, x, there, y, weight, fold: Fold, seed: int) ->
             optimiser.step()
         net.eval()
         with torch.inference_mode():
-            loss = float(_loss(net(x[held], there[held]), truth[held], weights[held], classes))
+            out = net(x[held], there[held])
+            each = _losses(out, truth[held], classes) * weights[held]
+            loss = float(each.mean())
+            for i, (stopped, scored) in enumerate(halves):
+                if (mine := float(each[stopped].mean())) < lowest[i]:
+                    lowest[i] = mine
+                    said[scored.numpy()] = _answer(out[scored], classes).double().numpy()
         if loss < best_loss:
             best, best_loss, waited = _copy(net), loss, 0
         else:
             waited += 1
             if waited >= PATIENCE:
                 break
-    return best
+    return best, said
 
 
 def _copy(net: Any) -> dict[str, np.ndarray]:
@@ -137,15 +158,17 @@ def _copy(net: Any) -> dict[str, np.ndarray]:
 
 
 def _loss(out: Any, truth: Any, weights: Any, classes: int) -> Any:
+    return (_losses(out, truth, classes) * weights).mean()
+
+
+def _losses(out: Any, truth: Any, classes: int) -> Any:
     from torch.nn import functional as f
 
     if classes == 1:
-        each = f.mse_loss(out[:, 0], truth, reduction="none")
-    elif classes == 2:
-        each = f.binary_cross_entropy_with_logits(out[:, 0], truth, reduction="none")
-    else:
-        each = f.cross_entropy(out, truth, reduction="none")
-    return (each * weights).mean()
+        return f.mse_loss(out[:, 0], truth, reduction="none")
+    if classes == 2:
+        return f.binary_cross_entropy_with_logits(out[:, 0], truth, reduction="none")
+    return f.cross_entropy(out, truth, reduction="none")
 
 
 def _answer(out: Any, classes: int) -> Any:

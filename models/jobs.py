@@ -106,10 +106,10 @@ def work(job: Job) -> dict[str, Any]:
         out = {"test": fitted.predict(test[job.names[0]]), "oof": fitted.oof}
     elif job.kind == "early":
         fitted = training.fit_early(train, job.names, job.model, job.settings, job.calibrate, job.inner)
-        out = {"test": fitted.predict(test)}
+        out = {"test": fitted.predict(test), "oof": fitted.oof}
     else:
         fitted = training.fit_head(train, job.names, HEADS[job.kind], job.settings, job.inner)
-        out = {"test": fitted.predict(test)}
+        out = {"test": fitted.predict(test), "oof": fitted.head.oof}
     return out | {"seconds": time.perf_counter() - start}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from affectlake.models import calibration, zoo
 from affectlake.models.calibration import log_probabilities
@@ -65,13 +66,14 @@ class Selected:
         """
         return self.scores_of(getattr(table, self.reads), settings)
 
-    def scores_of(self, x: np.ndarray, settings: Settings) -> np.ndarray:
-        """The same for rows of what `reads` names."""
+    def scores_of(self, x: np.ndarray, settings: Settings, rounds: int | None = None) -> np.ndarray:
+        """The same for rows of what `reads` names; by the first ``rounds`` of boosting only."""
         x, estimator = self.seen(x), self.estimator
+        only = {"iteration_range": (0, rounds)} if rounds else {}
         if settings.task == "regression":
-            return estimator.predict(x).reshape(-1, 1).astype(np.float64)
+            return estimator.predict(x, **only).reshape(-1, 1).astype(np.float64)
         if hasattr(estimator, "predict_proba"):
-            found = log_probabilities(estimator.predict_proba(x))
+            found = log_probabilities(estimator.predict_proba(x, **only))
         else:
             found = estimator.decision_function(x)
             found = np.column_stack([-found, found]) / 2 if found.ndim == 1 else found
@@ -133,20 +135,21 @@ class Member:
     Attributes
     ----------
     estimator : Selected or Ensemble
-    oof : float array, shape=(n, classes), or None
-        Scores of the training samples, each by a model that had not seen its group; None where nobody asked.
+    oof : float array, shape=(n, classes)
+        Scores of the training samples, each by a model that had not seen its group, nor stopped on it.
     parameters : dict
         Chosen from the grid.
+    known : bool array, shape=(n,)
+        Whether that model knew the sample's class; one that a single speaker has is unknown when he is held out.
     """
 
     estimator: Selected | Ensemble
-    oof: np.ndarray | None
+    oof: np.ndarray
     parameters: dict[str, Any]
+    known: np.ndarray
 
 
-def fit(
-    name: str, table: Table, y: np.ndarray, inner: list[Fold], settings: Settings, out_of_fold: bool = True
-) -> Member:
+def fit(name: str, table: Table, y: np.ndarray, inner: list[Fold], settings: Settings) -> Member:
     """Fit a model of the zoo.
 
     Parameters
@@ -158,33 +161,54 @@ def fit(
     inner : list of Fold
         Grouped folds of these samples.
     settings : Settings
-    out_of_fold : bool
-        Whether `Member.oof` is wanted.
     """
     model = zoo.get(name)
     if model.parts:
         return _ensemble(model, table, y, inner, settings)
-    candidates = _candidates(model.grid) if settings.tune else [{}]
-    best: tuple[float, dict[str, Any], np.ndarray | None, list[int]] | None = None
-    if out_of_fold or model.margins or len(candidates) > 1:
-        for parameters in candidates:
-            oof, rounds = _out_of_fold(model, parameters, table, y, inner, settings)
-            loss = _loss(oof, y, settings) if len(candidates) > 1 else 0.0
-            if best is None or loss < best[0]:
-                best = (loss, parameters, oof, rounds)
-    elif model.boosted:
-        best = (0.0, {}, None, [_fitted(model, {}, table, y, settings, inner[0])[1]])
-    _, parameters, oof, rounds = best or (0.0, {}, None, [])
+    tried = _along_path(model, table, y, inner, settings) if model.path else []
+    if not tried:
+        for parameters in _candidates(model.grid) if settings.tune else [{}]:
+            tried.append((parameters, *_out_of_fold(model, parameters, table, y, inner, settings)))
+    known = _known(y, inner, settings)
+    parameters, oof, rounds = tried[0]
+    if len(tried) > 1:
+        measure = _cross_entropy if model.path and settings.task == "classification" else _loss
+        parameters, oof, rounds = min(tried, key=lambda t: measure(t[1][known], y[known], settings))
     fixed = int(np.median(rounds)) if model.boosted else None
-    return Member(_fitted(model, parameters, table, y, settings, rounds=fixed)[0], oof, parameters)
+    return Member(_fitted(model, parameters, table, y, settings, rounds=fixed)[0], oof, parameters, known)
+
+
+def _known(y: np.ndarray, inner: list[Fold], settings: Settings) -> np.ndarray:
+    """Samples [shape=(n,)] whose class was known to the inner model that scored them."""
+    known = np.ones(len(y), dtype=bool)
+    if settings.task == "classification":
+        for fold in inner:
+            known[fold.test] = np.isin(y[fold.test], y[fold.train])
+    return known if known.any() else ~known
+
+
+def _along_path(model: zoo.Model, table: Table, y, inner, settings: Settings) -> list[tuple[dict, np.ndarray, list]]:
+    """Out-of-fold scores by each strength of a model's path; each fit begins where the stronger one ended."""
+    candidates = _candidates(model.path)
+    found = [np.zeros((len(y), settings.classes)) for _ in candidates]
+    x = getattr(table, model.reads)
+    for fold in inner:
+        estimator = model.make(settings.task, settings.seed, settings.balanced)
+        for scores, parameters in zip(found, candidates, strict=True):
+            fresh = model.make(settings.task, settings.seed, settings.balanced, **parameters)
+            estimator.set_params(**fresh.get_params())
+            estimator.fit(x[fold.train], y[fold.train])
+            scores[fold.test] = Selected(estimator, model.reads).scores_of(x[fold.test], settings)
+    return [(p, s, []) for p, s in zip(candidates, found, strict=True)]
 
 
 def _ensemble(model: zoo.Model, table: Table, y, inner, settings: Settings) -> Member:
     found = [fit(part, table, y, inner, settings) for part in model.parts]
-    calibrators = [calibration.fitted(m.oof, y, "temperature", settings.balanced) for m in found]
+    known = found[0].known
+    calibrators = [calibration.fitted(m.oof[known], y[known], "temperature", settings.balanced) for m in found]
     oof = averaged([m.oof for m in found], calibrators)
     parameters = {name: m.parameters for name, m in zip(model.parts, found, strict=True) if m.parameters}
-    return Member(Ensemble(tuple(m.estimator for m in found), tuple(calibrators)), oof, parameters)
+    return Member(Ensemble(tuple(m.estimator for m in found), tuple(calibrators)), oof, parameters, known)
 
 
 def _classes(estimator: Any) -> np.ndarray:
@@ -200,11 +224,26 @@ def _candidates(grid) -> list[dict[str, Any]]:
 
 def _out_of_fold(model, parameters, table: Table, y, inner, settings) -> tuple[np.ndarray, list[int]]:
     found, rounds = np.zeros((len(y), settings.classes)), []
+    x = getattr(table, model.reads)
     for fold in inner:
-        estimator, n = _fitted(model, parameters, table, y, settings, fold)
+        estimator, n = _fitted(model, model.fewer | parameters, table, y, settings, fold)
         rounds.append(n)
-        found[fold.test] = estimator.scores_of(getattr(table, model.reads)[fold.test], settings)
+        for half, stopped in _stops(estimator.estimator, fold):
+            found[fold.test[half]] = estimator.scores_of(x[fold.test[half]], settings, stopped)
     return found, rounds
+
+
+def _stops(estimator: Any, fold: Fold) -> list[tuple[np.ndarray, int | None]]:
+    """Parts of a fold's tested samples, and after how many rounds boosting is asked about each.
+
+    Each half is scored where the other half says to stop: a score of samples that were stopped on would say too much.
+    """
+    everything = np.ones(len(fold.test), dtype=bool)
+    if not hasattr(estimator, "halves_"):
+        return [(everything, None)]
+    logs = [next(iter(log.values())) for log in estimator.evals_result().values()]
+    first, second = (int(np.argmin(log)) + 1 for log in logs[:2])
+    return [(fold.half, first), (~fold.half, second)]
 
 
 def _fitted(
@@ -238,14 +277,19 @@ def _fitted(
         estimator.set_params(n_estimators=rounds)
         _boost(estimator, offered, y[train], settings)
         return selected, rounds
-    watched = fold.test
+    watched = np.ones(len(fold.test), dtype=bool)
     if settings.task == "classification":
-        watched = watched[np.isin(y[watched], y[train])]
-    if not len(watched):
+        watched = np.isin(y[fold.test], y[train])
+    if not watched.any():
         _boost(estimator, offered, y[train], settings)
         return selected, estimator.n_estimators
+    parts = [fold.test[watched]]
+    if fold.half is not None and (watched & fold.half).any() and (watched & ~fold.half).any():
+        # The last is what training itself stops on; the halves are told apart afterwards.
+        parts = [fold.test[watched & ~fold.half], fold.test[watched & fold.half], *parts]
+        estimator.halves_ = True
     estimator.set_params(early_stopping_rounds=20)
-    _boost(estimator, offered, y[train], settings, (selected.seen(x[watched]), y[watched]))
+    _boost(estimator, offered, y[train], settings, [(selected.seen(x[part]), y[part]) for part in parts])
     return selected, estimator.best_iteration + 1
 
 
@@ -257,16 +301,15 @@ def _sample_weights(y: np.ndarray, settings: Settings) -> np.ndarray | None:
     return compute_sample_weight("balanced", y)
 
 
-def _boost(estimator, x, y, settings: Settings, watched=None) -> None:
+def _boost(estimator, x, y, settings: Settings, watched=()) -> None:
     options: dict[str, Any] = {}
     if settings.task == "classification":
         options["sample_weight"] = _sample_weights(y, settings)
         # xgboost wants classes 0 … k-1 without holes: a fold may lack one.
         estimator.present_, y = np.unique(y, return_inverse=True)
-        if watched is not None:
-            watched = watched[0], np.searchsorted(estimator.present_, watched[1])
-    if watched is not None:
-        options["eval_set"] = [watched]
+        watched = [(a, np.searchsorted(estimator.present_, b)) for a, b in watched]
+    if watched:
+        options["eval_set"] = watched
     estimator.fit(x, y, verbose=False, **options)
 
 
@@ -280,3 +323,18 @@ def _loss(found: np.ndarray, y: np.ndarray, settings: Settings) -> float:
     if not settings.balanced:
         return 1 - float(hit.mean())
     return 1 - float(np.mean([hit[y == c].mean() for c in np.unique(y)]))
+
+
+_TEMPERATURES = 2.0 ** np.arange(-4, 5)
+
+
+def _cross_entropy(found: np.ndarray, y: np.ndarray, settings: Settings) -> float:
+    """Of scores at the temperature that suits them best: strengths differ in it, and it is fitted afterwards anyway.
+
+    Steadier than the error, which is a step function of the strength.
+    """
+    weights = _sample_weights(y, settings)
+    weights = np.ones(len(y)) if weights is None else weights
+    own = np.arange(len(y)), y
+    losses = [(weights * (logsumexp(found * t, axis=1) - (found * t)[own])).sum() for t in _TEMPERATURES]
+    return float(min(losses) / weights.sum())

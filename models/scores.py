@@ -24,6 +24,8 @@ class Candidate:
     model : str or None
     answers : list of float array, shape=(tested samples of the fold, classes)
     seconds : float
+    inner : list of float array, shape=(training samples of the fold, classes)
+        Out-of-fold answers of inner folds, by which rows are chosen; empty for the dummy.
     """
 
     fusion: str
@@ -31,6 +33,7 @@ class Candidate:
     model: str | None
     answers: list[np.ndarray]
     seconds: float
+    inner: list[np.ndarray]
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], str | None]:

@@ -16,10 +16,18 @@ _IGNORED = ("none", "unused", "ignore")
 
 @dataclass(frozen=True)
 class Fold:
-    """Positions of the samples that a model is trained on and of those that it is tested on."""
+    """Positions of the samples that a model is trained on and of those that it is tested on.
+
+    Attributes
+    ----------
+    train, test : int array
+    half : bool array, shape=(tested samples,), or None
+        Of an inner fold: which half of the tested groups each is of. What stops on one half is asked about the other.
+    """
 
     train: np.ndarray
     test: np.ndarray
+    half: np.ndarray | None = None
 
 
 def groups(samples: pd.DataFrame) -> pd.Series:
@@ -88,10 +96,11 @@ def folds(
 
 
 def inner_folds(groups: np.ndarray, target: np.ndarray, n_folds: int, seed: int) -> list[Fold]:
-    """Grouped folds inside a training set.
+    """Grouped folds inside a training set, each with its tested groups in two halves.
 
-    Where there is a single group, or where groups and classes coincide so that a grouped fold would not know a class,
-    folds are drawn by sample: less honest inside, but what is tested outside stays unseen.
+    A class that a fold's training part lacks, since one speaker alone has it, is no reason to mix speakers: it is
+    unknown there, as it would be of a new speaker. Only where there is a single group, or a training part would know a
+    single class, are folds drawn by sample: less honest inside, but what is tested outside stays unseen; `mixed` tells.
     """
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
@@ -99,10 +108,10 @@ def inner_folds(groups: np.ndarray, target: np.ndarray, n_folds: int, seed: int)
     distinct = len(np.unique(groups))
     if distinct >= 2:
         split = GroupKFold(min(n_folds, distinct), shuffle=True, random_state=seed)
-        found = [Fold(a, b) for a, b in split.split(position, target, groups)]
+        found = [Fold(a, b, _halves(groups[b])) for a, b in split.split(position, target, groups)]
         if np.issubdtype(np.asarray(target).dtype, np.floating):
             return found
-        if all(len(np.unique(target[f.train])) == len(np.unique(target)) for f in found):
+        if all(len(np.unique(target[f.train])) > 1 for f in found):
             return found
     strata = _strata(target)
     rarest = np.unique(strata, return_counts=True)[1].min()
@@ -110,7 +119,18 @@ def inner_folds(groups: np.ndarray, target: np.ndarray, n_folds: int, seed: int)
         split = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     else:
         split = KFold(n_folds, shuffle=True, random_state=seed)
-    return [Fold(a, b) for a, b in split.split(position, strata)]
+    return [Fold(a, b, np.arange(len(b)) % 2 == 1) for a, b in split.split(position, strata)]
+
+
+def mixed(groups: np.ndarray, folds: list[Fold]) -> bool:
+    """Whether a group is on both sides of a fold."""
+    return any(np.isin(groups[f.test], groups[f.train]).any() for f in folds)
+
+
+def _halves(groups: np.ndarray) -> np.ndarray:
+    """Half of each sample, groups staying whole; of a single group, every other sample."""
+    names, position = np.unique(groups, return_inverse=True)
+    return (position if len(names) > 1 else np.arange(len(groups))) % 2 == 1
 
 
 def _official(samples: pd.DataFrame) -> Fold:

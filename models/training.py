@@ -99,7 +99,7 @@ def fit_unimodal(data: Data, modality: str, model: str, settings: Settings, cali
     base = prior(data.y, settings)
     inner = inner_folds(groups, y, n_inner, settings.seed)
     fitted = member.fit(model, Table({"": view}, {"": False}, there), y, inner, settings)
-    calibration = calibrated(fitted.oof, y, calibrate, settings.balanced)
+    calibration = calibrated(fitted.oof[fitted.known], y[fitted.known], calibrate, settings.balanced)
     oof = np.tile(base, (len(data.y), 1))
     oof[there] = probabilities(fitted.oof, calibration)
     return Unimodal(view.block, fitted.estimator, calibration, oof, base, settings)
@@ -116,7 +116,13 @@ def _view(block: early.Block, x: np.ndarray | View) -> View:
 
 @dataclass(frozen=True)
 class Early:
-    """One model over several modalities side by side."""
+    """One model over several modalities side by side.
+
+    Attributes
+    ----------
+    oof : float array, shape=(n, classes), or None
+        Out-of-fold answers about its training samples; None in a model that was read from a file.
+    """
 
     names: tuple[str, ...]
     blocks: dict[str, early.Block]
@@ -124,6 +130,7 @@ class Early:
     estimator: Any
     calibrator: Any
     settings: Settings
+    oof: np.ndarray | None = None
 
     def predict(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
@@ -136,11 +143,12 @@ def fit_early(data: Data, names: Sequence[str], model: str, settings: Settings, 
     views = {m: data.view(m) for m in names}
     gaps = {m: not bool(v.there.all()) for m, v in views.items()}
     inner = inner_folds(data.groups, data.y, n_inner, settings.seed)
-    chosen = zoo.get(model)
-    wanted = chosen.margins or bool(chosen.parts)
-    fitted = member.fit(model, Table(views, gaps), data.y, inner, settings, out_of_fold=wanted)
-    calibration = calibrated(fitted.oof, data.y, calibrate, settings.balanced) if wanted else None
-    return Early(tuple(names), {m: v.block for m, v in views.items()}, gaps, fitted.estimator, calibration, settings)
+    fitted = member.fit(model, Table(views, gaps), data.y, inner, settings)
+    known = fitted.known
+    calibration = calibrated(fitted.oof[known], data.y[known], calibrate, settings.balanced)
+    oof = probabilities(fitted.oof, calibration)
+    prepared = {m: v.block for m, v in views.items()}
+    return Early(tuple(names), prepared, gaps, fitted.estimator, calibration, settings, oof)
 
 
 @dataclass(frozen=True)
@@ -229,6 +237,32 @@ def fit_late(
         x = late.stacking_features(stacked, known, base)
         return Late(method, tuple(names), base, stacker=late.fit_stacking(x, y, len(base), balanced))
     return Late(method, tuple(names), base)
+
+
+def late_out_of_fold(
+    fitted: Late,
+    oof: Mapping[str, np.ndarray],
+    there: Mapping[str, np.ndarray],
+    y: np.ndarray,
+    groups: np.ndarray,
+    settings: Settings,
+    n_inner: int,
+) -> np.ndarray:
+    """Answers of a fusion about its training samples [shape=(n, classes)], none by what was fitted on them.
+
+    A mean and a product fit nothing, and weights are so few that they cannot learn their samples; stacking is fitted
+    again without each inner fold.
+    """
+    if fitted.method != "stacking":
+        return fitted.predict(oof, there)
+    out = np.zeros((len(y), len(fitted.prior)))
+    for fold in inner_folds(groups, y, n_inner, settings.seed):
+        (p, known), (asked, here) = (
+            [{m: v[rows] for m, v in of.items()} for of in (oof, there)] for rows in (fold.train, fold.test)
+        )
+        part = fit_late(fitted.method, fitted.names, p, known, y[fold.train], fitted.prior, settings.balanced)
+        out[fold.test] = part.predict(asked, here)
+    return out
 
 
 def subset(data: Data, rows: np.ndarray) -> Data:

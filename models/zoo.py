@@ -21,6 +21,10 @@ class Model:
     Attributes
     ----------
     name : str
+    path : mapping of str to list
+        A grid that is always searched, of strengths by which fits lead to each other, the strongest first.
+    fewer : mapping of str to value
+        Parameters of the fits on inner folds, where less will do.
     make : callable(task, seed, balanced, **parameters)
         An unfitted scikit-learn estimator for scaled features without gaps.
     grid : mapping of str to list
@@ -31,8 +35,6 @@ class Model:
     keep : int or None
         How many columns: those that tell most by themselves; or how many of each modality's leading components.
         None: all.
-    margins : bool
-        Its scores are no probabilities, so that it is calibrated even where that costs further fits.
     boosted : bool
         Takes a held-out part to stop on.
     balance : "classes" | "samples" | "offset"
@@ -47,9 +49,10 @@ class Model:
     name: str
     make: Callable[..., Any] = _none
     grid: Mapping[str, list[Any]] = field(default_factory=dict)
+    path: Mapping[str, list[Any]] = field(default_factory=dict)
+    fewer: Mapping[str, Any] = field(default_factory=dict)
     reads: Reads = "components"
     keep: int | None = None
-    margins: bool = False
     boosted: bool = False
     balance: Literal["classes", "samples", "offset"] = "classes"
     numbers: str | None = None
@@ -63,7 +66,7 @@ def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.5):
         return Ridge(alpha=1 / C, random_state=seed)
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=C, max_iter=2000, class_weight="balanced" if balanced else None)
+    return LogisticRegression(C=C, max_iter=2000, class_weight="balanced" if balanced else None, warm_start=True)
 
 
 def _svm_rbf(task: Task, seed: int, balanced: bool, C: float = 5.0, gamma: float = 1 / 64):
@@ -99,19 +102,19 @@ def _knn(task: Task, seed: int, balanced: bool, n_neighbors: int = 15):
     return kind(n_neighbors=n_neighbors, weights="distance", algorithm="brute")
 
 
-def _random_forest(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2):
+def _random_forest(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2, n_estimators: int = 200):
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    common = {"n_estimators": 200, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
+    common = {"n_estimators": n_estimators, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
     if task == "regression":
         return RandomForestRegressor(max_features=0.1, **common)
     return RandomForestClassifier(class_weight="balanced" if balanced else None, **common)
 
 
-def _extra_trees(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2):
+def _extra_trees(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2, n_estimators: int = 200):
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-    common = {"n_estimators": 200, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
+    common = {"n_estimators": n_estimators, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
     if task == "regression":
         return ExtraTreesRegressor(max_features=0.1, **common)
     return ExtraTreesClassifier(class_weight="balanced" if balanced else None, **common)
@@ -142,7 +145,7 @@ def _mlp(task: Task, seed: int, balanced: bool, alpha: float = 1.0):
 
 
 ROUNDS = 300
-"""Most rounds of boosting; a held-out inner fold stops it earlier."""
+"""Most rounds of boosting; held-out inner folds stop it earlier."""
 
 COLUMNS = 256
 """Columns that models of trees are offered at most."""
@@ -153,24 +156,24 @@ COMPONENTS = 256
 _FEWER = [64, COLUMNS]
 _REDUCED = [16, 64, COMPONENTS]
 _TREES: dict[str, Any] = {"reads": "columns", "keep": COLUMNS}
+_FORESTS: dict[str, Any] = _TREES | {"fewer": {"n_estimators": 60}}
 
 MODELS = {
     m.name: m
     for m in (
-        Model("logreg", _logreg, {"C": [0.1, 0.5, 2.5]}, numbers="ridge"),
+        Model("logreg", _logreg, path={"C": [0.01, 0.03, 0.1, 0.3, 1.0]}, numbers="ridge"),
         Model(
             "svm-rbf",
             _svm_rbf,
             {"gamma": [1 / 128, 1 / 64, 1 / 32], "keep": [64, None]},
-            margins=True,
             numbers="svr-rbf",
         ),
-        Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_TREES),
+        Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_FORESTS),
         Model("xgboost", _xgboost, {"max_depth": [2, 3, 5], "keep": _FEWER}, boosted=True, **_TREES),
-        Model("svm-linear", _svm_linear, {"C": [0.005, 0.02, 0.1]}, margins=True, numbers="svr-linear"),
+        Model("svm-linear", _svm_linear, path={"C": [0.001, 0.005, 0.02, 0.1]}, numbers="svr-linear"),
         Model("lda", _lda, {"keep": [32, 64, 128]}, keep=64, balance="offset", numbers="bayesian-ridge"),
         Model("knn", _knn, {"n_neighbors": [5, 15, 45], "keep": _REDUCED}, balance="offset"),
-        Model("extra-trees", _extra_trees, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_TREES),
+        Model("extra-trees", _extra_trees, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_FORESTS),
         Model("mlp", _mlp, {"alpha": [0.1, 1.0, 10.0], "keep": _REDUCED}, keep=COMPONENTS, balance="samples"),
         Model("ensemble", parts=("lda", "mlp", "xgboost")),
     )

@@ -159,5 +159,23 @@ def test_a_saved_model_says_where_it_comes_from(lake, done, tmp_path):
     from affectlake.models.persistence import load
 
     options = BenchOptions("one", store=lake.uri, **QUICK)
-    card = load(save_best(options, done, tmp_path / "m")).card
-    assert card["dataset"] == "one" and card["scores"]["uar"] == done.result.rows[0]["uar"] and not card["leaks"]
+    model = load(save_best(options, done, tmp_path / "m"))
+    selected, card = done.result.about["selected"], model.card
+    assert card["dataset"] == "one" and card["scores"]["uar"] == selected["uar"] and not card["leaks"]
+    assert [model.fusion, sorted(model.columns), model.model] == [
+        selected["row"][k] for k in ("fusion", "modalities", "model")
+    ]
+    assert selected["rule"] == card["selected"] and card["no_better_than_chance"] is False
+
+
+def test_the_selected_stands_above_the_rows(lake, done, capsys):
+    from affectlake.flows.cli.bench import print_result
+
+    print_result(done.to_json())
+    said = capsys.readouterr().out
+    selected = done.result.about["selected"]
+    assert (
+        said.startswith(f"selected: uar {selected['uar']['value']:.3f} [") and "chosen inside: early audio+face" in said
+    )
+    assert "the number for this dataset" in html(done.to_json())
+    assert history(lake.uri, "one")[0]["selected"] == selected["uar"]

@@ -83,7 +83,7 @@ def test_an_offset_leaves_a_class_alone_that_was_not_there():
     x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     x[:, 0] += 3 * y
     data = Data({"audio": x}, y, np.arange(20))
-    fitted = member.fit("knn", table(data, "audio"), y, [], CLASSES, out_of_fold=False)
+    fitted = member.fit("knn", table(data, "audio"), y, [], CLASSES)
     assert (fitted.estimator.scores(table(data, "audio"), CLASSES).argmax(axis=1) < 2).all()
 
 

@@ -89,7 +89,7 @@ def bench(
     workers
         Worker processes; default: one per core.
     save
-        Fit the best row on all samples and save the model here.
+        Fit the row that inner folds chose on all samples and save the model here.
     report
         Write the HTML report here.
     top
@@ -145,6 +145,8 @@ def bench(
         note(f"report: {write_html(result.to_json(), report, earlier)}")
     if save is not None:
         note(f"model: {plain.save_best(options, result, save)}")
+        if plain.no_better_than_chance(result.to_json()):
+            note(f"affectlake: this model is no better than chance ({result.result.about['metric']}): do not use it")
     return 0
 
 
@@ -155,6 +157,8 @@ def print_result(result: dict, top: int = 0) -> None:
         f"{result['n_samples']} samples, {result['n_speakers']} speakers, {result['protocol']}"
         f"{_crossing(result)}{_relative(result)}, snapshot {result['snapshot']}"
     )
+    if result.get("selected"):
+        print(_selected(result))
     rows, metric = result["rows"], result["metric"]
     shown = [m for m in ("accuracy", "f1_weighted", "uar", "mae", "pearson") if m in rows[0] and m != metric]
     contrast = result["contrast"]
@@ -185,6 +189,18 @@ def print_result(result: dict, top: int = 0) -> None:
         _print_missing(result["missing"])
     for finding in result["leakage"].get("findings", []):
         note(f"leakage: {finding}")
+
+
+def _selected(result: dict) -> str:
+    """One line: the score of what inner folds chose, and what that was."""
+    found, metric = result["selected"], result["metric"]
+    others = [f"{m} {_interval(found[m])}" for m in ("accuracy", "uar", "pearson") if m in found and m != metric]
+    chosen = "; ".join(f"{_called(r)} ({r['times']} of {len(found['folds'])})" for r in found["chosen"])
+    return f"selected: {', '.join([f'{metric} {_interval(found[metric])}', *others])}; chosen inside: {chosen}"
+
+
+def _called(row: dict) -> str:
+    return " ".join([row["fusion"], "+".join(row["modalities"]), row["model"] or ""]).strip()
 
 
 def _reserve(result: dict) -> list[str]:
@@ -242,7 +258,7 @@ def _interval(score: dict) -> str:
 
 
 def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption = "lake", json: Json = False) -> int:
-    """Past benchmarks of a dataset, oldest first: the best row of each and how it moved.
+    """Past benchmarks of a dataset, oldest first: what inner folds selected, the best row and how it moved.
 
     Parameters
     ----------
@@ -268,7 +284,8 @@ def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption
             "protocol": r["protocol"] + _leaking(r),
             "snapshot": r["snapshot"],
             "code": r["code_version"],
-            "best row": " ".join([r["fusion"], "+".join(r["modalities"]), r["model"] or ""]).strip(),
+            "selected": _interval(r["selected"]) if r["selected"] else "",
+            "best row": _called(r),
             "score": f"{r['metric']} {_interval(r)}",
             "change": "" if r["change"] is None else f"{r['change']:+.3f}",
         }

@@ -1,0 +1,76 @@
+"""The selected: what a user gets who lets inner folds choose the row, so that the choice is paid for in the score."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from affectlake.models import intervals, metrics
+from affectlake.models.scores import Candidate, Entry, Scorer
+
+RULE = "in each training part, the row of the highest {metric} on its inner folds"
+
+
+def selected(entries: Sequence[Entry], scorer: Scorer, y: np.ndarray) -> tuple[dict[str, Any] | None, Entry | None]:
+    """Choose a row inside every training part and score what was chosen on the tested parts.
+
+    The out-of-fold answers of inner folds are there already; nothing is trained for it.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        Rows of the table; the dummy is none to choose.
+    scorer : Scorer
+    y : array, shape=(n,)
+        Of all samples.
+
+    Returns
+    -------
+    dict or None
+        ``rule``; ``folds``: what was chosen in each, with its ``inner`` score; ``chosen``: how often each row was;
+        ``row``: the row that is best on inner folds over all training parts, which is what `--save` saves; every
+        metric of the answers as ``value``, ``low``, ``high``; ``p_dummy``: that it is no better than the dummy.
+        None where there is nothing to choose from.
+    Entry or None
+        What was chosen, as a row: its answers are those of the row chosen in each fold.
+    """
+    rows = [e for e in entries if e.candidate.names]
+    if not rows:
+        return None, None
+    inner = np.array([_inner(e.candidate, scorer, y) for e in rows])
+    best = inner.argmax(axis=0)
+    answers = [rows[i].candidate.answers[f] for f, i in enumerate(best)]
+    overall = int(inner.mean(axis=1).argmax())
+    seconds = sum(e.candidate.seconds for e in rows)
+    candidate = Candidate("selected", (), None, answers, seconds, [])
+    together = np.concatenate(answers)
+    scores = scorer.scores(together, scorer.draws)
+    called = [rows[i].candidate.called for i in best]
+    times = Counter(int(i) for i in best)
+    about = {
+        "rule": RULE.format(metric=scorer.metric),
+        "folds": [c | {"inner": float(inner[i, f])} for f, (c, i) in enumerate(zip(called, best, strict=True))],
+        "chosen": [rows[i].candidate.called | {"times": n} for i, n in times.most_common()],
+        "row": rows[overall].candidate.called,
+        **{name: scorer.interval(values, name) for name, values in scores.items()},
+        "p_dummy": None,
+    }
+    dummy = next((e for e in entries if not e.candidate.names), None)
+    if dummy is not None:
+        about["p_dummy"] = intervals.paired_p(scores[scorer.metric], dummy.draws)
+    return about, Entry(candidate, about, together, scores[scorer.metric])
+
+
+def _inner(candidate: Candidate, scorer: Scorer, y: np.ndarray) -> list[float]:
+    """Score of a row on the inner folds of each training part; the lowest where it cannot be told."""
+    found = []
+    for fold, answers in zip(scorer.folds, candidate.inner, strict=True):
+        once = metrics.Draws(np.zeros(len(answers), dtype=int), np.ones((1, 1)))
+        truth = y[fold.train]
+        if scorer.classes:
+            score = metrics.classification(truth, answers, once)[scorer.metric][0]
+        else:
+            score = metrics.regression(truth, answers[:, 0], once)[scorer.metric][0]
+        found.append(float(np.nan_to_num(score, nan=-1.0)))
+    return found
