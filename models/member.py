@@ -174,7 +174,7 @@ def fit(name: str, table: Table, y: np.ndarray, inner: list[Fold], settings: Set
     if len(tried) > 1:
         measure = _cross_entropy if model.path and settings.task == "classification" else _loss
         parameters, oof, rounds = min(tried, key=lambda t: measure(t[1][known], y[known], settings))
-    fixed = int(np.median(rounds)) if model.boosted else None
+    fixed = min(zoo.ROUNDS, model.stretch * int(np.median(rounds))) if model.boosted else None
     return Member(_fitted(model, parameters, table, y, settings, rounds=fixed)[0], oof, parameters, known)
 
 
@@ -288,7 +288,7 @@ def _fitted(
         # The last is what training itself stops on; the halves are told apart afterwards.
         parts = [fold.test[watched & ~fold.half], fold.test[watched & fold.half], *parts]
         estimator.halves_ = True
-    estimator.set_params(early_stopping_rounds=20)
+    estimator.set_params(early_stopping_rounds=20 // model.stretch)
     _boost(estimator, offered, y[train], settings, [(selected.seen(x[part]), y[part]) for part in parts])
     return selected, estimator.best_iteration + 1
 

@@ -35,6 +35,8 @@ class Model:
     keep : int or None
         How many columns: those that tell most by themselves; or how many of each modality's leading components.
         None: all.
+    stretch : int
+        Rounds of boosting on everything for each on an inner fold, where steps are so many times as long.
     boosted : bool
         Takes a held-out part to stop on.
     balance : "classes" | "samples" | "offset"
@@ -51,6 +53,7 @@ class Model:
     grid: Mapping[str, list[Any]] = field(default_factory=dict)
     path: Mapping[str, list[Any]] = field(default_factory=dict)
     fewer: Mapping[str, Any] = field(default_factory=dict)
+    stretch: int = 1
     reads: Reads = "components"
     keep: int | None = None
     boosted: bool = False
@@ -156,7 +159,7 @@ COMPONENTS = 256
 _FEWER = [64, COLUMNS]
 _REDUCED = [16, 64, COMPONENTS]
 _TREES: dict[str, Any] = {"reads": "columns", "keep": COLUMNS}
-_FORESTS: dict[str, Any] = _TREES | {"fewer": {"n_estimators": 60}}
+_FORESTS: dict[str, Any] = _TREES | {"fewer": {"n_estimators": 40}}
 
 MODELS = {
     m.name: m
@@ -169,7 +172,15 @@ MODELS = {
             numbers="svr-rbf",
         ),
         Model("random-forest", _random_forest, {"min_samples_leaf": [1, 2, 5], "keep": _FEWER}, **_FORESTS),
-        Model("xgboost", _xgboost, {"max_depth": [2, 3, 5], "keep": _FEWER}, boosted=True, **_TREES),
+        Model(
+            "xgboost",
+            _xgboost,
+            {"max_depth": [2, 3, 5], "keep": _FEWER},
+            fewer={"learning_rate": 0.2},
+            stretch=2,
+            boosted=True,
+            **_TREES,
+        ),
         Model("svm-linear", _svm_linear, path={"C": [0.001, 0.005, 0.02, 0.1]}, numbers="svr-linear"),
         Model("lda", _lda, {"keep": [32, 64, 128]}, keep=64, balance="offset", numbers="bayesian-ridge"),
         Model("knn", _knn, {"n_neighbors": [5, 15, 45], "keep": _REDUCED}, balance="offset"),
