@@ -1,5 +1,4 @@
-"""Erasing people everywhere: the store by itself, and here what lies beyond it, which are the nights' records and pages,
-reports of benchmarks, and what Prefect remembers."""
+"""Erasing people beyond the store: nights' records and pages, reports of benchmarks, and what Prefect remembers."""
 
 import json
 import os

@@ -39,7 +39,8 @@ def told(tmp_path, monkeypatch):
     config.write_text(
         f'store = "{tmp_path}/lake"\nreports = "{tmp_path}/reports"\nworkers = 1\n[[dataset]]\nname = "calls"\n'
         f'manifest = "{manifest}"\nonly = ["text.style"]\ngate = "warn"\n'
-        '[dataset.benchmark]\nlabel = "emotion"\nmodels = ["logreg"]\nfusions = ["unimodal"]\nfolds = 2\nexplain = false\n'
+        '[dataset.benchmark]\nlabel = "emotion"\nmodels = ["logreg"]\nfusions = ["unimodal"]\nfolds = 2\n'
+        "explain = false\n"
     )
     assert run(["nightly", str(config), "--once", "--no-prefect"]) == 0
     rows[1]["text"] = "something else altogether"
@@ -47,8 +48,9 @@ def told(tmp_path, monkeypatch):
     pd.DataFrame(rows).to_csv(manifest, index=False)
     assert run(["nightly", str(config), "--once", "--no-prefect"]) == 0
     store = str(tmp_path / "lake")
-    assert run(["bench", "calls", "--label", "emotion", "--models", "logreg", "--fusions", "unimodal", "--store", store, "--folds", "2",
-                "--no-explain", "--no-prefect", "--workers", "1", "--save", str(tmp_path / "best.model")]) == 0  # fmt: skip
+    command = ["bench", "calls", "--label", "emotion", "--models", "logreg", "--fusions", "unimodal", "--folds", "2"]
+    command += ["--no-explain", "--no-prefect", "--workers", "1", "--store", store]
+    assert run([*command, "--save", str(tmp_path / "best.model")]) == 0
     _prefect(tmp_path / "prefect" / "prefect.db")
     return tmp_path, manifest
 
@@ -86,7 +88,11 @@ def test_nothing_that_we_wrote_names_them_afterwards(told, capsys):
     assert run(args) == 3
     receipt = json.loads(capsys.readouterr().out)
     (model,) = receipt["left"]
-    assert (model["what"], model["where"], model["samples"]) == ("model", str(folder / "best.model"), 12)  # one says nothing
+    assert (model["what"], model["where"], model["samples"]) == (
+        "model",
+        str(folder / "best.model"),
+        12,
+    )  # one says nothing
     assert receipt["still_found_in"] == [] and not names.search(json.dumps(receipt))
     for path, text in everything(folder):
         assert not names.search(text), path
@@ -103,7 +109,17 @@ def test_nothing_that_we_wrote_names_them_afterwards(told, capsys):
     (folder / "receipt.json").write_text(json.dumps(receipt))
     store = ["--store", str(folder / "lake")]
     assert run(["erase", "--check", str(folder / "receipt.json"), *store]) == 0
-    refresh = ["refresh", "calls", "--manifest", str(manifest), "--only", "text.style", "--no-prefect", "--json", *store]
+    refresh = [
+        "refresh",
+        "calls",
+        "--manifest",
+        str(manifest),
+        "--only",
+        "text.style",
+        "--no-prefect",
+        "--json",
+        *store,
+    ]
     capsys.readouterr()
     assert run([*refresh, "--workers", "1"]) == 0
     said = capsys.readouterr()

@@ -181,9 +181,7 @@ def test_a_share_that_does_not_answer_is_tried_again_and_its_files_are_not_taken
     assert "a.bmp" in bad["uri"] and Store(tmp_path / "lake").files("m")["size"].tolist() == [10]
 
 
-def test_an_interrupt_says_that_results_are_kept_and_the_next_refresh_does_the_rest(
-    tmp_path, monkeypatch, capsys
-):
+def test_an_interrupt_says_that_results_are_kept_and_the_next_refresh_does_the_rest(tmp_path, monkeypatch, capsys):
     from affectlake.features.compute import compute
     from affectlake.flows import refresh
     from affectlake.flows.cli.app import run

@@ -202,7 +202,11 @@ def test_the_same_recording_under_another_name_and_speaker_does_not_come_back(tm
         return gone
 
     none = float("nan")
-    mine = [["a", "anna", "/x/1.wav", none, none], ["b", "ben", "/x/2.wav", 0.0, 1.0], ["c", "cleo", "/x/2.wav", 1.0, 2.0]]
+    mine = [
+        ["a", "anna", "/x/1.wav", none, none],
+        ["b", "ben", "/x/2.wav", 0.0, 1.0],
+        ["c", "cleo", "/x/2.wav", 1.0, 2.0],
+    ]
     assert publish(mine) == set()
     store.erase("d", speaker="anna")
     store.erase("d", ids=["b"])

@@ -2,9 +2,9 @@
 
 Tables are immutable versions in files, so each table that knows one of the samples is built anew, version by version,
 without their rows; files that never held one are linked over. Only when all of that is there, it is noted whom to erase
-(`erasing/`), who must not come back (`tombstones/`), and the log of snapshots is switched to the new tables in one commit.
-Then the old folders are deleted and what was made from them is cleaned. A crash before the commit leaves everything as it
-was; one after it leaves the note, by which a second call finishes.
+(`erasing/`), who must not come back (`tombstones/`), and the log of snapshots is switched to the new tables in one
+commit. Then the old folders are deleted and what was made from them is cleaned. A crash before the commit leaves
+everything as it was; one after it leaves the note, by which a second call finishes.
 """
 
 import json

@@ -156,8 +156,7 @@ def _words(text: str) -> Iterator[str]:
     for piece in text.split():
         bare = piece.strip(_MARKS)
         yield bare
-        for part in bare.split("/"):
-            yield part
+        yield from bare.split("/")
         for match in _WORD.finditer(bare):
             word = match[0].rstrip(".-")
             yield word

@@ -327,8 +327,8 @@ class Store:
             ) from error
         except (OSError, pa.ArrowException, DeltaError) as error:
             raise AffectlakeError(
-                f"a table of {self.uri} cannot be read, `affectlake verify --store {self.uri}` tells which and what mends "
-                f"it ({' '.join(str(error).split())[:160]})"
+                f"a table of {self.uri} cannot be read, `affectlake verify --store {self.uri}` tells which and what "
+                f"mends it ({' '.join(str(error).split())[:160]})"
             ) from error
 
     def sql(self, query: str, as_of: AsOf = None, allow_files: bool = False) -> pd.DataFrame:

@@ -123,7 +123,7 @@ class Sums:
 
 
 def sums(place: Place, path: str, found: Iterable[str]) -> Sums | None:
-    """Sums of the files of a table (``path``, relative to the store) that are about to be read; None: do not compare."""
+    """Sums of the files of a table (``path``, relative to the store) about to be read; None: do not compare."""
     if not place.local or os.environ.get(VARIABLE) == "0":
         return None
     top, _, rest = path.partition("/")

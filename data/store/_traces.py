@@ -201,7 +201,7 @@ def _describe_anew(out: Path) -> None:
     """An extreme in the catalogue may have been theirs."""
     about = pq.read_table(out / "columns.parquet").to_pandas()
     parts = []
-    for name, rows in about.groupby("extractor", sort=False):
+    for name, _ in about.groupby("extractor", sort=False):
         path = out / f"{name}.parquet"
         if path.is_file():
             here = set(pq.read_schema(path).names)

@@ -25,8 +25,8 @@ _BLOCK = 256  # cycles that are compared at a time
 class Cycles(NamedTuple):
     """Cycles in order; each is compared with the next one where ``joined``.
 
-    Attributes: ``time`` s of the cycle's middle, ``period`` s, ``amplitude`` (RMS over two periods under a Hann window),
-    each [shape=(cycles,)]; ``joined`` bool [shape=(cycles - 1,)].
+    Attributes: ``time`` s of the cycle's middle, ``period`` s, ``amplitude`` (RMS over two periods under a Hann
+    window), each [shape=(cycles,)]; ``joined`` bool [shape=(cycles - 1,)].
     """
 
     time: np.ndarray

@@ -487,8 +487,8 @@ class Prosody(Handcrafted):
     name = "audio.prosody"
     version = "3"
     parameters: Mapping[str, object] = {
-        **sp.SETTINGS, **_pitch.SETTINGS, **_cycles.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE, "dip": DIP,
-        "swing": SWING, "smallest": SMALLEST,
+        **sp.SETTINGS, **_pitch.SETTINGS, **_cycles.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE,
+        "dip": DIP, "swing": SWING, "smallest": SMALLEST,
     }  # fmt: skip
     columns: Sequence[Column] = COLUMNS
     cost = 7.0
