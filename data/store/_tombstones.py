@@ -1,8 +1,8 @@
 """Who was erased and is not to come back: keyed hashes of ids, speakers and of what their media are.
 
 The hashes are keyed by the store (`_identity`), so that a table or a receipt that got away tells nobody's name.
-Whoever holds the key, which is to say the store, can find out whether a name that he guesses is among them: that is what
-a refresh does. Slow hashes would not change that for lists of a few thousand participants, and cost every refresh.
+Whoever holds the key, which is to say the store, can find out whether a name that he guesses is among them: that is
+what a refresh does. Slow hashes would not change that for lists of a few thousand participants, and cost every refresh.
 """
 
 from collections.abc import Iterable
