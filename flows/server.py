@@ -183,9 +183,13 @@ def _wait(url: str, process: subprocess.Popen, said: IO[str], secret: str) -> No
             )
         if _answers(url):
             # Between the look at the port and the start somebody else may have taken it.
-            if process.poll() is None and _is_ours(url, secret):
+            ours = False if process.poll() is not None else _is_ours(url, secret)
+            if ours:
                 return
-            raise AffectlakeError(f"at {url} answers a server that is not ours: PREFECT_SERVER_API_PORT names its port")
+            if ours is False:
+                raise AffectlakeError(
+                    f"at {url} answers a server that is not ours: PREFECT_SERVER_API_PORT names its port"
+                )
         time.sleep(0.3)
     raise AffectlakeError(f"the prefect server at {url} did not answer within {START_SECONDS} s")
 
@@ -194,10 +198,11 @@ def _answers(url: str) -> bool:
     return _status(f"{url}/health") == 200
 
 
-def _is_ours(url: str, secret: str) -> bool:
-    """Whether a server refuses strangers and takes our secret."""
+def _is_ours(url: str, secret: str) -> bool | None:
+    """Whether a server refuses strangers and takes our secret; None where it was too busy to say."""
     version = f"{url}/admin/version"
-    return _status(version) == 401 and _status(version, secret) == 200
+    found = _status(version), _status(version, secret)
+    return None if None in found else found == (401, 200)
 
 
 def _status(url: str, secret: str | None = None) -> int | None:

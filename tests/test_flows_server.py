@@ -162,3 +162,18 @@ def test_what_a_hook_answers_is_recorded_without_its_address():
     hook = Notify(webhook="http://127.0.0.1:1/s3cret path?key=s3cret", on=("always",), attempts=1)
     [said] = tell([hook], record)
     assert not said["delivered"] and "s3cret" not in str(said)
+
+
+def test_a_server_that_is_too_busy_to_say_whose_it_is_is_asked_again(monkeypatch):
+    class Running:
+        returncode = None
+
+        def poll(self):
+            return None
+
+    asked = iter([None, None, True])
+    monkeypatch.setattr(server, "_answers", lambda url: True)
+    monkeypatch.setattr(server, "_is_ours", lambda url, secret: next(asked))
+    monkeypatch.setattr(server.time, "sleep", lambda seconds: None)
+    server._wait("http://127.0.0.1:1/api", Running(), None, "secret")
+    assert next(asked, "all were asked") == "all were asked"
