@@ -72,6 +72,10 @@ _AT_ONCE = 1 << 20  # bytes
 _SPARSE = 1 << 26  # bytes from which a file must be there: an endless one of zeros takes no room on the disk
 
 
+POINTER = b"version https://git-lfs.github.com/spec/"
+"""What a file begins with that Git LFS has not fetched."""
+
+
 def local_path(uri: str | Path) -> Path:
     """Path behind a local address; raises BadMedia for an address on another system."""
     text = str(uri)
@@ -116,6 +120,8 @@ def open_file(path: Path) -> BinaryIO:
         raise BadMedia(f"{shown(path)}: cannot be opened ({reason(error)})") from None
     try:
         _check(path, os.fstat(descriptor))
+        if os.pread(descriptor, len(POINTER), 0) == POINTER:
+            raise BadMedia(f"{shown(path)} is a Git LFS pointer, not the file itself: git lfs pull fetches it")
         return open(descriptor, "rb", buffering=_BUFFER)
     except BaseException:
         os.close(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 
 from affectlake.data._table import AS_IT_IS, Rows, Table, TableOptions, without_index
 from affectlake.data.errors import BadManifest, BadMedia
+from affectlake.data.media import POINTER
 
 __all__ = ["SUFFIXES", "Rows", "Table", "TableOptions", "most_bytes", "read_table_file"]
 
@@ -25,7 +26,6 @@ _LITTLE = 256 << 20  # bytes that any file may unpack to
 _RATIO = 100  # times its size that a larger one may: tables of text seldom shrink to a thirtieth
 _MOST = 8 << 30
 _STEP = 1 << 20
-_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def most_bytes(packed: int) -> int:
@@ -91,7 +91,7 @@ def _content(path: Path) -> bytes:
 
 def check_pointer(raw: bytes, path: object) -> None:
     """Raises BadManifest where a file's content was left with Git LFS."""
-    if raw.startswith(_POINTER):
+    if raw.startswith(POINTER):
         raise BadManifest(f"{path} is a Git LFS pointer, not the file itself: git lfs pull fetches it")
 
 

@@ -167,3 +167,11 @@ def test_one_zero_for_sound_and_picture(clips):
             assert media.zero(container) == pytest.approx(first, abs=0.1), name
             frame = next(container.decode(media.tracks(container, "audio")[0]))
             assert frame.time - media.zero(container) == pytest.approx(0.5 if "film" in name else 0.0, abs=0.05), name
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.png", "a.mp4"])
+def test_what_git_lfs_has_not_fetched_is_called_that(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4" * 64 + b"\nsize 12345\n")
+    with pytest.raises(BadMedia, match="is a Git LFS pointer, not the file itself: git lfs pull fetches it"):
+        media.open_file(path)

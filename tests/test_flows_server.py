@@ -59,6 +59,9 @@ def test_the_database_is_made_by_one_at_a_time_and_once(home, monkeypatch):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(settings.subprocess, "run", run)
+    # Threads stand for processes here, each of which has its own environment and settings of Prefect.
+    monkeypatch.setattr(settings, "configure", lambda: None)
+    monkeypatch.setattr(settings, "reread", lambda: None)
     threads = [threading.Thread(target=settings.prepare) for _ in range(4)]
     [t.start() for t in threads]
     [t.join() for t in threads]
