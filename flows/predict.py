@@ -16,6 +16,7 @@ from affectlake.features import registry, settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from affectlake.data.manifest import TableOptions
     from affectlake.models.fit import Fitted
 
 BATCH = 256
@@ -63,8 +64,11 @@ def stream(
     text: str | None = None,
     workers: int = 1,
     batch: int = BATCH,
+    table: "TableOptions | None" = None,
 ) -> Iterator[Prediction]:
     """Label media files (which may come one by one) or the samples of a manifest, in their order.
+
+    ``table`` says how to read the manifest, where it does not tell itself.
 
     Raises
     ------
@@ -80,7 +84,7 @@ def stream(
 
     fitted = load(model)
     chosen = [_extractor(name) for name in fitted.extractors]
-    batches = _media(fitted, files, manifest, text, batch)
+    batches = _media(fitted, files, manifest, text, batch, table)
     with Workers(workers, extractors=fitted.extractors) as pool:
         for samples in batches:
             with settings.use(settings.parsed(fitted.card.get("settings", {}))):
@@ -232,17 +236,19 @@ def _computed(
     return _blocks(work, computed)
 
 
-def _media(fitted: "Fitted", files: Iterable[str], manifest, text, batch: int) -> Iterator["pd.DataFrame"]:
+def _media(
+    fitted: "Fitted", files: Iterable[str], manifest, text, batch: int, table: "TableOptions | None" = None
+) -> Iterator["pd.DataFrame"]:
     """Samples frames of about ``batch`` rows. What must be seen together stays in one: dialogues, and speakers where
     features are relative to them."""
-    from affectlake.data.manifest import read_manifest
+    from affectlake.data.manifest import TableOptions, read_manifest
 
     files = iter(files)
     first = list(islice(files, 2))
     if (manifest is None) == (not first):
         raise UsageError("name what to label: either files or --manifest FILE")
     if manifest is not None:
-        samples = read_manifest(manifest, "predict")
+        samples = read_manifest(manifest, "predict", table or TableOptions())
         keys = ["dialogue"] + (["speaker"] if fitted.normalise == "speaker" else [])
         whole = fitted.normalise == "corpus"
         cuts = [len(samples)] if whole else _cuts(len(samples), batch, [samples[k] for k in keys])

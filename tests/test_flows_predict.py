@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.data.errors import AffectlakeError, BadManifest, UnknownName, UsageError
+from affectlake.data.manifest import TableOptions
 from affectlake.data.samples import samples_frame
 from affectlake.data.store import Store
 from affectlake.flows import predict as predicting
@@ -147,3 +148,14 @@ def test_commands(made, tmp_path, capsys):
     assert run([*words, str(tmp_path / "names")]) == 1 and "brought in by `put`" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no list of files"):
         list(predicting.listed(tmp_path / "nowhere"))
+
+
+def test_a_manifest_is_read_as_it_says(made, tmp_path):
+    store, models, frame = made
+    path = tmp_path / "m.csv"
+    path.write_bytes("sample_id,text,speaker\na,难过,x\nb,无,王\n".encode("gbk"))
+    options = TableOptions("gbk", ("无",))
+    (samples,) = predicting._media(load(models["none"]), [], str(path), None, 9, options)
+    assert samples["text"].tolist()[0] == "难过" and pd.isna(samples["text"][1]) and samples["speaker"][1] == "王"
+    with pytest.raises(BadManifest, match="utf-8"):
+        predicting._media(load(models["none"]), [], str(path), None, 9, TableOptions("utf-8"))

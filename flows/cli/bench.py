@@ -329,6 +329,9 @@ def predict(
     *,
     files_from: Path | None = None,
     manifest: str | None = None,
+    encoding: str | None = None,
+    missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    sheet: str | None = None,
     text: str | None = None,
     features: Path | None = None,
     dataset: str | None = None,
@@ -353,7 +356,13 @@ def predict(
     files_from
         A file that names them, one a line, read as they come: /dev/stdin takes them from a pipe.
     manifest
-        CSV or Parquet of samples, for samples of several files.
+        Table of samples (CSV, TSV, Excel, JSON lines or Parquet), for samples of several files.
+    encoding
+        Of the manifest's text; default: told by the text itself.
+    missing_values
+        Word of the manifest that means that there is no value; may be repeated, and replaces the usual ones.
+    sheet
+        Of an Excel file; default: the first that is not empty.
     text
         What is said in the file, when there is one file.
     features
@@ -374,6 +383,7 @@ def predict(
         JSON on stdout.
     """
     from affectlake.data.errors import UsageError
+    from affectlake.data.manifest import TableOptions
     from affectlake.flows import predict as predicting
     from affectlake.flows.machine import cores
 
@@ -390,7 +400,8 @@ def predict(
         parts = predicting.from_store(model, store, dataset, as_of)
     else:
         names = files if files_from is None else predicting.listed(files_from)
-        parts = predicting.stream(model, names, manifest, text, workers or cores())
+        table = TableOptions(encoding, missing_values or None, sheet)
+        parts = predicting.stream(model, names, manifest, text, workers or cores(), table=table)
     rows, failed, known = [], 0, 0
     for part in parts:
         for failure in part.failures:
