@@ -109,7 +109,8 @@ def test_bench_report_and_predict(lake, corpus, capsys, tmp_path):
     )
     assert document["protocol"] == "grouped" and document["synthetic"]
     assert {r["fusion"] for r in document["rows"]} == {"unimodal", "early", "late-mean", "dummy"}
-    assert set(document["rows"][0]["uar"]) == {"value", "low", "high"}
+    first = document["rows"][0]["uar"]
+    assert set(first) == {"value", "low", "high", "reason"} and first["low"] is None and "speakers" in first["reason"]
     page = (tmp_path / "r.html").read_text()
     assert "Synthetic data" in page and "http" not in page.split("</style>")[1].replace("https://", "")
     code, out, _ = call(capsys, "report", "demo", "--store", lake, "--out", tmp_path / "again.html")
