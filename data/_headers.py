@@ -6,13 +6,14 @@ stop half-way; files are joined end to end. Decoders believe the header, so it i
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
+
+from affectlake.data._raw import Positioned
 
 _NEGLIGIBLE = 0.02  # s that may be missing, or left over, without a word: sizes are often wrong by a header's length
 _LEAST = 64  # bytes that are as negligible
@@ -326,38 +327,23 @@ _READERS: dict[bytes, Callable[[bytes, BinaryIO, int, int], _Stated | None]] = {
 }
 
 
-class PartFile(io.RawIOBase):
+class PartFile(Positioned):
     """One part of a file as a file of its own, with its header put right."""
 
     def __init__(self, file: BinaryIO, part: Part):
-        self._file, self._part, self._at = file, part, 0
-
-    def __len__(self) -> int:
-        return self._part.ends - self._part.begins
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self)}[whence]
-        return self._at
+        super().__init__(part.ends - part.begins)
+        self._file, self._part = file, part
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        begin = self._part.begins + self._at
+        begin = self._part.begins + self.position
         self._file.seek(begin)
-        data = bytearray(self._file.read(max(0, min(len(buffer), len(self) - self._at))))
+        data = bytearray(self._file.read(max(0, min(len(buffer), self.size - self.position))))
         for at, new in self._part.patches:
             for i, byte in enumerate(new, at - begin):
                 if 0 <= i < len(data):
                     data[i] = byte
         buffer[: len(data)] = data
-        self._at += len(data)
+        self.position += len(data)
         return len(data)
 
 

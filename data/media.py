@@ -120,7 +120,9 @@ def open_file(path: Path) -> BinaryIO:
         raise BadMedia(f"{shown(path)}: cannot be opened ({reason(error)})") from None
     try:
         _check(path, os.fstat(descriptor))
-        if os.pread(descriptor, len(POINTER), 0) == POINTER:
+        head = os.read(descriptor, len(POINTER))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        if head == POINTER:
             raise BadMedia(f"{shown(path)} is a Git LFS pointer, not the file itself: git lfs pull fetches it")
         return open(descriptor, "rb", buffering=_BUFFER)
     except BaseException:

@@ -1,12 +1,12 @@
 """Files inside installed packages that are never imported: found, joined where they come in parts, checked."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
-from io import BufferedReader, RawIOBase
+from io import BufferedReader
 from pathlib import Path
 
+from affectlake.data._raw import Positioned
 from affectlake.data.errors import AffectlakeError
 
 _BLOCK = 2**20
@@ -42,35 +42,21 @@ def joined(paths: Sequence[Path]) -> BufferedReader:
     return BufferedReader(Joined(paths))
 
 
-class Joined(RawIOBase):
+class Joined(Positioned):
     """Files one after another, as if they were one; for reading."""
 
     def __init__(self, paths: Sequence[Path]):
         self._files = [open(p, "rb") for p in paths]
         self._sizes = [p.stat().st_size for p in paths]
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: sum(self._sizes)}[whence]
-        self._at = base + offset
-        return self._at
+        super().__init__(sum(self._sizes))
 
     def readinto(self, buffer) -> int:
         start = 0
         for file, size in zip(self._files, self._sizes, strict=True):
-            if self._at < start + size:
-                file.seek(self._at - start)
-                count = file.readinto(memoryview(buffer)[: start + size - self._at])
-                self._at += count
+            if self.position < start + size:
+                file.seek(self.position - start)
+                count = file.readinto(memoryview(buffer)[: start + size - self.position])
+                self.position += count
                 return count
             start += size
         return 0

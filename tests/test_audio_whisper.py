@@ -170,6 +170,7 @@ def test_other_bytes_are_refused(made, monkeypatch):
     paths, raw, _ = made
     monkeypatch.setattr(_whisper, "files", lambda: paths)
     monkeypatch.setattr(_whisper, "_source", lambda: _whisper.SOURCES[0])
+    _whisper._loaded.cache_clear()
     with pytest.raises(AffectlakeError, match=f"have sha256 {hashlib.sha256(raw).hexdigest()}, those of its authors"):
         _whisper._weights()
 

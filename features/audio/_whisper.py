@@ -149,17 +149,19 @@ def _layer(x: Any, w: dict[str, Any], name: str) -> Any:
 
 def _weights() -> dict[str, Any]:
     """Tensors of the convolutions and of the layers that are run, float32, by CTranslate2's names."""
-    return _read(files())
+    return _loaded(str(settings.get("audio.whisper")))
 
 
+# By what was set, not by files: to look them up in the packages' records costs a millisecond, for each piece of a clip.
 @cache
-def _read(paths: tuple[Path, ...]) -> dict[str, Any]:
+def _loaded(given: str) -> dict[str, Any]:
     import torch
 
+    paths = files()
     if paths[0].suffix == ".safetensors":
         found = _of_transformers(paths[0])
     else:
-        if not settings.get("audio.whisper"):
+        if not given:
             _packages.check(paths, _source().sha256, "whisper-base")
         with _packages.joined(paths) as file:
             found = dict(_tensors(file, "encoder/"))

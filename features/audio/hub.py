@@ -14,26 +14,25 @@ from typing import Any
 
 import numpy as np
 
-from affectlake.data.errors import AffectlakeError, NotApplicable
-from affectlake.data.sound import RATE, AudioClip
+from affectlake.data.errors import AffectlakeError
+from affectlake.data.sound import RATE
 from affectlake.features import settings
 from affectlake.features._hub import HubExtractor, read_json
 from affectlake.features.audio import _spectrum as sp
+from affectlake.features.audio._encoding import SHORTEST, SpeechEncoder, moments
 from affectlake.features.protocol import Column
 
 PIECE = 10.0  # s that an encoder hears at a time: so a base model stays below 1 GiB
-SHORTEST = 0.1  # s; the first layers of wav2vec 2.0 make no frame of less than 0.025
 _WIDTHS = ("hidden_size", "d_model")
 _DEPTHS = ("num_hidden_layers", "encoder_layers")
 _TRAINING_ONLY = ("masked_spec_embed",)
 
 
-class Hub(HubExtractor):
+class Hub(SpeechEncoder, HubExtractor):
     """See `HubExtractor`; mean and deviation over time of layers of the encoder, averaged."""
 
     name = "audio.hub"
     version = "2"
-    reads = "audio"
     variable = "AFFECTLAKE_AUDIO_MODEL"
     fixed: Mapping[str, object] = {"piece": PIECE, "shortest": SHORTEST, "silent": sp.SILENT}
     unknown = 2 * 768
@@ -65,18 +64,9 @@ class Hub(HubExtractor):
             for i in range(half)
         ]
 
-    def extract(self, batch: Sequence[AudioClip]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(2 d,)] per clip, or NotApplicable for a silent one or one of less than 0.1 s."""
-        return [self._one(clip) for clip in batch]
-
-    def _one(self, clip: AudioClip) -> np.ndarray | NotApplicable:
-        if len(clip.y) < SHORTEST * RATE:
-            return NotApplicable(f"too short for a speech encoder: {len(clip.y) / RATE:.3f} s, at least {SHORTEST} s")
-        try:
-            sp.require_sound(clip)
-        except NotApplicable as silent:
-            return silent
-        return pooled(_encoder(self.folder(), chosen_layers(self.folder())), clip.y)
+    def embed(self, y: np.ndarray) -> np.ndarray:
+        folder = self.folder()
+        return pooled(_encoder(folder, chosen_layers(folder)), y)
 
 
 def chosen_layers(folder: Path) -> range:
@@ -141,14 +131,8 @@ class Encoder:
 
 def pooled(encoder: Encoder, y: np.ndarray) -> np.ndarray:
     """Mean and standard deviation over the frames of all pieces of ``y`` [shape=(2 d,)], float32."""
-    count, total, squares = 0, 0.0, 0.0
-    for piece in np.array_split(y, -(-len(y) // round(PIECE * RATE))):
-        states = encoder.states(piece)
-        count += len(states)
-        total = total + states.sum(axis=0)
-        squares = squares + (states * states).sum(axis=0)
-    mean = total / count
-    return np.concatenate([mean, np.sqrt(np.maximum(squares / count - mean * mean, 0))]).astype(np.float32)
+    pieces = np.array_split(y, -(-len(y) // round(PIECE * RATE)))
+    return np.concatenate(moments(encoder.states(piece) for piece in pieces)).astype(np.float32)
 
 
 @cache
