@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--fusions", nargs="+", default=benchmark.FUSIONS)
     given = parser.parse_args()
     one_thread()
-    options = BenchOptions(given.dataset, given.label, given.store)
+    options = BenchOptions(given.dataset, given.label, store=given.store)
     store = Store(given.store)
     samples, blocks = features(store, options, store.snapshot(given.dataset, None).id)
     print(f"{len(samples)} samples; columns: {', '.join(f'{m} {b.shape[1]}' for m, b in blocks.items())}")

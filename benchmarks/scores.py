@@ -51,7 +51,7 @@ def main() -> None:
     one_thread()
     if given.what == "ravdess":
         store = Store(given.store)
-        options = BenchOptions("ravdess", "emotion", given.store, ("audio.*", "face.*"))
+        options = BenchOptions("ravdess", "emotion", store=given.store, features=("audio.*", "face.*"))
         samples, blocks = features(store, options, store.snapshot("ravdess", None).id)
         if given.per_speaker:
             blocks = {m: per_speaker(b, samples["speaker"].reindex(b.index)) for m, b in blocks.items()}

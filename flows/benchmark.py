@@ -5,16 +5,20 @@ import shlex
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.flows.machine import cores
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.values import plain
 from affectlake.flows.version import code_version
+from affectlake.models.options import PlanOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,92 +27,61 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BenchOptions:
+class _OfDataset:
+    dataset: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(PlanOptions, _OfDataset):
     """What to benchmark and how; empty tuples mean the defaults of `affectlake.models.benchmark.Plan`.
+
+    The command takes it whole: what is written here and in `affectlake.models.options.PlanOptions` is its help.
 
     Attributes
     ----------
-    dataset, label : str
+    dataset : str
+        Name of a dataset in the store.
     store : str
+        Folder or object-store URI.
     features : tuple of str
-        Globs over extractors or columns; empty: all.
-    protocol : str
-        ``auto`` is official where the dataset has a split, else grouped by speaker.
-    train_on : tuple of str
-        Other datasets of the store to train on, all of ``dataset`` being tested on.
-    normalise : "none" | "speaker" | "corpus"
-    missing, explain : bool
-        See `affectlake.models.benchmark.Plan`.
-    folds, repeats, seed : int
-    models, fusions : tuple of str
-    subsets : "all" | "full"
-    metric, calibrate : str
-    tune : bool
+        Globs over extractors; default: all that the store holds.
     as_of : str or None
-    workers : int > 0
+        Snapshot id, time or tag.
+    workers : int or None
+        Worker processes; default: one per core.
+    train_on : tuple of str
+        Other datasets of the store to train on: all of DATASET is tested on then (cross-corpus).
     """
 
-    dataset: str
-    label: str
-    store: str = "lake"
+    store: Annotated[str, Parameter(env_var="AFFECTLAKE_STORE")] = "lake"
     features: tuple[str, ...] = ()
-    protocol: str = "auto"
-    folds: int = 5
-    repeats: int = 1
-    models: tuple[str, ...] = ()
-    fusions: tuple[str, ...] = ()
-    subsets: str = "all"
-    metric: str = "uar"
-    tune: bool = False
-    calibrate: str = "temperature"
-    seed: int = 0
     as_of: str | None = None
-    workers: int = 1
+    workers: int | None = None
     train_on: tuple[str, ...] = ()
-    normalise: str = "none"
-    missing: bool = False
-    explain: bool = True
 
     def plan(self, samples: "pd.DataFrame") -> "Plan":
         from affectlake.models.benchmark import Plan
 
-        protocol = self.protocol
-        if protocol == "auto":
-            protocol = "official" if samples["split"].notna().any() else "grouped"
+        chosen = {f.name: getattr(self, f.name) for f in fields(PlanOptions)}
+        chosen = {name: value for name, value in chosen.items() if value != ()}
         if self.train_on:
-            protocol = "cross-corpus"
-        chosen = {k: getattr(self, k) for k in ("models", "fusions") if getattr(self, k)}
-        return Plan(
-            label=self.label,
-            protocol=protocol,
-            folds=self.folds,
-            repeats=self.repeats,
-            subsets=self.subsets,
-            metric=self.metric,
-            tune=self.tune,
-            calibrate=self.calibrate,
-            seed=self.seed,
-            normalise=self.normalise,
-            test_on=self.dataset if self.train_on else None,
-            missing=self.missing,
-            explain=self.explain,
-            **chosen,
-        )
+            return Plan(**chosen | {"protocol": "cross-corpus", "test_on": self.dataset})
+        if self.protocol == "auto":
+            chosen["protocol"] = "official" if samples["split"].notna().any() else "grouped"
+        return Plan(**chosen)
 
     @property
     def command(self) -> str:
         """The command that runs this benchmark again."""
         words = ["affectlake", "bench", self.dataset, "--label", self.label, "--store", self.store]
-        usual = BenchOptions("", "")
-        for name in ("protocol", "folds", "repeats", "subsets", "metric", "calibrate", "seed", "as_of", "normalise"):
-            if getattr(self, name) != getattr(usual, name):
-                words += [f"--{name.replace('_', '-')}", str(getattr(self, name))]
-        for name in ("tune", "missing", "explain"):
-            if getattr(self, name) != getattr(usual, name):
-                words.append(f"--{name}" if getattr(self, name) else f"--no-{name}")
-        for name in ("train_on", "features", "models", "fusions"):
-            if getattr(self, name):
-                words += [f"--{name.replace('_', '-')}", *getattr(self, name)]
+        for field in fields(self):
+            value, option = getattr(self, field.name), field.name.replace("_", "-")
+            if field.name in ("dataset", "label", "store", "workers") or value == field.default:
+                continue
+            if isinstance(value, bool):
+                words.append(f"--{option}" if value else f"--no-{option}")
+            else:
+                words += [f"--{option}", *(value if isinstance(value, tuple) else [str(value)])]
         return shlex.join(words)
 
 
@@ -454,7 +427,7 @@ class _mapping:
         from affectlake.features.workers import one_thread
 
         one_thread()
-        self.pool = ProcessPoolExecutor(self.options.workers, mp_context=get_context("spawn"))
+        self.pool = ProcessPoolExecutor(self.options.workers or cores(), mp_context=get_context("spawn"))
         return self.pool.map
 
     def __exit__(self, *exception) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.features import settings
+from affectlake.models.options import Calibration, Metric, Normalisation, Protocol, Subsets
 
 Where = tuple[str | int, ...]
 """Keys and positions that lead to a value: ``("dataset", 0, "benchmark", "label")``."""
@@ -68,17 +69,17 @@ class Bench(_Strict):
     """The benchmark of one dataset; keys as the options of ``affectlake bench``."""
 
     label: str
-    protocol: Literal["auto", "official", "loso", "grouped", "kfold", "random"] = "auto"
+    protocol: Protocol = "auto"
     folds: int = Field(5, ge=2)
     repeats: int = Field(1, ge=1)
     models: Names = ()
     fusions: Names = ()
     features: Names = ()
-    subsets: Literal["all", "full"] = "all"
-    metric: Literal["uar", "accuracy", "f1_macro", "f1_weighted"] = "uar"
+    subsets: Subsets = "all"
+    metric: Metric = "uar"
     tune: bool = False
-    calibrate: Literal["temperature", "sigmoid", "isotonic"] = "temperature"
-    normalise: Literal["none", "speaker", "corpus"] = "none"
+    calibrate: Calibration = "temperature"
+    normalise: Normalisation = "none"
     missing: bool = False
     explain: bool = True
     seed: int = 0

@@ -1,15 +1,15 @@
 """What is compared and how, and the label as numbers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UnknownName, UsageError
-from affectlake.models import normalise, splits, zoo
-from affectlake.models.calibration import METHODS as CALIBRATIONS
+from affectlake.models import splits, zoo
 from affectlake.models.member import Settings
+from affectlake.models.options import Calibration, Metric, Normalisation, PlanOptions, Subsets
 
 FUSIONS = (
     "unimodal",
@@ -22,76 +22,51 @@ FUSIONS = (
     "dummy",
 )
 _ALL_FUSIONS = (*FUSIONS, "mlp-dense")
-METRICS = ("uar", "accuracy", "f1_macro", "f1_weighted")
+METRICS: tuple[str, ...] = get_args(Metric)
 _NUMBERS_FROM = 10  # a numeric label with more values than this is a quantity, not a class
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(PlanOptions):
     """What is compared, and how.
 
     Attributes
     ----------
-    label : str
-        Column of the samples frame.
     protocol : "grouped" | "official" | "loso" | "kfold" | "random" | "cross-corpus"
         See `affectlake.models.splits.folds`; ``cross-corpus`` trains on all corpora but ``test_on``. What is random
         is also run grouped by speaker, and what crosses corpora also with features relative to their corpus, so that
         both scores and the gap are shown.
-    folds, repeats, seed : int
-        Repetitions draw folds and the models' own chance anew.
     models : tuple of str
         See `affectlake.models.zoo`.
     fusions : tuple of str
         ``unimodal``, ``early``, ``late-…``, ``mlp-head`` (``mlp-dense`` is the simplest head), ``dummy``.
-    subsets : "all" | "full"
-        Which sets of two and more modalities are fused: every one, or that of all.
-    metric : "uar" | "accuracy" | "f1_macro" | "f1_weighted"
-        Ranks the rows. Models weight classes inversely to their frequency where it counts classes alike.
-    tune : bool
-        Choose parameters from small grids on grouped inner folds.
-    calibrate : "temperature" | "sigmoid" | "isotonic"
+    explain : bool
+        Permutation importance of the best row.
     inner : int
         Grouped folds inside each training set: for calibration, late fusion, early stopping and tuning.
     draws : int
         Random draws of the rows' joint deviations, by which rows are compared with the best.
-    normalise : "none" | "speaker" | "corpus"
-        See `affectlake.models.normalise`.
     test_on : str or None
         Value of the samples' column ``dataset``, for ``cross-corpus``.
-    missing : bool
-        Also score every fusion of all modalities, with the first of the models, while more and more are hidden.
-    explain : bool
-        Permutation importance of the best row.
     """
 
-    label: str
-    protocol: str = "grouped"
-    folds: int = 5
-    repeats: int = 1
-    seed: int = 0
+    protocol: str = "grouped"  # type: ignore[assignment]  # that of crossing corpora is none that a user names
     models: tuple[str, ...] = zoo.DEFAULT
     fusions: tuple[str, ...] = FUSIONS
-    subsets: Literal["all", "full"] = "all"
-    metric: str = "uar"
-    tune: bool = False
-    calibrate: str = "temperature"
+    explain: bool = False
     inner: int = 3
     draws: int = 5000
-    normalise: str = "none"
     test_on: str | None = None
-    missing: bool = False
-    explain: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for kind, given, valid in (
             ("model", self.models, zoo.NAMES),
             ("fusion", self.fusions, _ALL_FUSIONS),
             ("protocol", [self.protocol], (*splits.PROTOCOLS, *(["cross-corpus"] if self.test_on else []))),
-            ("normalisation", [self.normalise], normalise.METHODS),
-            ("subsets", [self.subsets], ("all", "full")),
+            ("normalisation", [self.normalise], get_args(Normalisation)),
+            ("subsets", [self.subsets], get_args(Subsets)),
             ("metric", [self.metric], METRICS),
-            ("calibration", [self.calibrate], CALIBRATIONS),
+            ("calibration", [self.calibrate], get_args(Calibration)),
         ):
             for name in given:
                 if name not in valid:

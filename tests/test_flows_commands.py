@@ -295,3 +295,16 @@ def test_the_wheel_works_elsewhere(tmp_path):
     where, _, listing = done.stdout.partition("\n")
     assert where.startswith(str(site)) and {e["name"] for e in json.loads(listing)} >= {"audio.prosody", "text.style"}
     assert (site / "affectlake" / "flows" / "templates" / "report.html").exists()
+
+
+def test_an_option_of_a_benchmark_is_written_once():
+    """The command, the plan and the configuration take what the options name; the machine's are no night's own."""
+    from dataclasses import fields
+
+    from affectlake.flows.benchmark import BenchOptions
+    from affectlake.flows.config import Bench
+    from affectlake.models.plan import Plan
+
+    options = {f.name for f in fields(BenchOptions)}
+    assert set(Bench.model_fields) == options - {"dataset", "store", "workers", "as_of", "train_on"}
+    assert {f.name for f in fields(Plan)} - options == {"inner", "draws", "test_on"}

@@ -2,41 +2,20 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from affectlake.data.errors import AffectlakeError
+from affectlake.flows.benchmark import BenchOptions
 from affectlake.flows.cli.output import as_json, as_lines, as_table, fitting, note
-from affectlake.flows.cli.read import Json, Patterns
+from affectlake.flows.cli.read import Json
 from affectlake.flows.cli.refresh import StoreOption
-
-Protocol = Literal["auto", "official", "loso", "grouped", "kfold", "random"]
 
 
 def bench(
-    dataset: str,
-    /,
+    options: Annotated[BenchOptions, Parameter(name="*", negative_iterable=(), consume_multiple=True)],
     *,
-    label: str,
-    store: StoreOption = "lake",
-    features: Patterns = (),
-    protocol: Protocol = "auto",
-    folds: int = 5,
-    repeats: int = 1,
-    train_on: Patterns = (),
-    normalise: Literal["none", "speaker", "corpus"] = "none",
-    missing: Annotated[bool, Parameter(negative=())] = False,
-    explain: bool = True,
-    models: Patterns = (),
-    fusions: Patterns = (),
-    subsets: Literal["all", "full"] = "all",
-    metric: Literal["uar", "accuracy", "f1_macro", "f1_weighted"] = "uar",
-    tune: Annotated[bool, Parameter(negative=())] = False,
-    calibrate: Literal["temperature", "sigmoid", "isotonic"] = "temperature",
-    seed: int = 0,
-    as_of: str | None = None,
-    workers: int | None = None,
     save: Path | None = None,
     report: Path | None = None,
     top: int = 25,
@@ -47,47 +26,8 @@ def bench(
 
     Parameters
     ----------
-    dataset
-        Name of a dataset in the store.
-    label
-        Label column to predict.
-    store
-        Folder or object-store URI.
-    features
-        Globs over extractors; default: all that the store holds.
-    protocol
-        auto is the official split where the dataset has one, else folds grouped by speaker. random leaks speakers,
-        is refused unless named here, and is shown beside the grouped score.
-    folds
-        Number of folds.
-    repeats
-        Times that the folds, and the models' own chance, are drawn anew.
-    train_on
-        Other datasets of the store to train on: all of DATASET is tested on then (cross-corpus).
-    normalise
-        Take features relative to their speaker or corpus, the tested samples included: transductive, and marked so.
-    missing
-        Also score every fusion while more and more modalities are hidden.
-    explain
-        Permutation importance of the best row's columns and modalities.
-    models
-        Base models; default: logistic regression, RBF-SVM, random forest, xgboost.
-    fusions
-        Fusion methods; default: all.
-    subsets
-        Fuse every subset of modalities, or the full set only.
-    metric
-        Ranks the rows. With uar and f1_macro models weight rare classes up; with the others they do not.
-    tune
-        Choose models' parameters from small grids on inner folds grouped by speaker.
-    calibrate
-        How scores become probabilities.
-    seed
-        Seed of folds, models and intervals.
-    as_of
-        Snapshot id, time or tag.
-    workers
-        Worker processes; default: one per core.
+    options
+        What to benchmark and how.
     save
         Fit the row that inner folds chose on all samples and save the model here.
     report
@@ -100,30 +40,7 @@ def bench(
         The result as JSON on stdout.
     """
     from affectlake.flows import benchmark as plain
-    from affectlake.flows.machine import cores
 
-    options = plain.BenchOptions(
-        dataset=dataset,
-        label=label,
-        store=store,
-        features=features,
-        protocol=protocol,
-        folds=folds,
-        repeats=repeats,
-        models=models,
-        fusions=fusions,
-        subsets=subsets,
-        metric=metric,
-        tune=tune,
-        calibrate=calibrate,
-        seed=seed,
-        as_of=as_of,
-        workers=workers or cores(),
-        train_on=train_on,
-        normalise=normalise,
-        missing=missing,
-        explain=explain,
-    )
     if prefect:
         from affectlake.flows.orchestration import run_benchmark
 
@@ -141,7 +58,7 @@ def bench(
 
         earlier = []
         with suppress(AffectlakeError):  # none is recorded of a first benchmark by who may only read the store
-            earlier = plain.history(store, dataset, label)
+            earlier = plain.history(options.store, options.dataset, options.label)
         note(f"report: {write_html(result.to_json(), report, earlier)}")
     if save is not None:
         note(f"model: {plain.save_best(options, result, save)}")

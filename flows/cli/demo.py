@@ -25,6 +25,7 @@ def demo(
     """
     from affectlake.data.demo import make_demo
     from affectlake.data.store import Store
+    from affectlake.flows.benchmark import BenchOptions
     from affectlake.flows.cli import bench, refresh
 
     note(f"SYNTHETIC corpus of {samples} samples and {speakers} speakers in {to / 'corpus'}")
@@ -41,10 +42,7 @@ def demo(
         title="quarantine (one file of the corpus is broken on purpose)",
     )
     return bench.bench(
-        "demo",
-        label="emotion",
-        store=store,
-        protocol="grouped",
+        BenchOptions("demo", "emotion", store=store, protocol="grouped"),
         prefect=prefect,
         save=to / "model",
         report=to / "report.html",
