@@ -24,9 +24,10 @@ demo: install
 test: install
 	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
 
-check: install
+check: install build/types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	.venv/bin/mypy
 	.venv/bin/python -m pytest --quiet tests/test_docstrings.py
 
 # The rooms below the name that they are installed under, for tools that read files and do not import.

@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("shared machine", deadline=None)  # how long an example takes depends on who else computes
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

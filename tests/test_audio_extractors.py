@@ -115,7 +115,7 @@ RELATIVE = ("loudness_relative", "loudness_peaks", "flux_relative")
 
 @pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda e: e.name)
 @given(gain=st.floats(0.05, 1.9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_only_loudness_knows_how_loud_it_was(extractor, gain):
     before, after = values(extractor, voice()), values(extractor, np.float32(gain) * voice())
     for name, value in before.items():
@@ -131,7 +131,7 @@ def test_only_loudness_knows_how_loud_it_was(extractor, gain):
 
 @pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda e: e.name)
 @given(shift=st.floats(-0.4, 0.4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_an_offset_changes_nothing(extractor, shift):
     before, after = values(extractor, voice()), values(extractor, voice() + np.float32(shift))
     for name, value in before.items():
@@ -139,7 +139,7 @@ def test_an_offset_changes_nothing(extractor, shift):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3 * sp.HOP), st.sampled_from([1e-3, 0.1, 1.0]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_shortest_noises_are_finite_or_undefined(seed, samples, gain):
     clip = AudioClip(gain * np.random.default_rng(seed).uniform(-1, 1, samples))
     for extractor in EXTRACTORS:
@@ -163,7 +163,7 @@ def test_a_clipped_voice_and_one_of_a_few_steps_still_speak():
 
 
 @given(hz=st.floats(70, 850), harmonics=st.integers(1, 6), gain=st.floats(0.01, 0.9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_pitch_of_tones(hz, harmonics, gain):
     t = np.arange(RATE // 2) / RATE
     y = gain * sum(np.sin(2 * np.pi * k * hz * t) / k for k in range(1, harmonics + 1)) / 2
@@ -225,7 +225,7 @@ def test_an_octave_jump_is_no_jitter():
 
 
 @given(hz=st.floats(90, 300), glide=st.floats(-0.4, 0.4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_glide_has_its_slope(hz, glide):
     found = values(prosody.extractor, voice(hz, glide=glide))
     assert found["f0_slope"] == pytest.approx(12 * glide, abs=0.4)
@@ -240,7 +240,7 @@ def test_a_voice_has_its_formants_and_its_pause():
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_pitch_takes_the_best_of_all_paths(data):
     unvoiced = data.draw(st.lists(st.floats(0, 2), min_size=1, max_size=4))
     counts = [data.draw(st.integers(0, 2)) for _ in unvoiced]

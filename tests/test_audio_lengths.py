@@ -356,7 +356,7 @@ def wholes(tmp_path_factory):
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(LAW)), st.floats(0, 2.8), st.floats(0.01, 3.5))
 def test_a_segment_is_the_slice_of_the_whole(wholes, name, start, length):
     path, whole, close = wholes[name]

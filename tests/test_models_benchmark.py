@@ -170,7 +170,7 @@ def test_audit_names_duplicates_and_repeated_texts():
 
 
 @given(st.lists(st.integers(0, 2), min_size=6, max_size=40), st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_scores_agree_with_scikit_learn(truth, seed):
     from sklearn import metrics as reference
 
@@ -189,7 +189,7 @@ def test_scores_agree_with_scikit_learn(truth, seed):
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_correlations_agree_with_scipy(seed):
     from scipy.stats import pearsonr
 

@@ -181,7 +181,7 @@ def test_support_vectors_that_are_fewer_than_said(saved, tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_flipped_and_cut_bytes_never_end_otherwise(saved, tmp_path, data):
     """Either the file is refused in one line, or (a flip in a weight) it still answers."""
     content = parts(saved[data.draw(st.sampled_from(["logreg", "random-forest", "svm-rbf", "xgboost"]))])

@@ -289,7 +289,7 @@ def test_columns_are_documented_and_measured(store):
 
 
 @given(st.lists(st.integers(0, 60), unique=True, min_size=1, max_size=60), st.randoms())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_shards_stay_where_they_are(ids, random):
     names = pd.Series([f"i{i}" for i in ids])
     before = pd.Series(assign_shards(names, None), index=pd.Index(names))
@@ -307,7 +307,7 @@ step = st.tuples(
 
 
 @given(st.lists(step, min_size=1, max_size=5))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_reads_back_at_every_point(tmp_path_factory, steps):
     """Whatever changes, is removed, fails or gets another fingerprint: each snapshot is exactly what it was."""
     store = Store(tmp_path_factory.mktemp("history") / "lake", create=True)

@@ -123,7 +123,7 @@ def test_a_few_pixels_have_no_texture():
     assert isinstance(answer, NotApplicable) and "300x7" in str(answer)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 255), st.integers(0, 2**16))
 def test_values_are_finite_and_in_range(height, width, darkest, seed):
     picture = np.random.default_rng(seed).integers(darkest, 256, (height, width, 3), dtype=np.uint8)
