@@ -20,7 +20,7 @@ import pandas as pd
 
 from affectlake.data import Store
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import Wanted, among
+from affectlake.data.store import FeatureSpec, is_in
 
 WIDTHS = {"audio.egemaps": 88, "text.minilm": 384}
 
@@ -108,14 +108,14 @@ def refresh(n: int) -> None:
             import pyarrow as pa
 
             with store.writer("files") as w:
-                stats = scan(media_uris(frame), w.stats())
+                stats = scan(media_uris(frame), w.file_index())
                 rows = requests(frame, stats, "audio")[["sample_id", "content", "uri"]]
-                todo = rows.loc[~among(rows["content"], w.known("audio.x", "f")["content"]), "content"].unique()
+                todo = rows.loc[~is_in(rows["content"], w.known("audio.x", "f")["content"]), "content"].unique()
                 columns = {f"c{i}": pa.array(np.zeros(len(todo), np.float32)) for i in range(88)}
                 if len(todo):
                     said = {"outcome": pa.array(["ok"] * len(todo)), "reason": pa.nulls(len(todo), pa.string())}
                     w.keep("audio.x", "f", pa.table({"content": pa.array(todo, pa.string()), **said, **columns}))
-                wanted = Wanted("f", [{"name": c} for c in columns], "1", {}, rows)
+                wanted = FeatureSpec("f", [{"name": c} for c in columns], "1", {}, rows)
                 return w.publish(frame, {"audio.x": wanted}, stats, "bench").counts["audio.x"]
 
         def bare():

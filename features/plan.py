@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from affectlake.data.store import among
+from affectlake.data.store import is_in
 from affectlake.features import settings
 from affectlake.features.compute import Chunk
 from affectlake.features.inputs import Request, decoding
@@ -95,7 +95,7 @@ def plan(
             done = known(extractor.name, fingerprints[extractor.name])
             if retry_failed:
                 done = done[done["outcome"] != "failed"]
-            needed[extractor.name] = ~among(distinct["content"], done["content"]) | unread
+            needed[extractor.name] = ~is_in(distinct["content"], done["content"]) | unread
         chunks += _chunks(reads, distinct, needed)
     return Plan(wanted, fingerprints, chunks)
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
-from affectlake.data.store import positions
+from affectlake.data.store import index_in
 from affectlake.features import _files
 from affectlake.features._files import ABSENT, Read, State, local_path
 from affectlake.features.inputs import SOURCES
@@ -67,7 +67,7 @@ def scan(
     stamps = np.array([state.stamp for state in found], dtype=np.int64)
     known = np.full(len(uris), None, dtype=object)
     if not verify and "stamp" in cached and len(cached):
-        at = positions(pd.Series(uris, dtype="str"), cached["uri"])
+        at = index_in(pd.Series(uris, dtype="str"), cached["uri"])
         same = (at >= 0) & (cached["stamp"].to_numpy()[at] == stamps) & (stamps != _files.UNSURE)
         sha256 = cached["sha256"].to_numpy(dtype=object)[at]
         known = np.where(same & (sha256 != ABSENT), sha256, None)
@@ -156,7 +156,7 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
         uri = uri.fillna(samples[column])
     rows = samples[uri.notna()]
     uri = uri[uri.notna()]
-    at = positions(uri, stats["uri"])
+    at = index_in(uri, stats["uri"])
     digest = stats["sha256"].take(at).set_axis(uri.index)
     stamped = "stamp" in stats  # by a scan, not by a caller who knows
     segmented = rows["start"].notna() | rows["end"].notna()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from affectlake.data.errors import AffectlakeError, UsageError
-from affectlake.data.store._names import Beyond, Gone, Plain, scrubbed, scrubbed_text
+from affectlake.data.store._names import Beyond, ErasureTarget, Plain, scrubbed, scrubbed_text
 from affectlake.flows import erasure_prefect
 from affectlake.flows.history import History, replace, stem
 
@@ -52,7 +52,7 @@ def erase(
         folders |= set(known.loc[known["kind"] == "reports", "path"])
         single = sorted(set(known.loc[(known["kind"] != "reports") & (known["dataset"] == dataset), "path"]))
     beyond: list[Beyond] = [partial(_reports, lake, dataset, sorted(folders)), erasure_prefect.forget]
-    beyond.append(lambda gone: [_file(path) for path in single if Path(path).exists()])
+    beyond.append(lambda target: [_file(path) for path in single if Path(path).exists()])
     return lake.erase(dataset, speaker=speaker, ids=list(ids) if ids else None, beyond=beyond)
 
 
@@ -82,9 +82,9 @@ def _left(what: str, where: str, why: str) -> dict[str, Any]:
     return {"what": what, "where": where, "why": why}
 
 
-def _reports(store, dataset: str, folders: Sequence[str], gone: Gone) -> list[dict[str, Any]]:
+def _reports(store, dataset: str, folders: Sequence[str], target: ErasureTarget) -> list[dict[str, Any]]:
     """Take people out of the nights' records, their pages, and reports of benchmarks."""
-    left, traces = [], Plain(gone)
+    left, traces = [], Plain(target)
     for folder in folders:
         if not Path(folder).is_dir():
             left.append(_left("reports", folder, "are no longer there: if they were moved, name them by --reports"))

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from affectlake.data.store._names import Gone, Plain, holds, says, scrubbed, unpacked
+from affectlake.data.store._names import ErasureTarget, Plain, holds, says, scrubbed, unpacked
 
 _WHOLE = {"artifact": ("data", "description"), "artifact_collection": ("data", "description"), "log": ("message",)}
 """Rows that go where one of these columns names somebody."""
@@ -33,7 +33,7 @@ def database() -> Path:
     return home / "prefect.db"
 
 
-def forget(gone: Gone) -> list[dict[str, Any]]:
+def forget(target: ErasureTarget) -> list[dict[str, Any]]:
     """Clean the local database; what could not be reached."""
     left = []
     api, url = os.environ.get("PREFECT_API_URL", ""), os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", "")
@@ -46,7 +46,7 @@ def forget(gone: Gone) -> list[dict[str, Any]]:
         return left
     try:
         with closing(sqlite3.connect(path, timeout=60)) as connection:
-            _clean(connection, Plain(gone))
+            _clean(connection, Plain(target))
     except (sqlite3.Error, OSError) as error:
         left.append(_left(str(path), f"could not be cleaned: {error}"))
     return left

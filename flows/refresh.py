@@ -166,7 +166,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
     with writer as w:
         with clock("scan"):
             w.check(samples)
-            before, listed = w.stats(), len(samples)
+            before, listed = w.file_index(), len(samples)
             samples = _without(samples, w.erased(samples))  # their files are not even read
             stats = _scan(samples, before, options, progress)
             samples = _without(samples, w.erased(samples, stats))
@@ -193,7 +193,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
             snapshot = w.publish(
                 samples=samples,
                 features={e.name: _wanted(e, work) for e in chosen},
-                stats=stats,
+                file_index=stats,
                 author=options.author,
                 code_version=code_version(),
                 gate=options.gate,
@@ -287,7 +287,7 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         samples = load(options).samples
         w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
         samples = _without(samples, w.erased(samples))
-        stats = _scan(samples, w.stats(), options, silent)
+        stats = _scan(samples, w.file_index(), options, silent)
         samples = _without(samples, w.erased(samples, stats))
         chosen, _ = choose(options.only)
         return _plan(samples, stats, chosen, w.known, options).to_compute
@@ -408,9 +408,9 @@ def _plan(samples, stats, chosen, known, options: RefreshOptions, retry_unread: 
 
 
 def _wanted(extractor: Extractor, work):
-    from affectlake.data.store import Wanted
+    from affectlake.data.store import FeatureSpec
 
-    return Wanted(
+    return FeatureSpec(
         fingerprint=work.fingerprints[extractor.name],
         columns=[asdict(c) for c in extractor.columns],
         version=extractor.version,

@@ -15,7 +15,7 @@ import pytest
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import Wanted
+from affectlake.data.store import FeatureSpec
 from affectlake.flows.changes import sentences
 from affectlake.flows.config import check_config, load_config, write_config
 from affectlake.flows.drift import score_drift
@@ -88,7 +88,7 @@ class Lake:
         rows = pd.DataFrame(
             {"sample_id": self.contents.keys(), "content": self.contents.values(), "uri": frame["audio"]}
         )
-        wanted = Wanted(self.fingerprint, lakes.COLUMNS, "1", self.parameters, rows)
+        wanted = FeatureSpec(self.fingerprint, lakes.COLUMNS, "1", self.parameters, rows)
         computed = 0
         with Store(options.store, create=True).writer(options.dataset) as w:
             known = set(w.known("audio.x", self.fingerprint)["content"])

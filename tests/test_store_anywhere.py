@@ -9,7 +9,7 @@ from lakes import contents_of, expected, read, refresh
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.store import _delta
-from affectlake.data.store._place import Place
+from affectlake.data.store._table_store import TableStore
 
 NAMES = [
     *(
@@ -113,7 +113,7 @@ def test_what_the_native_library_raises_becomes_one_line(tmp_path, monkeypatch, 
         raise raised
 
     with monkeypatch.context() as patch:
-        patch.setattr(Place, "_commit", fail)
+        patch.setattr(TableStore, "_commit", fail)
         with pytest.raises(AffectlakeError) as error:
             refresh(store, contents, "f2")
     assert said in str(error.value) and "\n" not in str(error.value) and str(tmp_path) in str(error.value)

@@ -14,7 +14,7 @@ from lakes import COLUMNS, contents_of, expected, read, refresh, results, sample
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import Wanted, _erase
+from affectlake.data.store import FeatureSpec, _erase
 
 PERSON = "speaker-p3"
 
@@ -288,7 +288,7 @@ def test_words_of_theirs_in_other_peoples_context_go(tmp_path):
     frame = samples_frame(frame, "d")
     rows = pd.DataFrame({"sample_id": ids, "content": [f"c{i}" for i in ids], "uri": ""})
     wanted = {
-        name: Wanted("f", COLUMNS, "1", {}, rows, reads=reads)
+        name: FeatureSpec("f", COLUMNS, "1", {}, rows, reads=reads)
         for name, reads in (("text.words", "text"), ("text.before", "dialogue"))
     }
     with store.writer("d") as w:

@@ -5,14 +5,14 @@ import pytest
 from lakes import contents_of, expected, read, refresh
 
 from affectlake.data import Store
-from affectlake.data.store import _columns, _frames, _writer
-from affectlake.data.store._place import Place
+from affectlake.data.store import _shards, _statistics, _writer
+from affectlake.data.store._table_store import TableStore
 
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """Shards of sixteen samples, each written by itself."""
-    monkeypatch.setattr(_frames, "SHARD", 16)
+    monkeypatch.setattr(_shards, "SHARD", 16)
     monkeypatch.setattr(_writer, "GROUP_BYTES", 1)
     return Store(tmp_path / "lake", create=True)
 
@@ -29,8 +29,8 @@ def check_statistics(store):
 def shards_read(monkeypatch):
     """Counts the shards whose statistics are made."""
     made = []
-    real = _columns._moments
-    monkeypatch.setattr(_columns, "_moments", lambda table: made.append(table.num_rows) or real(table))
+    real = _statistics._statistics
+    monkeypatch.setattr(_statistics, "_statistics", lambda table: made.append(table.num_rows) or real(table))
     return made
 
 
@@ -67,7 +67,7 @@ def test_a_table_without_statistics_by_shard_gets_them(store, monkeypatch):
     """Stores of earlier versions have none."""
     contents = contents_of(60)
     with monkeypatch.context() as earlier:
-        earlier.setattr(_columns, "to_table", lambda parts: _columns._MOMENTS.empty_table())
+        earlier.setattr(_statistics, "to_table", lambda parts: _statistics._SCHEMA.empty_table())
         refresh(store, contents)
     refresh(store, contents | {"p1-00001": "other"})
     check_statistics(store)
@@ -77,7 +77,7 @@ def test_a_crash_between_two_groups_changes_nothing(store, monkeypatch):
     contents = contents_of(100)
     refresh(store, contents)
     changed = {i: f"{c}-new" for i, c in contents.items()}
-    real, done = Place.replace, []
+    real, done = TableStore.replace, []
 
     def replace(place, table, *arguments):
         if "audio.x" in table:
@@ -86,10 +86,10 @@ def test_a_crash_between_two_groups_changes_nothing(store, monkeypatch):
                 raise KeyboardInterrupt
         return real(place, table, *arguments)
 
-    monkeypatch.setattr(Place, "replace", replace)
+    monkeypatch.setattr(TableStore, "replace", replace)
     with pytest.raises(KeyboardInterrupt):
         refresh(store, changed)
-    monkeypatch.setattr(Place, "replace", real)
+    monkeypatch.setattr(TableStore, "replace", real)
     assert len(done) == 4 and read(store) == expected(contents)
     _, todo = refresh(store, changed)
     assert todo == [] and read(store) == expected(changed)

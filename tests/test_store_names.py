@@ -13,7 +13,7 @@ from lakes import contents_of, expected, read, refresh, results, samples
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import Wanted, kept
+from affectlake.data.store import FeatureSpec, kept
 from affectlake.data.store._spelling import kept_label, spoken
 
 
@@ -100,7 +100,10 @@ def test_a_plug_in_whose_code_changed_without_its_version_is_said_once(store, ca
             w.keep("audio.x", fingerprint, results(["x"], fingerprint))
             columns = [{"name": "a"}, {"name": "b"}]
             w.publish(
-                samples(["a-1"]), {"audio.x": Wanted(fingerprint, columns, "1", {}, rows, source=source)}, None, "t"
+                samples(["a-1"]),
+                {"audio.x": FeatureSpec(fingerprint, columns, "1", {}, rows, source=source)},
+                None,
+                "t",
             )
 
     for fingerprint, source, said in [("f", "1", 0), ("f", "1", 0), ("f", "2", 1), ("f", "2", 0), ("g", "3", 0)]:
@@ -203,18 +206,18 @@ def test_a_store_whose_labels_were_partitioned_by_shard(store):
     contents = contents_of(4)
     done, _ = refresh(store, contents)
     entry = done.tables["samples"]
-    old = store._place.at(entry).to_pyarrow_table()
+    old = store._tables.load_version(entry).to_pyarrow_table()
     with_shard = old.append_column("shard", pa.array([0, 1, 0, 1], pa.int32()))
     path = f"{entry['path']}-old"
-    version = store._place.replace(path, with_shard, None)
-    assert store._place.open(path, version).metadata().partition_columns == ["shard"]
+    version = store._tables.replace(path, with_shard, None)
+    assert store._tables.open(path, version).metadata().partition_columns == ["shard"]
     from affectlake.data.store._snapshots import edit
 
     def older(rows):
         rows[0].tables["samples"] = {"path": path, "version": version}
         return rows
 
-    edit(store._place, older)
+    edit(store._tables, older)
     assert sorted(store.samples("d")["shard"]) == [0, 0, 1, 1]
     with store.writer("d") as w:
         frame = store.samples("d").assign(shard=["p", "q", "r", "s"])

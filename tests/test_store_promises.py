@@ -19,8 +19,8 @@ from lakes import COLUMNS, contents_of, expected, read, refresh, samples
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.store import Wanted
-from affectlake.data.store._frames import SHARD, assign_shards
+from affectlake.data.store import FeatureSpec
+from affectlake.data.store._shards import SHARD, assign_shards
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def test_a_second_refresh_computes_nothing_and_rewrites_nothing(store):
 def test_only_changed_content_is_computed_and_only_its_shard_rewritten(store):
     contents = contents_of(2 * SHARD + 10)
     first, _ = refresh(store, contents)
-    files = set(store._place.open("features/d/audio.x").file_uris())
+    files = set(store._tables.open("features/d/audio.x").file_uris())
     changed = dict(contents, **{"p0-00000": "other"})
     done, todo = refresh(store, changed)
     assert todo == ["other"] and done.counts["audio.x"]["recomputed"] == 1
-    after = set(store._place.open("features/d/audio.x").file_uris())
+    after = set(store._tables.open("features/d/audio.x").file_uris())
     assert len(files - after) == 1 and len(after - files) == 1
     assert read(store) == expected(changed) and read(store, first.id) == expected(contents)
 
@@ -113,7 +113,9 @@ def test_all_samples_of_an_extractor_may_leave(store):
     refresh(store, contents)
     frame = samples(contents)
     with store.writer("d") as w:
-        nothing = Wanted("f1", COLUMNS, "1", {}, pd.DataFrame({"sample_id": [], "content": [], "uri": []}, dtype="str"))
+        nothing = FeatureSpec(
+            "f1", COLUMNS, "1", {}, pd.DataFrame({"sample_id": [], "content": [], "uri": []}, dtype="str")
+        )
         w.publish(frame, {"audio.x": nothing}, None, "test")
     assert store.load("d")["audio.x.a"].isna().all() and len(store.samples("d")) == 10
 
@@ -255,7 +257,7 @@ def test_other_libraries_read_the_tables(store, tmp_path):
 
     contents = contents_of(10)
     refresh(store, contents)
-    files = store._place.open("features/d/audio.x").file_uris()
+    files = store._tables.open("features/d/audio.x").file_uris()
     assert dict(polars.read_parquet(files, glob=False).select("sample_id", "a").iter_rows()) == expected(contents)
     links = [shutil.copy(file, tmp_path) for file in files]  # DuckDB takes every name for a pattern
     query = f"select sample_id, a from read_parquet({links!r}, hive_partitioning=false)"

@@ -1,76 +1,69 @@
-"""What a store says about itself: snapshots, datasets, tables and columns."""
+"""The catalogue of columns: what each means, and how its values are distributed in a snapshot."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from affectlake.data.store._frames import read
-from affectlake.data.store._load import samples
-from affectlake.data.store._place import Place
+from affectlake.data.store._read import read
 from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._statistics import HIGH, LOW, M2, MEAN, ROWS, N, ShardStatistics, merged
+from affectlake.data.store._table_store import TableStore
 
-_COUNTS = ("new", "recomputed", "unchanged", "removed", "failed", "not_applicable")
-
-
-def history(log: Log, dataset: str | None) -> list[dict[str, Any]]:
-    """See `Store.snapshots`."""
-    tags: dict[str, list[str]] = {}
-    for tag, name in log.tags().items():
-        tags.setdefault(name, []).append(tag)
-    return [
-        {
-            "snapshot": s.id,
-            "time": s.time,
-            **{k: getattr(s, k) for k in ("dataset", "author", "code_version", "published", "samples")},
-            **{k: sum(c[k] for c in s.counts.values()) for k in _COUNTS},
-            "problems": len(s.problems),
-            "tags": ", ".join(tags.get(s.id, ())),
-        }
-        for s in log.rows
-        if dataset in (None, s.dataset)
-    ]
+FIELDS = ("unit", "low", "high", "description", "source")
 
 
-def status(dataset: str, snapshot: Snapshot) -> dict[str, Any]:
-    """A dataset's entry in `Store.status`."""
-    tables = [
+def describe(extractor: str, columns: Sequence[dict[str, Any]], found: ShardStatistics) -> pd.DataFrame:
+    """Documentation and statistics of a feature table, one row per column.
+
+    Returns
+    -------
+    DataFrame [columns=(extractor, column, unit, low, high, description, source, n, missing, min, mean, max, std)]
+        ``n``: values present; ``missing``: rows without one. Statistics are over values present, `std` is that of
+        the population; NaN where there is none.
+    """
+    nothing = np.repeat([[0.0], [0.0], [np.inf], [-np.inf], [0.0], [0.0]], len(columns), axis=1)
+    whole = merged([nothing, *(found[shard] for shard in sorted(found))])
+    n = whole[N]
+    known = np.where(n > 0, whole, np.nan)
+    return pd.DataFrame(
         {
             "extractor": extractor,
-            "columns": entry["columns"],
-            "rows": entry["rows"],
-            "failed": entry["failed"],
-            "not_applicable": entry["not_applicable"],
-            "coverage": round(entry["rows"] / snapshot.samples, 4),
-            "version": entry["extractor_version"],
-            "fingerprint": entry["fingerprint"],
+            "column": [c["name"] for c in columns],
+            **{f: [c.get(f, _DEFAULTS[f]) for c in columns] for f in FIELDS},
+            "n": n.astype(np.int64),
+            "missing": (whole[ROWS] - n).astype(np.int64),
+            "min": known[LOW],
+            "mean": known[MEAN],
+            "max": known[HIGH],
+            "std": np.sqrt(known[M2] / np.maximum(n, 1)),
         }
-        for extractor, entry in snapshot.features.items()
-    ]
-    return {
-        "dataset": dataset,
-        "samples": snapshot.samples,
-        "snapshot": snapshot.id,
-        "time": snapshot.time.isoformat(timespec="seconds"),
-        "author": snapshot.author,
-        "code_version": snapshot.code_version,
-        "problems": snapshot.problems,
-        "tables": tables,
-    }
+    )
 
 
-def columns(place: Place, log: Log, snapshot: Snapshot, extractor: str) -> pd.DataFrame:
+def documented(catalogue: pd.DataFrame, extractor: str) -> list[dict[str, Any]]:
+    """What a catalogue says about an extractor's columns, as `describe` takes it."""
+    return catalogue[catalogue["extractor"] == extractor].rename(columns={"column": "name"}).to_dict("records")
+
+
+def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One catalogue of those of several extractors."""
+    return pd.concat(parts, ignore_index=True) if parts else _NOTHING
+
+
+def columns(store: TableStore, log: Log, snapshot: Snapshot, extractor: str) -> pd.DataFrame:
     """A dataset's part of `Store.columns`."""
-    mine = _described(place, snapshot, extractor)
+    mine = _described(store, snapshot, extractor)
     mine.insert(0, "dataset", snapshot.dataset)
     mine["coverage"] = mine["n"] / max(snapshot.samples, 1)
     before = log.head(snapshot.dataset, snapshot.number - 1)
-    mine["drift"] = _drift(mine, _described(place, before, extractor)) if before else np.nan
+    mine["drift"] = _drift(mine, _described(store, before, extractor)) if before else np.nan
     return mine.drop(columns="extractor")
 
 
-def _described(place: Place, snapshot: Snapshot, extractor: str) -> pd.DataFrame:
-    frame = read(place, snapshot.tables["columns"]).to_pandas()
+def _described(store: TableStore, snapshot: Snapshot, extractor: str) -> pd.DataFrame:
+    frame = read(store, snapshot.tables["columns"]).to_pandas()
     return frame[frame["extractor"] == extractor].reset_index(drop=True)
 
 
@@ -81,11 +74,11 @@ def _drift(now: pd.DataFrame, before: pd.DataFrame) -> np.ndarray:
     return np.where(np.isfinite(drift), drift, np.nan)
 
 
-def contents(place: Place, snapshot: Snapshot) -> pd.DataFrame:
-    """See `Store.contents`."""
-    ids = pd.Index(samples(place, snapshot, ["sample_id", "_position"])["sample_id"], name="sample_id")
-    found = {}
-    for name, entry in snapshot.features.items():
-        table = read(place, entry, ["sample_id", "content"])
-        found[name] = table.to_pandas().set_index("sample_id")["content"].reindex(ids)
-    return pd.DataFrame(found, index=ids)
+_DEFAULTS = {"unit": "", "low": -np.inf, "high": np.inf, "description": "", "source": ""}
+
+_NOTHING = pd.DataFrame(
+    {
+        **{k: pd.Series([], dtype="str") for k in ("extractor", "column", "unit", "description", "source")},
+        **{k: pd.Series([], dtype="float64") for k in ("low", "high", "n", "missing", "min", "mean", "max", "std")},
+    }
+)

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from affectlake.data.store._frames import among, positions, strings
+from affectlake.data.store._arrow import index_in, is_in, strings
 
 OUTCOMES = pa.schema(
     [(n, pa.string()) for n in ("sample_id", "extractor", "outcome", "reason", "uri", "content", "fingerprint")]
@@ -21,7 +21,7 @@ def nothing_changed(rows: pd.DataFrame, base: pd.DataFrame, said: pd.DataFrame, 
     if len(rows) != len(base) + len(said):
         return False
     if len(said):
-        lost = among(rows["sample_id"], said["sample_id"])
+        lost = is_in(rows["sample_id"], said["sample_id"])
         failed = rows[lost].set_index("sample_id")["content"]
         if not failed.equals(said.set_index("sample_id")["content"].reindex(failed.index)):
             return False
@@ -40,13 +40,13 @@ def _equal(a: pd.Series | pd.Index, b: pd.Series | pd.Index) -> bool:
 
 def shards_at(shards: pd.Series, ids: pd.Series) -> np.ndarray:
     """Shards of samples that all have one."""
-    return shards.to_numpy() if _equal(shards.index, ids) else shards.to_numpy()[positions(ids, shards.index)]
+    return shards.to_numpy() if _equal(shards.index, ids) else shards.to_numpy()[index_in(ids, shards.index)]
 
 
 def changed_shards(base: pd.DataFrame, good: pd.DataFrame) -> list[int]:
     """Shards whose rows are not what they were."""
     old, new = base["shard"].to_numpy(), good["shard"].to_numpy()
-    at = positions(good["sample_id"], base["sample_id"])
+    at = index_in(good["sample_id"], base["sample_id"])
     was = base.iloc[at] if len(base) else base
     same = at >= 0
     if len(base):
@@ -64,15 +64,15 @@ def outcomes_of(outcomes: pd.DataFrame) -> dict[str, int]:
 
 def counts_of(rows, good, base, said_before, same: bool, said) -> dict[str, int]:
     had = pd.concat([base[["sample_id", "content"]], said_before[["sample_id", "content"]]])
-    at = positions(rows["sample_id"], had["sample_id"])
+    at = index_in(rows["sample_id"], had["sample_id"])
     known = at >= 0
     equal = known & same
     if len(had):
         equal &= pc.equal(strings(had["content"].iloc[at]), strings(rows["content"])).to_numpy()
     # A failure that was tried again and came out well has the content that it had.
-    mended = among(rows["sample_id"], said_before["sample_id"]) & among(rows["sample_id"], good["sample_id"])
+    mended = is_in(rows["sample_id"], said_before["sample_id"]) & is_in(rows["sample_id"], good["sample_id"])
     equal &= ~mended
-    gone = ~among(had["sample_id"], rows["sample_id"])
+    gone = ~is_in(had["sample_id"], rows["sample_id"])
     return {
         "new": int((~known).sum()),
         "recomputed": int((known & ~equal).sum()),

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.store import _identity
-from affectlake.data.store._frames import HIDDEN, read
-from affectlake.data.store._place import Place
+from affectlake.data.store._read import read
 from affectlake.data.store._snapshots import Snapshot
-from affectlake.data.store._spelling import for_others, kept
+from affectlake.data.store._spelling import HIDDEN, for_others, kept
+from affectlake.data.store._table_store import TableStore
 
 MARK = "affectlake-export.json"
 """Says where an export came from; an erasure finds exports of its store by it."""
@@ -19,7 +19,7 @@ MARK = "affectlake-export.json"
 EXPORTS = "exports"
 
 
-def export(place: Place, snapshot: Snapshot, columns: dict[str, list[str]], out: Path) -> Path:
+def export(store: TableStore, snapshot: Snapshot, columns: dict[str, list[str]], out: Path) -> Path:
     """Write samples, the chosen feature tables and their documentation below ``out``; returns it."""
     out = out.absolute()
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
@@ -27,14 +27,14 @@ def export(place: Place, snapshot: Snapshot, columns: dict[str, list[str]], out:
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("*.parquet"):
         old.unlink()
-    about = {"store": place.root, "dataset": snapshot.dataset, "snapshot": snapshot.id, "features": columns}
+    about = {"store": store.root, "dataset": snapshot.dataset, "snapshot": snapshot.id, "features": columns}
     with suppress(OSError, AffectlakeError):  # who may only read a store that has no identity yet gives it none
-        about["identity"] = _identity.make(place).store
+        about["identity"] = _identity.make(store).store
     (out / MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
-    samples = read(place, snapshot.tables["samples"]).sort_by("_position")
+    samples = read(store, snapshot.tables["samples"]).sort_by("_position")
     pq.write_table(for_others(samples, HIDDEN), out / "samples.parquet")
     for name, names in columns.items():
-        table = read(place, snapshot.features[name], ["sample_id", *map(kept, names)])
+        table = read(store, snapshot.features[name], ["sample_id", *map(kept, names)])
         pq.write_table(for_others(table, ()), out / f"{name}.parquet", use_dictionary=["sample_id"])
-    pq.write_table(read(place, snapshot.tables["columns"]), out / "columns.parquet")
+    pq.write_table(read(store, snapshot.tables["columns"]), out / "columns.parquet")
     return out

@@ -6,9 +6,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from affectlake.data.store._frames import read
-from affectlake.data.store._place import Place
+from affectlake.data.store._read import read
 from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._table_store import TableStore
 
 ENTITY = "sample"
 TIME = "event_timestamp"
@@ -50,12 +50,12 @@ entity_key_serialization_version: 3
 """
 
 
-def write(place: Place, snapshot: Snapshot, columns: dict[str, list[str]], out: Path) -> Path:
+def write(store: TableStore, snapshot: Snapshot, columns: dict[str, list[str]], out: Path) -> Path:
     """Give an export's feature files a time column, and describe them for Feast in ``features.py``.
 
     Every value counts as known since the snapshot was published: that is its ``event_timestamp``.
     """
-    about = read(place, snapshot.tables["columns"]).to_pandas().set_index(["extractor", "column"])
+    about = read(store, snapshot.tables["columns"]).to_pandas().set_index(["extractor", "column"])
     stamp = pa.scalar(snapshot.time, pa.timestamp("us", "UTC"))
     parts = [_HEADER.format(snapshot=snapshot.id, dataset=snapshot.dataset, entity=ENTITY)]
     for extractor, names in columns.items():

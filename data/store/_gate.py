@@ -7,8 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.samples import MEDIA
-from affectlake.data.store._frames import HIDDEN
-from affectlake.data.store._spelling import spoken
+from affectlake.data.store._spelling import HIDDEN, spoken
 
 COVERAGE_DROP = 0.05
 """Share of samples that may lose their features from one snapshot to the next."""
@@ -36,7 +35,7 @@ def check(
     Parameters
     ----------
     columns, before : DataFrame
-        Catalogue of the new and the last snapshot, see `affectlake.data.store._columns.describe`.
+        Catalogue of the new and the last snapshot, see `affectlake.data.store._catalog.describe`.
     features, features_before : dict of extractor to dict
         Entries of the feature tables with ``rows``, ``wanted``, ``failed`` and ``fingerprint``.
     """

@@ -9,16 +9,16 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from affectlake.data.errors import UnknownName
-from affectlake.data.store import _erase, _load
-from affectlake.data.store._frames import HIDDEN, read
-from affectlake.data.store._place import Moved, Place, wait
-from affectlake.data.store._snapshots import Log, Snapshot, edit
-from affectlake.data.store._spelling import kept
+from affectlake.data.store import _load
+from affectlake.data.store._read import read
+from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._spelling import HIDDEN, kept
+from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
 
-def diff(place: Place, a: Snapshot, b: Snapshot) -> dict[str, Any]:
+def diff(store: TableStore, a: Snapshot, b: Snapshot) -> dict[str, Any]:
     """See `Store.diff`."""
-    old, new = (_samples(place, s) for s in (a, b))
+    old, new = (_samples(store, s) for s in (a, b))
     both = old.index.intersection(new.index)
     shared = [c for c in old.columns if c in new.columns]
     same = np.ones(len(both), dtype=bool)
@@ -27,7 +27,7 @@ def diff(place: Place, a: Snapshot, b: Snapshot) -> dict[str, Any]:
         same &= ((x == y) | (x.isna() & y.isna())).to_numpy(dtype=bool, na_value=False)
     features = {}
     for name in sorted({*a.features, *b.features}):
-        entry = _feature(place, a, b, name)
+        entry = _feature(store, a, b, name)
         if entry:
             features[name] = entry
     return {
@@ -40,19 +40,19 @@ def diff(place: Place, a: Snapshot, b: Snapshot) -> dict[str, Any]:
     }
 
 
-def _samples(place: Place, s: Snapshot) -> pd.DataFrame:
-    return read(place, s.tables["samples"]).to_pandas().drop(columns=HIDDEN).set_index("sample_id")
+def _samples(store: TableStore, s: Snapshot) -> pd.DataFrame:
+    return read(store, s.tables["samples"]).to_pandas().drop(columns=HIDDEN).set_index("sample_id")
 
 
-def _feature(place: Place, a: Snapshot, b: Snapshot, name: str) -> dict[str, Any] | None:
+def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> dict[str, Any] | None:
     old, new = a.features.get(name), b.features.get(name)
     if old is None or new is None:
         return {"status": "added" if old is None else "removed"}
     if (old["path"], old["version"]) == (new["path"], new["version"]):
         return None
-    before, after = (read(place, e, ["sample_id", "content"]).to_pandas().set_index("sample_id") for e in (old, new))
+    before, after = (read(store, e, ["sample_id", "content"]).to_pandas().set_index("sample_id") for e in (old, new))
     both = before.index.intersection(after.index)
-    columns = [set(_load.column_names(place, e)) for e in (old, new)]
+    columns = [set(_load.column_names(store, e)) for e in (old, new)]
     found = {
         "status": "changed",
         "fingerprint": old["fingerprint"] != new["fingerprint"],
@@ -65,35 +65,35 @@ def _feature(place: Place, a: Snapshot, b: Snapshot, name: str) -> dict[str, Any
     return found if any(v for k, v in found.items() if k != "status") else None
 
 
-def rollback(place: Place, to: Snapshot, author: str) -> Snapshot:
+def rollback(store: TableStore, to: Snapshot, author: str) -> Snapshot:
     """Publish an old state again, as a new snapshot; nothing that came in between is lost."""
     counts = {
         n: {k: 0 for k in next(iter(to.counts.values()), {})} | {"unchanged": e["rows"]} for n, e in to.features.items()
     }
     draft = replace(to, author=author, published=True, problems=[f"rolled back to {to.id}"], counts=counts)
     for attempt in count():
-        log = Log(place)
+        log = Log(store)
         try:
             return log.commit(draft, log.head(to.dataset))
-        except Moved:
+        except CommitConflict:
             wait(attempt)
 
 
-def explain(place: Place, snapshot: Snapshot, sample_id: str, column: str) -> dict[str, Any]:
+def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) -> dict[str, Any]:
     """See `Store.explain`."""
-    names = _load.chosen(place, snapshot, [column])
+    names = _load.chosen(store, snapshot, [column])
     extractor, columns = next(iter(names.items()))
     if f"{extractor}.{columns[0]}" != column:
         raise UnknownName("column", column, [f"{extractor}.{c}" for c in columns])
-    frame = read(place, snapshot.tables["samples"]).to_pandas()
+    frame = read(store, snapshot.tables["samples"]).to_pandas()
     mine = frame[frame["sample_id"] == sample_id]
     if mine.empty:
         raise UnknownName("sample", sample_id, frame["sample_id"])
     entry = snapshot.features[extractor]
-    row = read(place, entry, ["content", kept(columns[0])], pc.field("sample_id") == sample_id).to_pylist()
-    about = read(place, snapshot.tables["columns"]).to_pandas()
+    row = read(store, entry, ["content", kept(columns[0])], pc.field("sample_id") == sample_id).to_pylist()
+    about = read(store, snapshot.tables["columns"]).to_pandas()
     about = about[(about["extractor"] == extractor) & (about["column"] == columns[0])].iloc[0]
-    said = read(place, snapshot.tables["outcomes"]).to_pandas()
+    said = read(store, snapshot.tables["outcomes"]).to_pandas()
     said = said[(said["sample_id"] == sample_id) & (said["extractor"] == extractor)].to_dict("records")
     sample = mine.iloc[0]
     media = {m: sample[m] for m in ("audio", "image", "video", "text") if pd.notna(sample[m])}
@@ -116,38 +116,3 @@ def explain(place: Place, snapshot: Snapshot, sample_id: str, column: str) -> di
         "snapshot": snapshot.id,
         "code_version": snapshot.code_version,
     }
-
-
-def tidy(place: Place, dataset: str, keep: int | None) -> dict[str, int]:
-    """See `Store.tidy`; the caller holds the dataset's lock."""
-    log = Log(place)
-    mine = [s for s in log.rows if s.dataset == dataset]
-    dropped: set[str] = set()
-    if keep is not None:
-        tagged = set(log.tags().values())
-        head = log.head(dataset)
-        published = [s for s in mine if s.published]
-        stay = {s.id for s in published[-keep:]} | tagged | {head.id if head else ""}
-        dropped = {s.id for s in mine} - stay
-        if dropped:
-            edit(place, lambda every: [s for s in every if s.id not in dropped])
-            log = Log(place)
-    _erase.collect(place, dataset, log)
-    versions: dict[str, set[int]] = {}
-    for s in log.rows:
-        if s.dataset == dataset:
-            for entry in s.tables.values():
-                versions.setdefault(entry["path"], set()).add(entry["version"])
-    files = 0
-    for path, stay in versions.items():
-        table = place.open(path)
-        gone = table.vacuum(
-            retention_hours=0, enforce_retention_duration=False, dry_run=False, keep_versions=sorted(stay), full=True
-        )
-        files += len(gone)
-    return {"snapshots": len(dropped), "files": files + _compact(place)}
-
-
-def _compact(place: Place) -> int:
-    """Recorded results come a few rows at a time: put them together, and drop the pieces."""
-    return sum(place.compact(f"records/{name}") for name in place.below("records"))

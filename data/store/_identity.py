@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store._place import Moved, Place
+from affectlake.data.store._table_store import CommitConflict, TableStore
 
 FILE, TABLE = "identity.json", "identity"
 """On object stores, which do not say whether a file was there, it is a table."""
@@ -38,7 +38,7 @@ class Identity:
         ).hexdigest()
 
 
-def find(place: Place) -> Identity | None:
+def find(store: TableStore) -> Identity | None:
     """The identity of a store, None where it has none yet.
 
     Raises
@@ -47,11 +47,11 @@ def find(place: Place) -> Identity | None:
         The file is there and cannot be understood.
     """
     try:
-        if place.local:
-            with open(place.path(FILE), encoding="utf-8") as file:
+        if store.local:
+            with open(store.path(FILE), encoding="utf-8") as file:
                 about = json.load(file)
         else:
-            table = place.open(TABLE)
+            table = store.open_or_none(TABLE)
             if table is None:
                 return None
             about = table.to_pyarrow_table().to_pylist()[0]
@@ -60,25 +60,25 @@ def find(place: Place) -> Identity | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise AffectlakeError(
-            f"{place.path(FILE)} is damaged: without it nobody who was erased is known ({error})"
+            f"{store.path(FILE)} is damaged: without it nobody who was erased is known ({error})"
         ) from None
 
 
-def make(place: Place) -> Identity:
+def make(store: TableStore) -> Identity:
     """The identity of a store, which gets one if it has none."""
-    if (found := find(place)) is not None:
+    if (found := find(store)) is not None:
         return found
     about = {"store": secrets.token_hex(16), "key": secrets.token_hex(32)}
-    if place.local:
+    if store.local:
         text = json.dumps(about)
-        beside = place.path(f".{FILE}.{secrets.token_hex(4)}")
+        beside = store.path(f".{FILE}.{secrets.token_hex(4)}")
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660), "w", encoding="utf-8") as file:
             file.write(text)
-        _first(beside, place.path(FILE))
+        _first(beside, store.path(FILE))
     else:
-        with suppress(Moved):  # whoever was quicker stays
-            place.swap(TABLE, pa.Table.from_pylist([about]), None)
-    found = find(place)
+        with suppress(CommitConflict):  # whoever was quicker stays
+            store.swap(TABLE, pa.Table.from_pylist([about]), None)
+    found = find(store)
     assert found is not None
     return found
 

@@ -14,11 +14,12 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from affectlake.data.errors import AffectlakeError, UnknownName
-from affectlake.data.store import _sums
-from affectlake.data.store._frames import HIDDEN, KEYS, read, strings, to_arrow
-from affectlake.data.store._place import Place
+from affectlake.data.store import _checksums
+from affectlake.data.store._arrow import strings, to_arrow
+from affectlake.data.store._read import read
 from affectlake.data.store._snapshots import Snapshot
-from affectlake.data.store._spelling import kept, kept_label, spoken
+from affectlake.data.store._spelling import HIDDEN, KEYS, kept, kept_label, spoken
+from affectlake.data.store._table_store import TableStore
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class Which:
     missing: str
 
 
-def load(place: Place, snapshot: Snapshot, features: Sequence[str] | None, which: Which, to: str) -> Any:
+def load(store: TableStore, snapshot: Snapshot, features: Sequence[str] | None, which: Which, to: str) -> Any:
     """See `Store.load`."""
-    columns = chosen(place, snapshot, features)
-    names = _names(place, snapshot)
+    columns = chosen(store, snapshot, features)
+    names = _names(store, snapshot)
     for name in which.labels:
         if name not in names:
             raise UnknownName("label", name, names)
     shown = list(dict.fromkeys([*(kept_label(n) for n in which.labels), "speaker"]))
-    frame = samples(place, snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *HIDDEN])))
+    frame = samples(store, snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *HIDDEN])))
     frame = _only(frame, "split", which.split)
     frame = _only(frame, "speaker", which.speaker)
     frame = _exactly(frame, which.ids, which.missing) if which.ids is not None else frame
@@ -49,7 +50,7 @@ def load(place: Place, snapshot: Snapshot, features: Sequence[str] | None, which
     # Repeated ids are read once and repeated afterwards.
     distinct = rows.drop_duplicates("sample_id") if which.ids is not None else rows
     ids, shards = strings(distinct["sample_id"]).combine_chunks(), distinct["_shard"].to_numpy(dtype=np.int32)
-    values, present = block(place, snapshot, columns, ids, shards)
+    values, present = block(store, snapshot, columns, ids, shards)
     if which.ids is not None:
         at = pd.Index(distinct["sample_id"]).get_indexer(frame["sample_id"])
         values = np.where(at >= 0, values[:, at], np.float32(np.nan))
@@ -65,17 +66,17 @@ def load(place: Place, snapshot: Snapshot, features: Sequence[str] | None, which
     return _handed_over(frame, shown, header, values, to)
 
 
-def samples(place: Place, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:
+def samples(store: TableStore, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:
     """The samples table in the order of its samples, hidden columns and all."""
-    frame = read(place, snapshot.tables["samples"], columns).to_pandas()
+    frame = read(store, snapshot.tables["samples"], columns).to_pandas()
     if not frame["_position"].is_monotonic_increasing:
         frame = frame.sort_values("_position", ignore_index=True)
     return frame
 
 
-def _names(place: Place, snapshot: Snapshot) -> list[str]:
+def _names(store: TableStore, snapshot: Snapshot) -> list[str]:
     entry = snapshot.tables["samples"]
-    fields = place.at(entry).schema().fields
+    fields = store.load_version(entry).schema().fields
     return [spoken(f.name) for f in fields if f.name not in HIDDEN]
 
 
@@ -117,7 +118,7 @@ def _handed_over(frame: pd.DataFrame, shown: list[str], header: list[str], value
     return polars.from_arrow(table)
 
 
-def chosen(place: Place, snapshot: Snapshot, patterns: Sequence[str] | None) -> dict[str, list[str]]:
+def chosen(store: TableStore, snapshot: Snapshot, patterns: Sequence[str] | None) -> dict[str, list[str]]:
     """Columns to read, by extractor.
 
     Parameters
@@ -130,7 +131,7 @@ def chosen(place: Place, snapshot: Snapshot, patterns: Sequence[str] | None) -> 
     UnknownName
         A pattern that matches nothing.
     """
-    available = {name: column_names(place, entry) for name, entry in snapshot.features.items()}
+    available = {name: column_names(store, entry) for name, entry in snapshot.features.items()}
     if patterns is None:
         return available
     if isinstance(patterns, str):
@@ -153,18 +154,18 @@ def chosen(place: Place, snapshot: Snapshot, patterns: Sequence[str] | None) -> 
     return {name: [c for c in available[name] if c in found[name]] for name in available if name in found}
 
 
-def column_names(place: Place, entry: dict[str, Any]) -> list[str]:
-    return [spoken(c) for c in kept_columns(place, entry)]
+def column_names(store: TableStore, entry: dict[str, Any]) -> list[str]:
+    return [spoken(c) for c in kept_columns(store, entry)]
 
 
-def kept_columns(place: Place, entry: dict[str, Any]) -> list[str]:
+def kept_columns(store: TableStore, entry: dict[str, Any]) -> list[str]:
     """The same as the table has them."""
-    fields = place.at(entry).schema().fields
+    fields = store.load_version(entry).schema().fields
     return [f.name for f in fields if f.name not in KEYS]
 
 
 def block(
-    place: Place, snapshot: Snapshot, columns: dict[str, list[str]], ids: pa.Array, shards: np.ndarray
+    store: TableStore, snapshot: Snapshot, columns: dict[str, list[str]], ids: pa.Array, shards: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values and presence.
 
@@ -190,12 +191,12 @@ def block(
     jobs, first = [], 0
     for i, (name, names) in enumerate(columns.items()):
         entry, cols = snapshot.features[name], [kept(n) for n in names]
-        fragments = list(place.at(entry).to_pyarrow_dataset().get_fragments())
-        compared = _sums.sums(place, entry["path"], (f"{entry['path']}/{f.path}" for f in fragments))
+        fragments = list(store.load_version(entry).to_pyarrow_dataset().get_fragments())
+        compared = _checksums.sums(store, entry["path"], (f"{entry['path']}/{f.path}" for f in fragments))
         for fragment in fragments:
             shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
             if shard in places:
-                action = _reader(place, entry, fragment, ["sample_id", *cols], compared)
+                action = _reader(store, entry, fragment, ["sample_id", *cols], compared)
                 jobs.append((action, cols, places[shard], values[first : first + len(names)], present[i]))
         first += len(names)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -218,12 +219,12 @@ def _positions(shards: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def _reader(
-    place: Place, entry: dict[str, Any], fragment, columns: list[str], compared: _sums.Sums | None
+    store: TableStore, entry: dict[str, Any], fragment, columns: list[str], compared: _checksums.Sums | None
 ) -> Callable[[], pa.Table]:
     """Reads a fragment; local files without the detour through Delta's file system, which holds the GIL."""
-    if not place.local:
+    if not store.local:
         return lambda: fragment.to_table(columns=columns, use_threads=False)
-    path = place.path(entry["path"], fragment.path)
+    path = store.path(entry["path"], fragment.path)
 
     def action() -> pa.Table:
         if compared is not None:

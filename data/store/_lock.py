@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store._delta import NotWritable
-from affectlake.data.store._place import Place
+from affectlake.data.store._table_store import TableStore
 
 LOCKS = ".locks"
 _log = logging.getLogger("affectlake.store")
@@ -26,7 +26,7 @@ class Held:
         os.close(self._handle)
 
 
-def locked(place: Place, dataset: str) -> Held:
+def locked(store: TableStore, dataset: str) -> Held:
     """Wait for others who write the dataset.
 
     Raises
@@ -34,7 +34,7 @@ def locked(place: Place, dataset: str) -> Held:
     NotWritable
         This user may not write the store.
     """
-    handle = _opened(place, dataset)
+    handle = _opened(store, dataset)
     try:
         if _taken(handle):
             return _signed(handle)
@@ -48,7 +48,7 @@ def locked(place: Place, dataset: str) -> Held:
 
 
 @contextmanager
-def held(place: Place, name: str, seconds: float) -> Iterator[None]:
+def held(store: TableStore, name: str, seconds: float) -> Iterator[None]:
     """Hold a lock that nobody needs for long.
 
     Raises
@@ -56,19 +56,19 @@ def held(place: Place, name: str, seconds: float) -> Iterator[None]:
     AffectlakeError
         Somebody does, for more than ``seconds``.
     """
-    handle = _opened(place, name)
+    handle = _opened(store, name)
     try:
         last = time.monotonic() + seconds
         while not _taken(handle):
             if time.monotonic() > last:
-                raise AffectlakeError(f"another process has held {place.path(LOCKS, name)} for {seconds:.0f} seconds")
+                raise AffectlakeError(f"another process has held {store.path(LOCKS, name)} for {seconds:.0f} seconds")
             time.sleep(0.02)
         yield
     finally:
         os.close(handle)
 
 
-def writable(place: Place, dataset: str) -> None:
+def writable(store: TableStore, dataset: str) -> None:
     """Look at every folder that a snapshot of the dataset may write to, before anything is computed for it.
 
     Raises
@@ -76,23 +76,23 @@ def writable(place: Place, dataset: str) -> None:
     NotWritable
         One of them cannot be written by this user.
     """
-    tables = [place.path(f) for f in ("snapshots", "records", "tombstones", f"sums/{dataset}", f"erasing/{dataset}")]
+    tables = [store.path(f) for f in ("snapshots", "records", "tombstones", f"sums/{dataset}", f"erasing/{dataset}")]
     for kind in ("tables", "features"):
-        tables += [place.path(kind, dataset, name) for name in place.below(f"{kind}/{dataset}")]
-    folders = [place.root, *(place.path(f) for f in (LOCKS, ".views", "pending", f"pending/{dataset}"))]
+        tables += [store.path(kind, dataset, name) for name in store.list_tables(f"{kind}/{dataset}")]
+    folders = [store.root, *(store.path(f) for f in (LOCKS, ".views", "pending", f"pending/{dataset}"))]
     for table in tables:
         with suppress(OSError):
             folders += [table, *(entry.path for entry in os.scandir(table) if entry.is_dir())]
     for folder in folders:
         if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
-            raise NotWritable(f"the store at {place.root} cannot be written: no right to write {folder}")
+            raise NotWritable(f"the store at {store.root} cannot be written: no right to write {folder}")
 
 
 _EFFECTIVE = os.access in os.supports_effective_ids
 
 
-def _opened(place: Place, name: str) -> int:
-    folder, path = place.path(LOCKS), place.path(LOCKS, name)
+def _opened(store: TableStore, name: str) -> int:
+    folder, path = store.path(LOCKS), store.path(LOCKS, name)
     try:
         os.makedirs(folder, exist_ok=True)
         try:
@@ -103,7 +103,7 @@ def _opened(place: Place, name: str) -> int:
                 raise
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise NotWritable(f"the store at {place.root} cannot be written: {error.strerror}") from None
+        raise NotWritable(f"the store at {store.root} cannot be written: {error.strerror}") from None
 
 
 def _taken(handle: int) -> bool:

@@ -25,7 +25,7 @@ _MARKS = "\"'`()[]{}<>,;:.!?*|"
 
 
 @dataclass(frozen=True)
-class Gone:
+class ErasureTarget:
     """Whom to erase.
 
     Attributes
@@ -49,11 +49,11 @@ class Gone:
         return {k: sorted(v) for k, v in vars(self).items()}
 
     @classmethod
-    def of_json(cls, about: dict[str, list[str]]) -> "Gone":
+    def of_json(cls, about: dict[str, list[str]]) -> "ErasureTarget":
         return cls(**{k: frozenset(v) for k, v in about.items()})
 
-    def __or__(self, other: "Gone") -> "Gone":
-        return Gone(**{k: v | getattr(other, k) for k, v in vars(self).items()})
+    def __or__(self, other: "ErasureTarget") -> "ErasureTarget":
+        return ErasureTarget(**{k: v | getattr(other, k) for k, v in vars(self).items()})
 
 
 class Traces(Protocol):
@@ -80,13 +80,13 @@ class Traces(Protocol):
 class Plain:
     """Traces by the names themselves."""
 
-    def __init__(self, gone: Gone):
-        self.gone = gone
-        self._of = {SAMPLE: gone.ids, SPEAKER: gone.speakers, FILE: gone.files}
-        everything = gone.ids | gone.speakers | gone.files
+    def __init__(self, target: ErasureTarget):
+        self.target = target
+        self._of = {SAMPLE: target.ids, SPEAKER: target.speakers, FILE: target.files}
+        everything = target.ids | target.speakers | target.files
         self._all = everything
         self._distinctive = {n for n in everything if distinctive(n)}
-        self._values = {n for n in gone.ids | gone.files if distinctive(n)}
+        self._values = {n for n in target.ids | target.files if distinctive(n)}
         self.phrases = sorted(n for n in self._distinctive if len(n.split()) > 1)
 
     def named(self, kind: str, value: str) -> bool:
@@ -233,5 +233,5 @@ def _about(value: Any, traces: Traces, key: str | None) -> bool:
     return traces.named(kind_of(key), value) or (_is_sentence(value) and says(value, traces))
 
 
-Beyond = Callable[[Gone], list[dict[str, Any]]]
+Beyond = Callable[[ErasureTarget], list[dict[str, Any]]]
 """Cleans what is not in the store; what it could not reach, each with ``what``, ``where`` and ``why``."""

@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.data.samples import CORE, MEDIA, samples_frame
-from affectlake.data.store._frames import HIDDEN, to_arrow
+from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._load import samples as samples_of
-from affectlake.data.store._place import LONGEST
 from affectlake.data.store._snapshots import Log, Snapshot
-from affectlake.data.store._spelling import kept, kept_label, spoken
-from affectlake.data.store._writer import Wanted, Writer
+from affectlake.data.store._spelling import HIDDEN, kept, kept_label, spoken
+from affectlake.data.store._table_store import LONGEST
+from affectlake.data.store._writer import FeatureSpec, Writer
 
 _PART = re.compile(r"[a-z0-9_]+")
 
@@ -61,17 +61,17 @@ def put(
         }
     )
     writer.keep(extractor, fingerprint, table)
-    wanted = Wanted(fingerprint, documented, "put", {}, keys)
+    wanted = FeatureSpec(fingerprint, documented, "put", {}, keys)
     return writer.publish(known, {extractor: wanted}, None, author)
 
 
 def _known(writer: Writer, ids: pd.Index, samples: pd.DataFrame | None) -> pd.DataFrame:
     """Samples of the dataset, with those that come by ``samples`` or, where nothing but ids is known, by ``ids``."""
-    dataset, head = writer.dataset, Log(writer.place).head(writer.dataset)
+    dataset, head = writer.dataset, Log(writer.store).head(writer.dataset)
     given = None if samples is None else _normal(samples, dataset)
     if head is None:
         return _bare(ids, dataset) if given is None else given
-    known = samples_of(writer.place, head).drop(columns=HIDDEN).rename(columns=spoken)
+    known = samples_of(writer.store, head).drop(columns=HIDDEN).rename(columns=spoken)
     if given is None:
         new = ids[~ids.isin(known["sample_id"])]
         if not len(new) or known[[*MEDIA, "text"]].notna().any(axis=None):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from affectlake.data.store._names import Traces, holds, says
-from affectlake.data.store._place import Place
+from affectlake.data.store._table_store import TableStore
 
 _OWN = ("features", "tables", "pending")
 _SHARED = ("records", "snapshots", "tags")
@@ -28,12 +28,12 @@ class Found:
     unread: list[str] = field(default_factory=list)
 
 
-def search(place: Place, dataset: str, traces: Traces) -> Found:
+def search(store: TableStore, dataset: str, traces: Traces) -> Found:
     """Search what a store holds of a dataset; of others nothing is opened, so that they may be written meanwhile."""
     found = Found()
-    for path in _files(place, dataset):
+    for path in _files(store, dataset):
         try:
-            with place.files.open_input_file(path) as file:
+            with store.files.open_input_file(path) as file:
                 hit = _holds(path, file, traces, dataset)
         except FileNotFoundError:
             continue  # somebody cleaned up
@@ -64,25 +64,25 @@ def search_folder(folder: Path, dataset: str, traces: Traces) -> Found:
     return found
 
 
-def _files(place: Place, dataset: str) -> Iterator[str]:
-    if not place.local:
+def _files(store: TableStore, dataset: str) -> Iterator[str]:
+    if not store.local:
         import pyarrow.fs as fs
 
         roots = [f"{top}/{dataset}" for top in _OWN] + list(_SHARED)
         for root in roots:
-            yield from (i.path for i in place.listing(root) if i.type == fs.FileType.File)
+            yield from (i.path for i in store.listing(root) if i.type == fs.FileType.File)
         return
-    views = place.path(".views")
+    views = store.path(".views")
     names = sorted(os.listdir(views)) if os.path.isdir(views) else []
     # What another writer is building now has our new tables, or none: it is made under the lock of the views.
     roots = [f"{top}/{dataset}" for top in _OWN] + list(_SHARED)
     roots += [f".views/{name}/{dataset}" for name in names if not name.startswith(".")]
-    if not os.path.islink(place.path("current")):
+    if not os.path.islink(store.path("current")):
         roots.append(f"current/{dataset}")
     for root in roots:
-        for folder, _, files in os.walk(place.path(root)):
+        for folder, _, files in os.walk(store.path(root)):
             for name in sorted(files):
-                yield os.path.relpath(os.path.join(folder, name), place.root)
+                yield os.path.relpath(os.path.join(folder, name), store.root)
 
 
 def _holds(path: str, file: pa.NativeFile, traces: Traces, dataset: str) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.store._place import Moved, Place, wait
+from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
 LOG, TAGS = "snapshots", "tags"
 FEATURES = "features."
@@ -76,9 +76,9 @@ class Log:
     for something older.
     """
 
-    def __init__(self, place: Place):
-        self.place = place
-        table = place.open(LOG)
+    def __init__(self, store: TableStore):
+        self.store = store
+        table = store.open_or_none(LOG)
         self.version = table.version() if table else None
         every = [_parse(r) for r in table.to_pyarrow_table().to_pylist()] if table else []
         every.sort(key=lambda s: s.number)
@@ -189,7 +189,7 @@ class Log:
 
     def tags(self) -> dict[str, str]:
         """Tag to snapshot id; of a tag set twice the later one."""
-        table = self.place.open(TAGS)
+        table = self.store.open_or_none(TAGS)
         if table is None:
             return {}
         frame = table.to_pandas().sort_values("time", kind="stable")
@@ -200,7 +200,7 @@ class Log:
 
         Raises
         ------
-        Moved
+        CommitConflict
             It is not: another refresh of the same dataset was quicker.
         """
         log = self
@@ -208,7 +208,7 @@ class Log:
             log.distinct(draft.dataset)
             head = log.head(draft.dataset)
             if (head and head.id) != (base and base.id):
-                raise Moved(draft.dataset)
+                raise CommitConflict(draft.dataset)
             last = max((*log.rows, *log.forgotten), key=lambda s: s.number, default=None)
             number = last.number + 1 if last else 1
             now = datetime.now(UTC)
@@ -218,29 +218,29 @@ class Log:
             try:
                 log.rewrite([*log.rows, done])
                 return done
-            except Moved:
+            except CommitConflict:
                 wait(attempt)
-                log = Log(self.place)  # another dataset's snapshot came in between
+                log = Log(self.store)  # another dataset's snapshot came in between
         raise AffectlakeError("could not publish: too many others write to this store")
 
     def rewrite(self, rows: list[Snapshot]) -> None:
-        """Replace the whole log as it was read; raises Moved where another commit came in between.
+        """Replace the whole log as it was read; raises CommitConflict where another commit came in between.
 
         Published snapshots that are no more among ``rows`` are remembered as forgotten.
         """
         stay = {s.id for s in rows}
         lost = [_hollow(s) for s in self.rows if s.id not in stay] + self.forgotten
         every = sorted([*rows, *lost], key=lambda s: s.number)
-        self.place.swap(LOG, pa.Table.from_pylist([_row(s) for s in every], _SCHEMA), self.version)
+        self.store.swap(LOG, pa.Table.from_pylist([_row(s) for s in every], _SCHEMA), self.version)
 
 
-def edit(place: Place, change: Callable[[list[Snapshot]], list[Snapshot]]) -> None:
+def edit(store: TableStore, change: Callable[[list[Snapshot]], list[Snapshot]]) -> None:
     """Replace the log by ``change`` of it, whoever commits in between."""
     for attempt in count():
-        log = Log(place)
+        log = Log(store)
         try:
             return log.rewrite(change(log.rows))
-        except Moved:
+        except CommitConflict:
             wait(attempt)
 
 

@@ -20,6 +20,13 @@ IN_SAMPLES = frozenset(("_position", "_shard", "shard", *CORE))
 """Ours among the samples' labels; ``shard``, because tables are partitioned by it."""
 
 
+KEYS = ["sample_id", "content", "shard"]
+"""Columns of a feature table that are no features."""
+
+HIDDEN = ["_position", "_shard"]
+"""Columns of the samples table that only the store needs."""
+
+
 def kept(name: str, ours: frozenset[str] = IN_FEATURES) -> str:
     """The column that a feature (or label) of this name is kept as.
 

@@ -17,10 +17,9 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.data.store import _load
-from affectlake.data.store._frames import HIDDEN, KEYS
-from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import LOG, Snapshot
-from affectlake.data.store._spelling import PREFIX, for_others, spoken
+from affectlake.data.store._spelling import HIDDEN, KEYS, PREFIX, for_others, spoken
+from affectlake.data.store._table_store import TableStore
 
 _READING = ("SELECT", "EXPLAIN", "MULTI")
 """Kinds of statements that only read; DuckDB calls a PIVOT, which it takes apart, MULTI."""
@@ -36,7 +35,7 @@ function finds itself shut off."""
 _SCALARS = {"current_setting", "getenv", "write_log"}
 
 _CLOSED = (
-    "python_enable_replacements = false",  # or `FROM place` would find our own variables
+    "python_enable_replacements = false",  # or `FROM store` would find our own variables
     "autoinstall_known_extensions = false",
     "autoload_known_extensions = false",
     "allow_community_extensions = false",
@@ -46,7 +45,7 @@ _CLOSED = (
 )
 
 
-def query(place: Place, state: Mapping[str, Snapshot], text: str, allow_files: bool = False) -> pd.DataFrame:
+def query(store: TableStore, state: Mapping[str, Snapshot], text: str, allow_files: bool = False) -> pd.DataFrame:
     """Result of a query over ``state``; raises UsageError with DuckDB's message."""
     # What does not fit into memory is written somewhere: not into the folder that one happens to be in.
     with tempfile.TemporaryDirectory(prefix="affectlake-sql-") as spill, duckdb.connect() as connection:
@@ -55,10 +54,10 @@ def query(place: Place, state: Mapping[str, Snapshot], text: str, allow_files: b
         taken: set[str] = set()
         for dataset, snapshot in state.items():
             if dataset.lower() not in taken:  # stores of earlier versions may have two that case alone tells apart
-                _views(connection, place, dataset, snapshot)
+                _views(connection, store, dataset, snapshot)
                 taken.add(dataset.lower())
-        for name, path in {"snapshots": LOG, **{n: f"records/{n}" for n in place.below("records")}}.items():
-            table = place.open(path)
+        for name, path in {"snapshots": LOG, **{n: f"records/{n}" for n in store.list_tables("records")}}.items():
+            table = store.open_or_none(path)
             if table is not None and name not in taken:
                 connection.register(name, table.to_pyarrow_dataset())
         try:
@@ -108,12 +107,12 @@ def _called(text: str) -> list[str]:
     return [a.strip('"').lower() for a, b in zip(words, words[1:], strict=False) if b.startswith("(")]
 
 
-def _views(connection: duckdb.DuckDBPyConnection, place: Place, dataset: str, snapshot: Snapshot) -> None:
+def _views(connection: duckdb.DuckDBPyConnection, store: TableStore, dataset: str, snapshot: Snapshot) -> None:
     shown, joins = [f"s.* EXCLUDE ({', '.join(HIDDEN)})"], []
     for table, entry in snapshot.tables.items():
         if table == "stats":
             continue
-        arrow = place.at(entry).to_pyarrow_dataset()
+        arrow = store.load_version(entry).to_pyarrow_dataset()
         name = table.removeprefix("features.")
         view = f"{dataset}.{name}"
         if any(c.startswith(PREFIX) for c in arrow.schema.names):
@@ -124,7 +123,7 @@ def _views(connection: duckdb.DuckDBPyConnection, place: Place, dataset: str, sn
                 shown = ["s.*"]
             continue
         alias = f"t{len(joins)}"
-        columns = _load.kept_columns(place, entry)
+        columns = _load.kept_columns(store, entry)
         here = set(arrow.schema.names)
         shown += [
             f"{alias}.{_quoted(c if c in here else spoken(c))} AS {_quoted(f'{name}.{spoken(c)}')}" for c in columns

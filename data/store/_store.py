@@ -13,13 +13,14 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.store import _catalog, _load, _put
+from affectlake.data.store import _catalog, _load, _put, _status
+from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._delta import NotWritable
-from affectlake.data.store._frames import HIDDEN, read, to_arrow
 from affectlake.data.store._names import Beyond
-from affectlake.data.store._place import LONGEST, Place
+from affectlake.data.store._read import read, read_or_none
 from affectlake.data.store._snapshots import TAGS, Log, Snapshot
-from affectlake.data.store._spelling import spoken
+from affectlake.data.store._spelling import HIDDEN, spoken
+from affectlake.data.store._table_store import LONGEST, TableStore
 from affectlake.data.store._writer import Writer
 
 _logger = logging.getLogger("affectlake.store")
@@ -51,13 +52,13 @@ class Store:
     """
 
     def __init__(self, uri: str | Path, create: bool = False):
-        self._place = Place(uri)
-        if not create and self._place.local and not os.path.isdir(self._place.root):
+        self._tables = TableStore(uri)
+        if not create and self._tables.local and not os.path.isdir(self._tables.root):
             raise AffectlakeError(f"no store at {uri}: `affectlake refresh … --store {uri}` makes one")
 
     @property
     def uri(self) -> str:
-        return self._place.root
+        return self._tables.root
 
     @property
     def identity(self) -> str:
@@ -65,7 +66,7 @@ class Store:
         from affectlake.data.store import _identity
 
         try:
-            return _identity.make(self._place).store
+            return _identity.make(self._tables).store
         except OSError:
             return ""
 
@@ -91,7 +92,7 @@ class Store:
         unchanged, removed, failed, not_applicable, problems, tags)]
         """
         log = self._log()
-        rows = _catalog.history(log, dataset)
+        rows = _status.history(log, dataset)
         if dataset is not None and not rows:
             raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
         return pd.DataFrame(rows)
@@ -110,7 +111,7 @@ class Store:
         if not log.rows:
             raise UsageError("there is no snapshot to tag yet")
         found = log.newest(as_of)
-        self._place.append(TAGS, to_arrow(pd.DataFrame([{"tag": name, "snapshot": found.id, "time": _now()}])))
+        self._tables.append(TAGS, to_arrow(pd.DataFrame([{"tag": name, "snapshot": found.id, "time": _now()}])))
         return found.id
 
     def diff(self, dataset: str, a: AsOf, b: AsOf = None) -> dict[str, Any]:
@@ -125,15 +126,15 @@ class Store:
         from affectlake.data.store import _history
 
         first, second = self.snapshot(dataset, a), self.snapshot(dataset, b)
-        return self._reading(lambda: _history.diff(self._place, first, second))
+        return self._reading(lambda: _history.diff(self._tables, first, second))
 
     def rollback(self, dataset: str, to: AsOf, author: str = "rollback") -> Snapshot:
         """Publish an old snapshot of a dataset again, as a new one; those in between stay readable."""
         from affectlake.data.store import _history, _view
 
         with self.writer(dataset):
-            done = _history.rollback(self._place, self.snapshot(dataset, to), author)
-            _view.publish(self._place)
+            done = _history.rollback(self._tables, self.snapshot(dataset, to), author)
+            _view.publish(self._tables)
         return done
 
     def explain(self, dataset: str, sample_id: str, column: str, as_of: AsOf = None) -> dict[str, Any]:
@@ -147,7 +148,7 @@ class Store:
         from affectlake.data.store import _history
 
         snapshot = self.snapshot(dataset, as_of)
-        return self._reading(lambda: _history.explain(self._place, snapshot, sample_id, column))
+        return self._reading(lambda: _history.explain(self._tables, snapshot, sample_id, column))
 
     def tidy(self, dataset: str, keep: int | None = None) -> dict[str, int]:
         """Delete files that no snapshot names (crashes leave some); safe beside readers.
@@ -162,23 +163,23 @@ class Store:
         dict
             Numbers of snapshots forgotten and of files deleted.
         """
-        from affectlake.data.store import _history
+        from affectlake.data.store import _maintenance
 
         if keep is not None and keep < 1:
             raise UsageError(f"keep must be at least 1, got {keep}")
         self.snapshot(dataset)
         with self.writer(dataset):
-            return _history.tidy(self._place, dataset, keep)
+            return _maintenance.tidy(self._tables, dataset, keep)
 
     def _log(self) -> Log:
-        return Log(self._place)
+        return Log(self._tables)
 
     # Reading
 
     def samples(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
         """Samples of a dataset in their order; see `affectlake.data.samples.samples_frame`."""
         snapshot = self.snapshot(dataset, as_of)
-        return self._reading(lambda: _load.samples(self._place, snapshot)).drop(columns=HIDDEN).rename(columns=spoken)
+        return self._reading(lambda: _load.samples(self._tables, snapshot)).drop(columns=HIDDEN).rename(columns=spoken)
 
     def load(
         self,
@@ -228,7 +229,7 @@ class Store:
         _one_of("to", to, ("pandas", "arrow", "polars"))
         snapshot = self.snapshot(dataset, as_of)
         which = _load.Which([label] if isinstance(label, str) else list(label or ()), split, speaker, ids, missing)
-        return self._reading(lambda: _load.load(self._place, snapshot, features, which, to))
+        return self._reading(lambda: _load.load(self._tables, snapshot, features, which, to))
 
     def failures(
         self,
@@ -246,7 +247,7 @@ class Store:
             ``not_applicable`` outcomes (no face, silence, empty text) only on request.
         """
         snapshot = self.snapshot(dataset, as_of)
-        frame = self._reading(lambda: read(self._place, snapshot.tables["outcomes"])).to_pandas()
+        frame = self._reading(lambda: read(self._tables, snapshot.tables["outcomes"])).to_pandas()
         if not not_applicable:
             frame = frame[frame["outcome"] == "failed"]
         if extractor is not None:
@@ -264,7 +265,7 @@ class Store:
             NaN where a sample has no features of the extractor.
         """
         snapshot = self.snapshot(dataset, as_of)
-        return self._reading(lambda: _catalog.contents(self._place, snapshot))
+        return self._reading(lambda: _status.contents(self._tables, snapshot))
 
     def files(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
         """Every media file as the refresh behind a snapshot found it.
@@ -275,13 +276,13 @@ class Store:
             See `affectlake.features.scan.scan`; empty for a dataset that was only ever imported.
         """
         snapshot = self.snapshot(dataset, as_of)
-        table = self._reading(lambda: read(self._place, snapshot.tables.get("stats")))
+        table = self._reading(lambda: read_or_none(self._tables, snapshot.tables.get("stats")))
         return table.to_pandas() if table else pd.DataFrame({c: [] for c in ("uri", "size", "mtime_ns", "sha256")})
 
     def status(self, as_of: AsOf = None) -> dict[str, Any]:
         """Datasets, tables, rows and coverage of the newest snapshot, as JSON-able values."""
         state = self._log().state(as_of)
-        return {"store": self.uri, "datasets": [_catalog.status(name, s) for name, s in state.items()]}
+        return {"store": self.uri, "datasets": [_status.status(name, s) for name, s in state.items()]}
 
     def catalog(self, as_of: AsOf = None) -> pd.DataFrame:
         """Every feature table: dataset, extractor, version, rows, coverage, failures, snapshot."""
@@ -308,7 +309,7 @@ class Store:
             raise UnknownName("dataset", dataset, state)
         names = state if dataset is None else [dataset]
         parts = [
-            self._reading(lambda s=state[n]: _catalog.columns(self._place, log, s, extractor))
+            self._reading(lambda s=state[n]: _catalog.columns(self._tables, log, s, extractor))
             for n in names
             if extractor in state[n].features
         ]
@@ -350,7 +351,7 @@ class Store:
         """
         from affectlake.data.store import _sql
 
-        return self._reading(lambda: _sql.query(self._place, self._log().state(as_of), query, allow_files))
+        return self._reading(lambda: _sql.query(self._tables, self._log().state(as_of), query, allow_files))
 
     def export(
         self,
@@ -373,12 +374,12 @@ class Store:
         from affectlake.data.store import _export
 
         snapshot = self.snapshot(dataset, as_of)
-        columns = self._reading(lambda: _load.chosen(self._place, snapshot, features))
-        written = self._reading(lambda: _export.export(self._place, snapshot, columns, Path(out)))
+        columns = self._reading(lambda: _load.chosen(self._tables, snapshot, features))
+        written = self._reading(lambda: _export.export(self._tables, snapshot, columns, Path(out)))
         if feast:
             from affectlake.data.store import _feast
 
-            self._reading(lambda: _feast.write(self._place, snapshot, columns, written))
+            self._reading(lambda: _feast.write(self._tables, snapshot, columns, written))
         if not self.record(_export.EXPORTS, pd.DataFrame([{"path": str(written), "time": _now()}])):
             _logger.warning("no erasure will reach the export at %s: delete it when it has served", written)
         return written
@@ -393,7 +394,7 @@ class Store:
             raise UsageError(
                 f"{dataset[:20] + '…'!r} cannot name a dataset: {len(dataset)} characters, at most {LONGEST}"
             )
-        return Writer(self._place, dataset)
+        return Writer(self._tables, dataset)
 
     def put(
         self,
@@ -479,7 +480,7 @@ class Store:
             raise UsageError("say whom to erase: either speaker= or ids=")
         ids = [ids] if isinstance(ids, str) else ids
         with self.writer(dataset):
-            receipt = self._reading(lambda: _erase.erase(self._place, dataset, speaker, ids, beyond))
+            receipt = self._reading(lambda: _erase.erase(self._tables, dataset, speaker, ids, beyond))
         self.record("erasures", pd.DataFrame([{k: receipt[k] for k in ("dataset", "time", "samples", "snapshots")}]))
         return receipt
 
@@ -498,7 +499,7 @@ class Store:
         """
         from affectlake.data.store import _erase
 
-        return self._reading(lambda: _erase.check(self._place, receipt))
+        return self._reading(lambda: _erase.check(self._tables, receipt))
 
     def verify(self, dataset: str | None = None) -> dict[str, Any]:
         """Read every file and compare it with the checksum that was noted when it was written.
@@ -511,7 +512,7 @@ class Store:
         """
         from affectlake.data.store import _verify
 
-        return _verify.verify(self._place, dataset)
+        return _verify.verify(self._tables, dataset)
 
     def repair(self, dataset: str) -> dict[str, Any]:
         """Take damaged files out of all snapshots, so that the next refresh computes what they held.
@@ -525,7 +526,7 @@ class Store:
         from affectlake.data.store import _verify
 
         with self.writer(dataset):
-            return _verify.repair(self._place, dataset)
+            return _verify.repair(self._tables, dataset)
 
     def forget_erasure(
         self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None
@@ -540,7 +541,7 @@ class Store:
         from affectlake.data.store import _tombstones
 
         with self.writer(dataset):
-            return _tombstones.forget(self._place, dataset, speaker, [ids] if isinstance(ids, str) else ids)
+            return _tombstones.forget(self._tables, dataset, speaker, [ids] if isinstance(ids, str) else ids)
 
     # Records
 
@@ -553,7 +554,7 @@ class Store:
             Whether it could be done: who may only read the store keeps what was computed, and is told.
         """
         try:
-            self._place.append(f"records/{name}", to_arrow(rows))
+            self._tables.append(f"records/{name}", to_arrow(rows))
         except NotWritable as error:
             _logger.warning("%s: not recorded", error)
             return False
@@ -561,7 +562,7 @@ class Store:
 
     def records(self, name: str) -> pd.DataFrame:
         """All rows of a table of results; empty where nothing was recorded."""
-        table = self._place.open(f"records/{name}")
+        table = self._tables.open_or_none(f"records/{name}")
         return table.to_pandas() if table else pd.DataFrame()
 
 

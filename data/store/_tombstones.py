@@ -12,20 +12,20 @@ import pandas as pd
 
 from affectlake.data.samples import MEDIA
 from affectlake.data.store import _identity
-from affectlake.data.store._frames import to_arrow
-from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Gone
-from affectlake.data.store._place import Moved, Place
+from affectlake.data.store._arrow import to_arrow
+from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, ErasureTarget
+from affectlake.data.store._table_store import CommitConflict, TableStore
 
 TABLE = "tombstones"
 CONTENT = "content"
 _COLUMNS = ["dataset", "erasure", "kind", "hash", "time"]
 
 
-def add(place: Place, dataset: str, erasure: str, gone: Gone, speaker: bool) -> None:
+def add(store: TableStore, dataset: str, erasure: str, target: ErasureTarget, speaker: bool) -> None:
     """Remember those who go; ``speaker``: whether their speakers may not come back under any other id either."""
-    identity = _identity.make(place)
-    kinds = {SAMPLE: gone.ids, CONTENT: gone.content, SPEAKER: gone.speakers if speaker else ()}
-    known = set(read(place, dataset)["hash"])
+    identity = _identity.make(store)
+    kinds = {SAMPLE: target.ids, CONTENT: target.content, SPEAKER: target.speakers if speaker else ()}
+    known = set(read(store, dataset)["hash"])
     rows = [
         {"dataset": dataset, "erasure": erasure, "kind": kind, "hash": value, "time": datetime.now(UTC)}
         for kind, values in kinds.items()
@@ -33,12 +33,12 @@ def add(place: Place, dataset: str, erasure: str, gone: Gone, speaker: bool) -> 
         if value not in known
     ]
     if rows:
-        place.append(TABLE, to_arrow(pd.DataFrame(rows)))
+        store.append(TABLE, to_arrow(pd.DataFrame(rows)))
 
 
-def read(place: Place, dataset: str) -> pd.DataFrame:
+def read(store: TableStore, dataset: str) -> pd.DataFrame:
     """Tombstones of a dataset [columns=(dataset, erasure, kind, hash, time)]."""
-    table = place.open(TABLE)
+    table = store.open_or_none(TABLE)
     if table is None:
         return pd.DataFrame(columns=_COLUMNS)
     frame = table.to_pandas()
@@ -67,14 +67,14 @@ def contents(samples: pd.DataFrame, stats: pd.DataFrame | None) -> pd.DataFrame:
     return pd.concat(parts) if parts else pd.DataFrame(columns=["sample_id", "whole", "part"])
 
 
-def erased(place: Place, dataset: str, samples: pd.DataFrame, stats: pd.DataFrame | None = None) -> set[str]:
+def erased(store: TableStore, dataset: str, samples: pd.DataFrame, stats: pd.DataFrame | None = None) -> set[str]:
     """Ids of samples that may not come back, by their id, their speaker or what their media are."""
-    buried = read(place, dataset)
+    buried = read(store, dataset)
     if buried.empty:
         return set()
-    identity = _identity.find(place)
+    identity = _identity.find(store)
     if identity is None:
-        raise _lost(place)
+        raise _lost(store)
     of = {kind: set(rows["hash"]) for kind, rows in buried.groupby("kind")}
     gone: set[str] = set()
 
@@ -93,7 +93,7 @@ def erased(place: Place, dataset: str, samples: pd.DataFrame, stats: pd.DataFram
     return gone
 
 
-def forget(place: Place, dataset: str, speaker: str | None, ids: Iterable[str] | None) -> int:
+def forget(store: TableStore, dataset: str, speaker: str | None, ids: Iterable[str] | None) -> int:
     """Let them come back: those of the erasures in which the speaker or one of the ids is; with neither, all.
 
     Returns
@@ -102,15 +102,15 @@ def forget(place: Place, dataset: str, speaker: str | None, ids: Iterable[str] |
         Number of erasures forgotten.
     """
     while True:
-        table = place.open(TABLE)
+        table = store.open_or_none(TABLE)
         if table is None:
             return 0
         frame = table.to_pandas()
         mine = frame[frame["dataset"] == dataset]
         if speaker is not None or ids:
-            identity = _identity.find(place)
+            identity = _identity.find(store)
             if identity is None:
-                raise _lost(place)
+                raise _lost(store)
             named = {identity.hashed(SAMPLE, dataset, i) for i in ids or ()}
             named |= {identity.hashed(SPEAKER, dataset, speaker)} if speaker is not None else set()
             mine = mine[mine["erasure"].isin(mine.loc[mine["hash"].isin(named), "erasure"])]
@@ -118,23 +118,23 @@ def forget(place: Place, dataset: str, speaker: str | None, ids: Iterable[str] |
             return 0
         try:
             kept = frame.drop(mine.index)
-            place.swap(TABLE, to_arrow(kept).cast(table.to_pyarrow_dataset().schema), table.version())
-        except Moved:
+            store.swap(TABLE, to_arrow(kept).cast(table.to_pyarrow_dataset().schema), table.version())
+        except CommitConflict:
             continue
         return int(mine["erasure"].nunique())
 
 
-def hashes(place: Place, dataset: str, gone: Gone) -> dict[str, list[str]]:
+def hashes(store: TableStore, dataset: str, target: ErasureTarget) -> dict[str, list[str]]:
     """By kind the hashes of everything that is looked for, for a receipt."""
-    identity = _identity.make(place)
-    kinds = {SAMPLE: gone.ids, SPEAKER: gone.speakers, FILE: gone.files}
+    identity = _identity.make(store)
+    kinds = {SAMPLE: target.ids, SPEAKER: target.speakers, FILE: target.files}
     return {kind: sorted(identity.hashed(kind, dataset, v) for v in values) for kind, values in kinds.items()}
 
 
-def _lost(place: Place):
+def _lost(store: TableStore):
     from affectlake.data.errors import AffectlakeError
 
     return AffectlakeError(
-        f"{place.path(_identity.FILE)} is missing: without it those who were erased cannot be told; restore it from a "
+        f"{store.path(_identity.FILE)} is missing: without it those who were erased cannot be told; restore it from a "
         "copy of the store, or delete tombstones/ to let them come back"
     )

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from affectlake.data.store import _columns, _export, _identity, _search, _spelling
+from affectlake.data.store import _catalog, _export, _identity, _search, _spelling, _statistics
 from affectlake.data.store._export import EXPORTS
 from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Plain, kind_of, scrubbed_text
-from affectlake.data.store._place import Moved, Place
+from affectlake.data.store._table_store import CommitConflict, TableStore
 
 RECORDS = "records"
 TRAINING = "training"
@@ -33,9 +33,9 @@ class Left:
         return {"what": self.what, "where": self.where, "why": self.why}
 
 
-def models(place: Place, dataset: str, ids: frozenset[str]) -> list[dict[str, Any]]:
+def models(store: TableStore, dataset: str, ids: frozenset[str]) -> list[dict[str, Any]]:
     """Saved models that were fitted on samples: a model cannot forget."""
-    table = place.open(f"{RECORDS}/{TRAINING}")
+    table = store.open_or_none(f"{RECORDS}/{TRAINING}")
     if table is None:
         return []
     frame = table.to_pandas()
@@ -47,14 +47,14 @@ def models(place: Place, dataset: str, ids: frozenset[str]) -> list[dict[str, An
     return found
 
 
-def records(place: Place, dataset: str, traces: Plain) -> int:
+def records(store: TableStore, dataset: str, traces: Plain) -> int:
     """Take people out of recorded results: predictions of their samples, and their lines in documents."""
-    return sum(_record(place, f"{RECORDS}/{name}", dataset, traces) for name in place.below(RECORDS))
+    return sum(_record(store, f"{RECORDS}/{name}", dataset, traces) for name in store.list_tables(RECORDS))
 
 
-def _record(place: Place, path: str, dataset: str, traces: Plain) -> int:
+def _record(store: TableStore, path: str, dataset: str, traces: Plain) -> int:
     while True:
-        table = place.open(path)
+        table = store.open_or_none(path)
         if table is None:
             return 0
         frame = table.to_pandas()
@@ -66,10 +66,10 @@ def _record(place: Place, path: str, dataset: str, traces: Plain) -> int:
         schema = table.to_pyarrow_dataset().schema
         try:
             # Whoever adds a row meanwhile keeps it: the swap is refused then.
-            place.swap(path, pa.Table.from_pandas(kept, schema=schema, preserve_index=False), table.version())
-        except Moved:
+            store.swap(path, pa.Table.from_pandas(kept, schema=schema, preserve_index=False), table.version())
+        except CommitConflict:
             continue
-        place.open(path).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        store.open(path).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
         return removed
 
 
@@ -80,7 +80,9 @@ def _kept(frame: pd.DataFrame, dataset: str, traces: Plain) -> tuple[pd.DataFram
         mine |= frame["train_on"].fillna("").str.split("+").map(lambda names: dataset in names)
     drop = pd.Series(False, index=frame.index)
     for column in frame.columns.drop("dataset"):
-        names = {SAMPLE: traces.gone.ids, SPEAKER: traces.gone.speakers, FILE: traces.gone.files}.get(kind_of(column))
+        names = {SAMPLE: traces.target.ids, SPEAKER: traces.target.speakers, FILE: traces.target.files}.get(
+            kind_of(column)
+        )
         if names and frame[column].dtype in (object, "str", "string"):
             drop |= mine & frame[column].map(lambda v, n=names: isinstance(v, str) and v in n)
     kept = frame[~drop]
@@ -97,7 +99,7 @@ def _kept(frame: pd.DataFrame, dataset: str, traces: Plain) -> tuple[pd.DataFram
     return (kept, removed) if removed else (frame, 0)
 
 
-def exports(place: Place, dataset: str, traces: Plain) -> tuple[int, list[dict[str, Any]], list[str]]:
+def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[dict[str, Any]], list[str]]:
     """Take people out of the exports that we made, where they are: also of snapshots that were forgotten since.
 
     Returns
@@ -109,12 +111,12 @@ def exports(place: Place, dataset: str, traces: Plain) -> tuple[int, list[dict[s
     paths : list of str
         Files of exports that still hold a name.
     """
-    table = place.open(f"{RECORDS}/{EXPORTS}")
+    table = store.open_or_none(f"{RECORDS}/{EXPORTS}")
     done, left, paths = 0, [], []
     for where in sorted(set(table.to_pandas()["path"])) if table is not None else []:
         out = Path(where)
         try:
-            state = _whose(place, out, dataset)
+            state = _whose(store, out, dataset)
             if state is None:
                 continue
             if state:
@@ -131,13 +133,13 @@ def exports(place: Place, dataset: str, traces: Plain) -> tuple[int, list[dict[s
     return done, left, paths
 
 
-def _whose(place: Place, out: Path, dataset: str) -> str | None:
+def _whose(store: TableStore, out: Path, dataset: str) -> str | None:
     """Why an export cannot be cleaned, empty where it can; None where it is another dataset's or store's."""
     if not out.exists():
         return "is no longer there: if it was moved, delete it or export again"
     try:
         about = json.loads((out / _export.MARK).read_text(encoding="utf-8"))
-        identity = _identity.find(place)
+        identity = _identity.find(store)
         # We made one here, or it would not be on our list; older marks do not say whether another store did since.
         ours = "identity" not in about or (identity is not None and about["identity"] == identity.store)
         return "" if ours and about["dataset"] == dataset else None
@@ -150,19 +152,19 @@ def _whose(place: Place, out: Path, dataset: str) -> str | None:
         return "" if names == [dataset] else None
 
 
-def export_of(place: Place, where: str, dataset: str) -> Path | None:
+def export_of(store: TableStore, where: str, dataset: str) -> Path | None:
     """The folder of an export of a dataset that is there and can be looked at."""
     try:
-        return Path(where) if _whose(place, Path(where), dataset) == "" else None
+        return Path(where) if _whose(store, Path(where), dataset) == "" else None
     except (OSError, pa.ArrowException):
         return None
 
 
 def _clean_export(out: Path, traces: Plain) -> int:
-    touched, ids = [], set(traces.gone.ids)
+    touched, ids = [], set(traces.target.ids)
     if (out / "samples.parquet").is_file():  # which may know samples of theirs that the store has long forgotten
         known = pq.read_table(out / "samples.parquet", columns=["sample_id", "speaker"]).to_pandas()
-        ids |= set(known.loc[known["speaker"].isin(traces.gone.speakers), "sample_id"])
+        ids |= set(known.loc[known["speaker"].isin(traces.target.speakers), "sample_id"])
     for path in sorted(out.rglob("*.parquet")):
         table = pq.read_table(path)
         if "sample_id" not in table.column_names:
@@ -180,11 +182,11 @@ def _clean_export(out: Path, traces: Plain) -> int:
 def without_attributes(table: pa.Table, traces: Plain) -> pa.Table:
     """Other people's rows where they name one of them, such as a partner in a dialogue: nothing there."""
     for i, field in enumerate(table.schema):
-        names = traces.gone.speakers if kind_of(field.name) == SPEAKER else set()
+        names = traces.target.speakers if kind_of(field.name) == SPEAKER else set()
         if field.name in ("sample_id", "content", "text") or not pa.types.is_string(field.type):
             continue
         if kind_of(field.name) != SPEAKER:
-            names = traces.gone.ids if field.name not in ("dataset", "split", "language", "dialogue") else set()
+            names = traces.target.ids if field.name not in ("dataset", "split", "language", "dialogue") else set()
             names = {n for n in names if traces.worded(n)}
         hit = pc.is_in(table[field.name], pa.array(sorted(names), pa.string())) if names else None
         if hit is not None and pc.any(hit).as_py():
@@ -206,14 +208,14 @@ def _describe_anew(out: Path) -> None:
         if path.is_file():
             here = set(pq.read_schema(path).names)
             documented = [
-                d for d in _columns.documented(about, str(name)) if {d["name"], _spelling.kept(d["name"])} & here
+                d for d in _catalog.documented(about, str(name)) if {d["name"], _spelling.kept(d["name"])} & here
             ]
             inside = [_spelling.kept(d["name"]) for d in documented]
             names = [k if k in here else d["name"] for k, d in zip(inside, documented, strict=True)]
             table = pq.read_table(path, columns=names).select(names).rename_columns(inside)
             table = table.append_column("shard", pa.array(np.zeros(table.num_rows, np.int32)))
-            moments = _columns.moments(table, inside) if table.num_rows else {}
-            parts.append(_columns.describe(str(name), documented, moments))
+            moments = _statistics.shard_statistics(table, inside) if table.num_rows else {}
+            parts.append(_catalog.describe(str(name), documented, moments))
     # What was not exported has no values here to describe it by.
     if parts:
         _replace(out / "columns.parquet", pa.Table.from_pandas(pd.concat(parts), preserve_index=False))

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName
-from affectlake.data.store import _erase, _sums
-from affectlake.data.store._names import Gone
-from affectlake.data.store._place import Place
+from affectlake.data.store import _checksums, _erase, _maintenance
+from affectlake.data.store._names import ErasureTarget
 from affectlake.data.store._snapshots import FEATURES, Log, Snapshot, edit
+from affectlake.data.store._table_store import TableStore
 
 _READ = (OSError, pa.ArrowException, DeltaError, AffectlakeError, ValueError)
 _GONE = "it is gone"
@@ -39,15 +39,15 @@ class _Damage:
             self.put.add(file)
 
 
-def verify(place: Place, dataset: str | None) -> dict[str, Any]:
+def verify(store: TableStore, dataset: str | None) -> dict[str, Any]:
     """See `Store.verify`."""
-    log = Log(place)
+    log = Log(store)
     names = sorted({s.dataset for s in log.rows})
     if dataset is not None and dataset not in names:
         raise UnknownName("dataset", dataset, names)
     found = {"files": 0, "unrecorded": 0, "damaged": []}
     for name in names if dataset is None else [dataset]:
-        damage = _damage(place, [s for s in log.rows if s.dataset == name], name)
+        damage = _damage(store, [s for s in log.rows if s.dataset == name], name)
         found["files"] += damage.files
         found["unrecorded"] += damage.unrecorded
         found["damaged"] += [
@@ -60,9 +60,9 @@ def verify(place: Place, dataset: str | None) -> dict[str, Any]:
             }
             for f, why in damage.why.items()
         ]
-    for path in ("snapshots", "tags", *(f"records/{n}" for n in place.below("records"))):
+    for path in ("snapshots", "tags", *(f"records/{n}" for n in store.list_tables("records"))):
         try:
-            table = place.open(path)
+            table = store.open_or_none(path)
             if table is not None:
                 found["unrecorded"] += len(table.paths())
                 table.to_pyarrow_table()
@@ -86,33 +86,33 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _damage(place: Place, snapshots: list[Snapshot], dataset: str) -> _Damage:
-    known = _sums.known(place, dataset)
+def _damage(store: TableStore, snapshots: list[Snapshot], dataset: str) -> _Damage:
+    known = _checksums.known(store, dataset)
     found, seen = _Damage(), {}
     for s in snapshots:
         for table, entry in s.tables.items():
             put = entry.get("extractor_version") == "put"
             try:
-                files = list(_sums.files(place, entry))
+                files = list(_checksums.files(store, entry))
             except _READ as error:
                 found.add(entry["path"], f"its log cannot be read: {_line(error)}", table, s.id, put)
                 continue
             for file in files:
                 if file not in seen:
-                    seen[file] = _state(place, file, known, found)
+                    seen[file] = _state(store, file, known, found)
                 if seen[file]:
                     found.add(file, seen[file], table, s.id, put)
     return found
 
 
-def _state(place: Place, file: str, known: dict[str, str], found: _Damage) -> str:
+def _state(store: TableStore, file: str, known: dict[str, str], found: _Damage) -> str:
     """What is wrong with a file; empty where nothing is."""
     try:
         if file in known:
             found.files += 1
-            return "" if _sums.sum_of(place, file) == known[file] else "its bytes are not those that were written"
+            return "" if _checksums.sum_of(store, file) == known[file] else "its bytes are not those that were written"
         found.unrecorded += 1
-        with place.files.open_input_file(file) as stream:
+        with store.files.open_input_file(file) as stream:
             if file.endswith(".parquet"):
                 pq.ParquetFile(stream).read()
         return ""
@@ -122,17 +122,17 @@ def _state(place: Place, file: str, known: dict[str, str], found: _Damage) -> st
         return f"it cannot be read: {_line(error)}"
 
 
-def repair(place: Place, dataset: str) -> dict[str, Any]:
+def repair(store: TableStore, dataset: str) -> dict[str, Any]:
     """See `Store.repair`; the caller holds the dataset's lock."""
-    log = Log(place)
+    log = Log(store)
     mine = [s for s in log.rows if s.dataset == dataset]
     if not mine:
         raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
-    known = _sums.known(place, dataset)
-    damage = _damage(place, mine, dataset)
-    restored = [f for f in damage.why if _restored(place, dataset, f, known.get(f))]
+    known = _checksums.known(store, dataset)
+    damage = _damage(store, mine, dataset)
+    restored = [f for f in damage.why if _restored(store, dataset, f, known.get(f))]
     bad = {f: t for f, t in damage.table.items() if f not in restored}
-    mended = _Mended(place, bad)
+    mended = _Mended(store, bad)
     lost = [
         {"file": f, "why": damage.why[f], "remedy": _remedy(dataset, damage, f)}
         for f, table in bad.items()
@@ -140,27 +140,27 @@ def repair(place: Place, dataset: str) -> dict[str, Any]:
     ]
     rows = {s.id: mended.without(s) for s in mine} if bad else {}
     for s in rows.values():
-        _sums.note(place, s, None)
+        _checksums.note(store, s, None)
     if rows:
-        edit(place, lambda every: [rows.get(s.id, s) for s in every])
-        _erase.collect(place, dataset, Log(place))
+        edit(store, lambda every: [rows.get(s.id, s) for s in every])
+        _maintenance.collect(store, dataset, Log(store))
     dropped = [f for f, table in bad.items() if table not in ("samples", "columns")]
     return {"dataset": dataset, "restored": restored, "dropped": dropped, "lost": lost}
 
 
-def _restored(place: Place, dataset: str, file: str, wanted: str | None) -> bool:
+def _restored(store: TableStore, dataset: str, file: str, wanted: str | None) -> bool:
     """Bring a file back from a view of the store that holds a copy of it, where there are no hard links."""
-    if wanted is None or not place.local:
+    if wanted is None or not store.local:
         return False
-    views = [f"{place.path('.views')}/{v}" for v in place.below(".views")] + [place.path("current")]
+    views = [f"{store.path('.views')}/{v}" for v in store.list_tables(".views")] + [store.path("current")]
     for view in views:
         for folder, _, names in os.walk(f"{view}/{dataset}"):
             for name in names:
                 if name.endswith(os.path.basename(file)):
-                    copy = os.path.relpath(os.path.join(folder, name), place.root)
-                    if _sums.sum_of(place, copy) == wanted:
-                        shutil.copyfile(place.path(copy), place.path(file) + ".mended")
-                        os.replace(place.path(file) + ".mended", place.path(file))
+                    copy = os.path.relpath(os.path.join(folder, name), store.root)
+                    if _checksums.sum_of(store, copy) == wanted:
+                        shutil.copyfile(store.path(copy), store.path(file) + ".mended")
+                        os.replace(store.path(file) + ".mended", store.path(file))
                         return True
     return False
 
@@ -168,8 +168,8 @@ def _restored(place: Place, dataset: str, file: str, wanted: str | None) -> bool
 class _Mended(_erase._Rebuilt):
     """Builds tables anew without their damaged files."""
 
-    def __init__(self, place: Place, bad: dict[str, str]):
-        super().__init__(place, uuid.uuid4().hex[:8], Gone(frozenset()), frozenset())
+    def __init__(self, store: TableStore, bad: dict[str, str]):
+        super().__init__(store, uuid.uuid4().hex[:8], ErasureTarget(frozenset()), frozenset())
         self.bad = bad
 
     def without(self, s: Snapshot) -> Snapshot:
@@ -194,7 +194,7 @@ class _Mended(_erase._Rebuilt):
     def _once(self, entry: dict[str, Any], table: pa.Table) -> int:
         key = entry["path"], -1
         if key not in self._versions:
-            self._versions[key] = self.place.replace(self._path(entry["path"]), table, None)
+            self._versions[key] = self.store.replace(self._path(entry["path"]), table, None)
         return self._versions[key]
 
     def _file(self, name: str, old: str, new: str, path: str, fragment):

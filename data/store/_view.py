@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import _lock
-from affectlake.data.store._frames import HIDDEN, KEYS, read
-from affectlake.data.store._place import Place
+from affectlake.data.store._read import read
 from affectlake.data.store._snapshots import Log, Snapshot
-from affectlake.data.store._spelling import PREFIX, for_others
+from affectlake.data.store._spelling import HIDDEN, KEYS, PREFIX, for_others
+from affectlake.data.store._table_store import TableStore
 
 CURRENT, VIEWS = "current", ".views"
 MARK = ".snapshot"
@@ -31,7 +31,7 @@ _SECONDS, _ROUNDS = 60.0, 20
 _log = logging.getLogger("affectlake.store")
 
 
-def publish(place: Place, kept: int = KEPT) -> None:
+def publish(store: TableStore, kept: int = KEPT) -> None:
     """Bring ``current`` to what readers of the store see now; does nothing on object stores, which have no links.
 
     One process at a time, and each to what the log says when its turn has come: ``current`` never goes back. A view
@@ -43,50 +43,50 @@ def publish(place: Place, kept: int = KEPT) -> None:
     kept : int > 0
         Views to leave, the new one among them.
     """
-    if not place.local:
+    if not store.local:
         return
     try:
-        with _lock.held(place, f".{CURRENT}", _SECONDS):
-            state = Log(place).state()
+        with _lock.held(store, f".{CURRENT}", _SECONDS):
+            state = Log(store).state()
             for _ in range(_ROUNDS):
                 if not state:
                     return
                 try:
-                    _bring(place, state, kept)
+                    _bring(store, state, kept)
                 except FileNotFoundError:
                     # An erasure or a clean-up took the files away meanwhile: the log knows others now.
-                    if Log(place).state() == state:
+                    if Log(store).state() == state:
                         raise
-                before, state = state, Log(place).state()
+                before, state = state, Log(store).state()
                 if state == before:
                     return
     except (OSError, AffectlakeError) as error:
         reason = " ".join(str(error).split())
-        _log.warning("%s is not up to date, what was published is read as ever: %s", place.path(CURRENT), reason)
+        _log.warning("%s is not up to date, what was published is read as ever: %s", store.path(CURRENT), reason)
 
 
-def clear(place: Place) -> None:
+def clear(store: TableStore) -> None:
     """Remove the view and all older ones."""
-    if place.local:
-        with _lock.held(place, f".{CURRENT}", _SECONDS):
-            _remove(place, place.path(CURRENT))
-            shutil.rmtree(place.path(VIEWS), ignore_errors=True)
+    if store.local:
+        with _lock.held(store, f".{CURRENT}", _SECONDS):
+            _remove(store, store.path(CURRENT))
+            shutil.rmtree(store.path(VIEWS), ignore_errors=True)
 
 
-def _bring(place: Place, state: Mapping[str, Snapshot], kept: int) -> None:
+def _bring(store: TableStore, state: Mapping[str, Snapshot], kept: int) -> None:
     name = _name(state)
-    if _shown(place) != name:
-        final = place.path(VIEWS, name)
+    if _shown(store) != name:
+        final = store.path(VIEWS, name)
         if not os.path.isdir(final):
-            build = place.path(VIEWS, f".{uuid.uuid4().hex}")
+            build = store.path(VIEWS, f".{uuid.uuid4().hex}")
             try:
-                _build(place, state, build, name)
+                _build(store, state, build, name)
                 os.replace(build, final)
             except BaseException:
                 shutil.rmtree(build, ignore_errors=True)
                 raise
-        _show(place, name)
-    _tidy(place, name, kept)
+        _show(store, name)
+    _tidy(store, name, kept)
 
 
 def _name(state: Mapping[str, Snapshot]) -> str:
@@ -96,31 +96,31 @@ def _name(state: Mapping[str, Snapshot]) -> str:
     return f"s{newest:06d}-{hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]}"
 
 
-def _shown(place: Place) -> str | None:
+def _shown(store: TableStore) -> str | None:
     """Name of the view that ``current`` is."""
-    with suppress(OSError), open(place.path(CURRENT, MARK), encoding="utf-8") as mark:
+    with suppress(OSError), open(store.path(CURRENT, MARK), encoding="utf-8") as mark:
         return mark.read()
     return None
 
 
-def _build(place: Place, state: Mapping[str, Snapshot], build: str, name: str) -> None:
+def _build(store: TableStore, state: Mapping[str, Snapshot], build: str, name: str) -> None:
     os.makedirs(build)
     for dataset, snapshot in state.items():
         for table, entry in snapshot.tables.items():
             if table == "samples" or table.startswith("features."):
-                _link(place, entry, os.path.join(build, dataset, table.removeprefix("features.")))
+                _link(store, entry, os.path.join(build, dataset, table.removeprefix("features.")))
     with open(os.path.join(build, MARK), "w", encoding="utf-8") as mark:
         mark.write(name)
 
 
-def _link(place: Place, entry: dict, folder: str) -> None:
+def _link(store: TableStore, entry: dict, folder: str) -> None:
     os.makedirs(folder)
-    if any(f.name.startswith(PREFIX) for f in place.at(entry).schema().fields):
+    if any(f.name.startswith(PREFIX) for f in store.load_version(entry).schema().fields):
         # A name that is one of ours as well: whoever knows nothing of us finds it by itself, in a file of its own.
-        table = for_others(read(place, entry), (*HIDDEN, *KEYS[1:]))
+        table = for_others(read(store, entry), (*HIDDEN, *KEYS[1:]))
         pq.write_table(table, os.path.join(folder, "00000.parquet"))
         return
-    for i, path in enumerate(sorted(place.at(entry).file_uris())):
+    for i, path in enumerate(sorted(store.load_version(entry).file_uris())):
         beside = os.path.join(folder, f"{i:05d}-{os.path.basename(path)}")
         try:
             os.link(path, beside)
@@ -130,36 +130,36 @@ def _link(place: Place, entry: dict, folder: str) -> None:
             shutil.copyfile(path, beside)
 
 
-def _show(place: Place, name: str) -> None:
-    current, beside = place.path(CURRENT), place.path(f".{CURRENT}.{uuid.uuid4().hex}")
+def _show(store: TableStore, name: str) -> None:
+    current, beside = store.path(CURRENT), store.path(f".{CURRENT}.{uuid.uuid4().hex}")
     try:
         os.symlink(os.path.join(VIEWS, name), beside)
     except OSError:  # a file system without links
-        _remove(place, current)
-        os.replace(place.path(VIEWS, name), current)
+        _remove(store, current)
+        os.replace(store.path(VIEWS, name), current)
         return
     try:
         if not os.path.islink(current):
-            _remove(place, current)
+            _remove(store, current)
         os.replace(beside, current)
     except BaseException:
         os.remove(beside)
         raise
 
 
-def _remove(place: Place, path: str) -> None:
+def _remove(store: TableStore, path: str) -> None:
     """Take a link or a whole folder away in one step."""
     if os.path.islink(path):
         os.remove(path)
     elif os.path.isdir(path):
-        os.makedirs(place.path(VIEWS), exist_ok=True)
-        aside = place.path(VIEWS, f".{uuid.uuid4().hex}")
+        os.makedirs(store.path(VIEWS), exist_ok=True)
+        aside = store.path(VIEWS, f".{uuid.uuid4().hex}")
         os.replace(path, aside)
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _tidy(place: Place, newest: str, kept: int) -> None:
-    views = place.path(VIEWS)
+def _tidy(store: TableStore, newest: str, kept: int) -> None:
+    views = store.path(VIEWS)
     if not os.path.isdir(views):
         return
     older = [n for n in os.listdir(views) if n != newest and not n.startswith(".")]

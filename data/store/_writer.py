@@ -14,12 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store import _changes, _columns, _erase, _gate, _lock, _sums, _tombstones, _view
-from affectlake.data.store._frames import KEYS, SHARD, among, assign_shards, positions, read, strings, to_arrow
+from affectlake.data.store import (
+    _catalog,
+    _changes,
+    _checksums,
+    _gate,
+    _lock,
+    _maintenance,
+    _statistics,
+    _tombstones,
+    _view,
+)
+from affectlake.data.store._arrow import index_in, is_in, strings, to_arrow
 from affectlake.data.store._load import kept_columns
-from affectlake.data.store._place import PARTITION, Moved, Place
+from affectlake.data.store._read import read, read_or_none
+from affectlake.data.store._shards import SHARD, assign_shards
 from affectlake.data.store._snapshots import Log, Snapshot, features_of
-from affectlake.data.store._spelling import kept, kept_label
+from affectlake.data.store._spelling import KEYS, kept, kept_label
+from affectlake.data.store._table_store import PARTITION, CommitConflict, TableStore
 
 KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
 """Results are made durable after this many rows (for memory's sake) or this long, which is what a crash may cost."""
@@ -33,7 +45,7 @@ _logger = logging.getLogger("affectlake.store")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FeatureSpec:
     """What a feature table should hold after a refresh.
 
     Attributes
@@ -66,29 +78,29 @@ class Wanted:
 class Writer:
     """A refresh of one dataset in progress; as a context manager it is the only one on this machine."""
 
-    def __init__(self, place: Place, dataset: str):
-        self.place, self.dataset = place, dataset
+    def __init__(self, store: TableStore, dataset: str):
+        self.store, self.dataset = store, dataset
         self._buffer: dict[tuple[str, str], list[pa.Table]] = {}
         self._flushed = time.monotonic()
         self._lock: Any = None
         self._read_log()
 
     def _read_log(self) -> None:
-        self._log = Log(self.place)
+        self._log = Log(self.store)
         self._log.distinct(self.dataset)
         self._base = self._log.head(self.dataset)
-        outcomes = read(self.place, self._table("outcomes"))
+        outcomes = read_or_none(self.store, self._table("outcomes"))
         self._outcomes = (outcomes or _changes.OUTCOMES.empty_table()).to_pandas()
 
     def __enter__(self) -> "Writer":
-        self.place.create()
-        if self.place.local:
-            _lock.writable(self.place, self.dataset)
-            self._lock = _lock.locked(self.place, self.dataset)
+        self.store.create()
+        if self.store.local:
+            _lock.writable(self.store, self.dataset)
+            self._lock = _lock.locked(self.store, self.dataset)
         self._read_log()
-        if self.place.local:
-            _erase.collect(self.place, self.dataset, self._log)  # what a crash left: nobody else writes here now
-        _view.publish(self.place)  # a crash may have come between a snapshot and its view
+        if self.store.local:
+            _maintenance.collect(self.store, self.dataset, self._log)  # what a crash left: nobody else writes here now
+        _view.publish(self.store)  # a crash may have come between a snapshot and its view
         return self
 
     def __exit__(self, kind, *exception) -> None:
@@ -99,9 +111,9 @@ class Writer:
             if self._lock is not None:
                 self._lock.close()
 
-    def stats(self) -> pd.DataFrame:
+    def file_index(self) -> pd.DataFrame:
         """Size, modification time and sha256 of every file as of the last snapshot; see `features.scan.scan`."""
-        table = read(self.place, self._table("stats"))
+        table = read_or_none(self.store, self._table("stats"))
         return table.to_pandas() if table else pd.DataFrame()
 
     def known(self, extractor: str, fingerprint: str) -> pd.DataFrame:
@@ -115,7 +127,7 @@ class Writer:
         parts = []
         entry = self._table(f"features.{extractor}")
         if entry and entry["fingerprint"] == fingerprint:
-            parts.append(read(self.place, entry, ["content"]).to_pandas().assign(outcome="ok", reason=None))
+            parts.append(read(self.store, entry, ["content"]).to_pandas().assign(outcome="ok", reason=None))
         outcomes = self._outcomes
         mine = outcomes[(outcomes["extractor"] == extractor) & (outcomes["fingerprint"] == fingerprint)]
         parts.append(mine[["content", "outcome", "reason"]])
@@ -125,7 +137,7 @@ class Writer:
         found = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
         # Of a failure and a later success of the same content the success counts.
         ok = (found["outcome"] == "ok").to_numpy()
-        return found if ok.all() else found[ok | ~among(found["content"], found.loc[ok, "content"])]
+        return found if ok.all() else found[ok | ~is_in(found["content"], found.loc[ok, "content"])]
 
     def check(self, samples: pd.DataFrame) -> None:
         """Find what cannot be kept before anything is computed for it; raises UsageError with the column's name."""
@@ -146,15 +158,15 @@ class Writer:
 
     def _flush(self) -> None:
         for (extractor, fingerprint), tables in self._buffer.items():
-            self.place.append(self._pending_path(extractor, fingerprint), pa.concat_tables(tables).combine_chunks())
+            self.store.append(self._pending_path(extractor, fingerprint), pa.concat_tables(tables).combine_chunks())
         self._buffer.clear()
         self._flushed = time.monotonic()
 
     def publish(
         self,
         samples: pd.DataFrame,
-        features: Mapping[str, Wanted],
-        stats: pd.DataFrame | None,
+        features: Mapping[str, FeatureSpec],
+        file_index: pd.DataFrame | None,
         author: str,
         code_version: str = "",
         gate: Literal["warn", "fail"] = "warn",
@@ -167,8 +179,8 @@ class Writer:
         ----------
         samples : DataFrame
             Normal form of `affectlake.data.samples.samples_frame`.
-        features : mapping of extractor to Wanted
-        stats : DataFrame, optional
+        features : mapping of extractor to FeatureSpec
+        file_index : DataFrame, optional
             Result of the scan, for the next one; None leaves the old one.
         author, code_version : str
         gate : "warn" | "fail"
@@ -180,34 +192,34 @@ class Writer:
             A wanted result was never kept.
         """
         self._flush()
-        samples, features = self._without_erased(samples, features, stats)
+        samples, features = self._without_erased(samples, features, file_index)
         while True:
-            draft = self._draft(samples, features, stats, author, code_version, gate)
-            _sums.note(self.place, draft, self._base)
+            draft = self._draft(samples, features, file_index, author, code_version, gate)
+            _checksums.note(self.store, draft, self._base)
             try:
                 done = self._log.commit(draft, self._base)
                 break
-            except Moved:
+            except CommitConflict:
                 self._read_log()  # somebody on another machine was quicker: do it again on top of theirs
         if done.published:
             self._clear_pending(features)
             self._read_log()
-            _view.publish(self.place)
+            _view.publish(self.store)
         return done
 
-    def erased(self, samples: pd.DataFrame, stats: pd.DataFrame | None = None) -> set[str]:
+    def erased(self, samples: pd.DataFrame, file_index: pd.DataFrame | None = None) -> set[str]:
         """Ids of samples that were erased and may not come back, whatever they are called now."""
-        return _tombstones.erased(self.place, self.dataset, samples, stats)
+        return _tombstones.erased(self.store, self.dataset, samples, file_index)
 
-    def _without_erased(self, samples, features, stats):
-        gone = self.erased(samples, stats)
+    def _without_erased(self, samples, features, file_index):
+        gone = self.erased(samples, file_index)
         if not gone:
             return samples, features
         left = {n: replace(w, rows=w.rows[~w.rows["sample_id"].isin(gone)]) for n, w in features.items()}
         return samples[~samples["sample_id"].isin(gone)].reset_index(drop=True), left
 
-    def _draft(self, samples, features, stats, author, code_version, gate) -> Snapshot:
-        self._moments: dict[str, _columns.Moments] = {}
+    def _draft(self, samples, features, file_index, author, code_version, gate) -> Snapshot:
+        self._statistics: dict[str, _statistics.ShardStatistics] = {}
         shards = self._shards(samples)
         tables = {"samples": self._write_samples(samples, shards)}
         outcomes, counts = [], {}
@@ -224,16 +236,16 @@ class Writer:
             tables[f"features.{name}"], counts[name], mine = result
             outcomes.append(mine)
         tables["outcomes"] = self._write_small("outcomes", _changes.outcome_table(outcomes))
-        if stats is not None:
-            tables["stats"] = self._write_small("stats", to_arrow(stats))
+        if file_index is not None:
+            tables["stats"] = self._write_small("stats", to_arrow(file_index))
         elif self._table("stats"):
             tables["stats"] = self._table("stats")
         entries = features_of(tables)
         columns, old = self._describe(entries, features)
         tables["columns"] = self._write_small("columns", to_arrow(columns))
-        tables["moments"] = self._write_small("moments", _columns.to_table(self._moments))
+        tables["moments"] = self._write_small("moments", _statistics.to_table(self._statistics))
         # Labels are renamed and dropped on purpose as well: said, and no reason to hold the values back.
-        news = _gate.labels(read(self.place, self._table("samples")), samples)
+        news = _gate.labels(read_or_none(self.store, self._table("samples")), samples)
         problems = _gate.check(columns, old, entries, before)
         return Snapshot(
             id="",
@@ -251,7 +263,7 @@ class Writer:
     # Samples
 
     def _shards(self, samples: pd.DataFrame) -> pd.Series:
-        before = read(self.place, self._table("samples"), ["sample_id", "_shard"])
+        before = read_or_none(self.store, self._table("samples"), ["sample_id", "_shard"])
         old = before.to_pandas().set_index("sample_id")["_shard"] if before is not None else None
         return pd.Series(assign_shards(samples["sample_id"], old), index=pd.Index(samples["sample_id"]), name="shard")
 
@@ -262,7 +274,7 @@ class Writer:
 
     # Feature tables
 
-    def _assembled(self, name: str, wanted: Wanted, shards: pd.Series, outcomes: pd.DataFrame):
+    def _assembled(self, name: str, wanted: FeatureSpec, shards: pd.Series, outcomes: pd.DataFrame):
         """Entry, counts and outcomes of a table that is brought up to date."""
         entry = self._table(f"features.{name}")
         same = entry is not None and entry["fingerprint"] == wanted.fingerprint
@@ -280,7 +292,7 @@ class Writer:
         rows = wanted.rows.reset_index(drop=True)
         rows = rows.assign(shard=_changes.shards_at(shards, rows["sample_id"]))
         computed = pending.loc[pending["outcome"] == "ok", "content"]
-        ok = pd.Series(among(rows["content"], valid["content"]) | among(rows["content"], computed), index=rows.index)
+        ok = pd.Series(is_in(rows["content"], valid["content"]) | is_in(rows["content"], computed), index=rows.index)
         mine = self._said(name, rows[~ok], wanted.fingerprint, said_before, pending)
         good = rows[ok].reset_index(drop=True)
 
@@ -300,8 +312,8 @@ class Writer:
         entry = self._table(f"features.{name}")
         base = self._keys(entry)
         mine = outcomes[outcomes["extractor"] == name]
-        stays = mine[among(mine["sample_id"], shards.index)]
-        good = base[among(base["sample_id"], shards.index)]
+        stays = mine[is_in(mine["sample_id"], shards.index)]
+        good = base[is_in(base["sample_id"], shards.index)]
         good = good.assign(shard=_changes.shards_at(shards, good["sample_id"]))
         changed = _changes.changed_shards(base, good)
         new = entry
@@ -321,18 +333,18 @@ class Writer:
         """Replace some shards (None: all), a group at a time, so that memory does not grow with the archive."""
         path = entry["path"] if entry else f"features/{self.dataset}/{name}"
         fingerprint = wanted.fingerprint if wanted else entry["fingerprint"]
-        names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.place, entry)
+        names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.store, entry)
         version = entry["version"] if entry and shards is not None else None
-        found = self._moments_before(name, entry, names) if shards is not None else {}
+        found = self._statistics_before(name, entry, names) if shards is not None else {}
         every = np.unique(todo["shard"]) if shards is None else np.array(shards)
         size = max(GROUP_BYTES // (4 * len(names) * SHARD), 1)
         for group in np.array_split(every, max(-(-len(every) // size), 1)):
             part = todo[np.isin(todo["shard"], group)]
             values = self._values(name, fingerprint, part, base, entry, names)
             whole = shards is None and version is None
-            version = self.place.replace(path, values, version, None if whole else group.tolist())
-            found = {s: m for s, m in found.items() if s not in group} | _columns.moments(values, names)
-        self._moments[name] = found
+            version = self.store.replace(path, values, version, None if whole else group.tolist())
+            found = {s: m for s, m in found.items() if s not in group} | _statistics.shard_statistics(values, names)
+        self._statistics[name] = found
         about = entry or {}
         if wanted:
             about = {
@@ -342,21 +354,21 @@ class Writer:
             } | ({"reads": wanted.reads} if wanted.reads else {})
         return about | {"path": path, "version": version, "fingerprint": fingerprint}
 
-    def _moments_before(self, name, entry, names) -> _columns.Moments:
-        table = read(self.place, self._table("moments"))
-        found = _columns.from_table(table, name) if table is not None else {}
-        return found or _columns.moments_of(self.place, entry, names)  # older stores, and after an erasure
+    def _statistics_before(self, name, entry, names) -> _statistics.ShardStatistics:
+        table = read_or_none(self.store, self._table("moments"))
+        found = _statistics.from_table(table, name) if table is not None else {}
+        return found or _statistics.table_statistics(self.store, entry, names)  # older stores, and after an erasure
 
     def _values(self, name, fingerprint, todo, base, entry, names) -> pa.Table:
         """The rows of ``todo`` with their values, from the last snapshot or from what was kept since."""
         contents = pc.unique(strings(todo["content"]))
         sources = []
-        needed = base[among(base["content"], todo["content"])]
+        needed = base[is_in(base["content"], todo["content"])]
         needed = needed[~needed["content"].duplicated()]
         if len(needed):
             shards = pa.array(needed["shard"].unique())
             is_needed = pc.field("shard").isin(shards) & pc.field("content").isin(contents)
-            sources.append(read(self.place, entry, ["content", *names], is_needed))
+            sources.append(read(self.store, entry, ["content", *names], is_needed))
         pending = self._pending(name, fingerprint, ["content", *names], only=contents)
         if pending is not None:
             sources.append(pending)
@@ -366,7 +378,7 @@ class Writer:
             ]
         source = pa.concat_tables(sources).combine_chunks()
         ordered = todo.sort_values("shard", kind="stable")
-        take = pa.array(positions(ordered["content"], source["content"]))
+        take = pa.array(index_in(ordered["content"], source["content"]))
         out = {
             "sample_id": strings(ordered["sample_id"]),
             "content": strings(ordered["content"]),
@@ -404,36 +416,36 @@ class Writer:
         return self._base.tables.get(name) if self._base else None
 
     def _keys(self, entry) -> pd.DataFrame:
-        table = read(self.place, entry, KEYS)
+        table = read_or_none(self.store, entry, KEYS)
         if table is None:
             return pd.DataFrame({"sample_id": [], "content": [], "shard": np.array([], np.int32)})
         return table.to_pandas()
 
     def _describe(self, entries, features) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-        table = read(self.place, self._table("columns"))
+        table = read_or_none(self.store, self._table("columns"))
         old = table.to_pandas() if table else None
-        kept = read(self.place, self._table("moments"))
+        kept = read_or_none(self.store, self._table("moments"))
         parts = []
         for name in entries:
-            if name in self._moments:
-                about = features[name].columns if name in features else _columns.documented(old, name)
-                parts.append(_columns.describe(name, about, self._moments[name]))
+            if name in self._statistics:
+                about = features[name].columns if name in features else _catalog.documented(old, name)
+                parts.append(_catalog.describe(name, about, self._statistics[name]))
                 continue
             parts.append(old[old["extractor"] == name])
             if kept is not None:
-                self._moments[name] = _columns.from_table(kept, name)
-        return _columns.together(parts), old
+                self._statistics[name] = _statistics.from_table(kept, name)
+        return _catalog.together(parts), old
 
     def _write_small(self, name: str, table: pa.Table) -> dict[str, Any]:
         entry = self._table(name)
-        old = read(self.place, entry)
+        old = read_or_none(self.store, entry)
         if old is not None and old.schema.equals(table.schema) and old.equals(table):
             return entry
         path = entry["path"] if entry else f"tables/{self.dataset}/{name}"
-        if entry and self.place.partitioned(path) != (PARTITION in table.schema.names):
+        if entry and self.store.partitioned(path) != (PARTITION in table.schema.names):
             # An earlier version took a label for a partition: what has one cannot lose it.
             path = f"{path.split('~')[0]}~{uuid.uuid4().hex[:8]}"
-        return {"path": path, "version": self.place.replace(path, table, None)}
+        return {"path": path, "version": self.store.replace(path, table, None)}
 
     # Pending results
 
@@ -441,19 +453,19 @@ class Writer:
         return f"pending/{self.dataset}/{extractor}/{fingerprint[:32]}"
 
     def _pending(self, extractor, fingerprint, columns, only: pa.Array | None = None) -> pa.Table | None:
-        table = self.place.open(self._pending_path(extractor, fingerprint))
+        table = self.store.open_or_none(self._pending_path(extractor, fingerprint))
         if table is None:
             return None
         chosen = None if only is None else pc.field("content").isin(only) & (pc.field("outcome") == "ok")
         return table.to_pyarrow_dataset().to_table(columns=columns, filter=chosen)
 
-    def _clear_pending(self, features: Mapping[str, Wanted]) -> None:
+    def _clear_pending(self, features: Mapping[str, FeatureSpec]) -> None:
         for name in features:
             # Results under older fingerprints go too: nobody will ask for them again.
-            self.place.delete(f"pending/{self.dataset}/{name}")
+            self.store.delete(f"pending/{self.dataset}/{name}")
 
 
-def _source(name: str, wanted: Wanted, entry: dict[str, Any] | None) -> dict[str, str]:
+def _source(name: str, wanted: FeatureSpec, entry: dict[str, Any] | None) -> dict[str, str]:
     """What to remember of an extractor's code; says so where it changed under one version."""
     if not wanted.source:
         return {}

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import Wanted
+from affectlake.data.store import FeatureSpec
 
 COLUMNS = [{"name": "a", "unit": "Hz", "low": 0.0, "high": 1e6, "description": "first"}, {"name": "b"}]
 
@@ -43,7 +43,7 @@ def refresh(store, contents: dict[str, str], fingerprint="f1", bad=(), extractor
         for content in todo:
             w.keep(extractor, fingerprint, results([content], fingerprint, "failed" if content in bad else "ok"))
         rows = pd.DataFrame({"sample_id": contents.keys(), "content": contents.values(), "uri": "file"})
-        wanted = Wanted(fingerprint, COLUMNS, "1", {"p": 1}, rows)
+        wanted = FeatureSpec(fingerprint, COLUMNS, "1", {"p": 1}, rows)
         return w.publish(frame, {extractor: wanted}, None, "test", "code", **options), todo
 
 

@@ -1,4 +1,4 @@
-"""Between pandas and what Delta can hold, without a detour."""
+"""Between pandas and what Delta can hold, without a detour; strings are looked up by Arrow."""
 
 import numpy as np
 import pandas as pd
@@ -7,18 +7,7 @@ import pyarrow.compute as pc
 from deltalake import Schema
 
 from affectlake.data.errors import UsageError
-from affectlake.data.store import _sums
-from affectlake.data.store._place import Place
 from affectlake.data.store._spelling import spoken
-
-SHARD = 2048
-"""Samples per shard: the unit that a change rewrites."""
-
-KEYS = ["sample_id", "content", "shard"]
-"""Columns of a feature table that are no features."""
-
-HIDDEN = ["_position", "_shard"]
-"""Columns of the samples table that only the store needs."""
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
@@ -62,25 +51,12 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def read(place: Place, entry: dict | None, columns: list[str] | None = None, filter=None) -> pa.Table | None:
-    """A table at the version that a snapshot names; None where the snapshot has none."""
-    if entry is None:
-        return None
-    table = place.at(entry)
-    if columns is None or not set(columns) <= set(KEYS):  # for ids and hashes alone not all values are read
-        found = [f"{entry['path']}/{f}" for f in table.paths()]
-        if (compared := _sums.sums(place, entry["path"], found)) is not None:
-            for file in found:
-                compared.compare(file)
-    return table.to_pyarrow_dataset().to_table(columns=columns, filter=filter)
-
-
-def among(values: pd.Series, known: pd.Series) -> np.ndarray:
+def is_in(values: pd.Series, known: pd.Series) -> np.ndarray:
     """`Series.isin` for strings, by Arrow: some thirty times faster on a hundred thousand hashes."""
     return pc.is_in(strings(values), value_set=strings(known).combine_chunks()).to_numpy()
 
 
-def positions(values: pd.Series | pd.Index, known: pd.Series | pd.Index) -> np.ndarray:
+def index_in(values: pd.Series | pd.Index, known: pd.Series | pd.Index) -> np.ndarray:
     """`Index.get_indexer` for strings, by Arrow: where each value is among the known ones, -1 where it is not."""
     found = pc.index_in(strings(values), value_set=strings(known).combine_chunks())
     return found.fill_null(-1).to_numpy()
@@ -90,29 +66,3 @@ def strings(values: pd.Series | pd.Index) -> pa.ChunkedArray:
     """Arrow strings of a column, without a copy where pandas holds them as such."""
     array = pa.array(values, pa.string())
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array], pa.string())
-
-
-def assign_shards(ids: pd.Series, before: pd.Series | None) -> np.ndarray:
-    """Shard of each sample: the one that it was in, new samples fill the last ones up.
-
-    Most nights only add samples, so that all but the last shards stay as they are. When removals have left the shards
-    half empty, all are dealt out anew.
-
-    Parameters
-    ----------
-    ids : Series of str
-    before : Series [index=sample_id, dtype=int]
-    """
-    fresh = np.arange(len(ids)) // SHARD
-    if before is None:
-        return fresh.astype(np.int32)
-    at = positions(ids, before.index)
-    new = at < 0
-    shards = before.to_numpy(dtype=np.int64)[at] if len(before) else np.zeros(len(ids), np.int64)
-    kept = shards[~new]
-    last = int(kept.max(initial=0))
-    fill = int((kept == last).sum())
-    shards[new] = last + (fill + np.arange(new.sum())) // SHARD
-    if len(np.unique(shards)) > 2 * (len(ids) // SHARD + 1):
-        return fresh.astype(np.int32)
-    return shards.astype(np.int32)

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store._place import Place
 from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._table_store import TableStore
 
 FOLDER = "sums"
 VARIABLE = "AFFECTLAKE_VERIFY"
@@ -42,52 +42,52 @@ class Damaged(AffectlakeError):
         )
 
 
-def known(place: Place, dataset: str) -> dict[str, str]:
+def known(store: TableStore, dataset: str) -> dict[str, str]:
     """Sum of each file of a dataset's tables, by its path relative to the store."""
-    table = place.open(f"{FOLDER}/{dataset}")
+    table = store.open_or_none(f"{FOLDER}/{dataset}")
     if table is None:
         return {}
     rows = table.to_pyarrow_table()
     return dict(zip(rows["file"].to_pylist(), rows["sum"].to_pylist(), strict=True))
 
 
-def note(place: Place, snapshot: Snapshot, base: Snapshot | None) -> None:
+def note(store: TableStore, snapshot: Snapshot, base: Snapshot | None) -> None:
     """Note the sums of the files that a snapshot names and the one before did not; before it is published.
 
     Object stores keep sums of their own.
     """
-    if not place.local:
+    if not store.local:
         return
-    table = place.open(f"{FOLDER}/{snapshot.dataset}")
+    table = store.open_or_none(f"{FOLDER}/{snapshot.dataset}")
     before = {(e["path"], e["version"]) for e in base.tables.values()} if base and table else set()
     new = [e for e in snapshot.tables.values() if (e["path"], e["version"]) not in before]
     if not new:
         return
-    have = known(place, snapshot.dataset)
-    fresh = list(dict.fromkeys(f for e in new for f in files(place, e, have) if f not in have))
+    have = known(store, snapshot.dataset)
+    fresh = list(dict.fromkeys(f for e in new for f in files(store, e, have) if f not in have))
     if fresh:
-        rows = {"file": fresh, "sum": [sum_of(place, f) for f in fresh]}
-        place.append(f"{FOLDER}/{snapshot.dataset}", pa.table(rows))
+        rows = {"file": fresh, "sum": [sum_of(store, f) for f in fresh]}
+        store.append(f"{FOLDER}/{snapshot.dataset}", pa.table(rows))
     if table is not None and len(table.paths()) > _PIECES:
-        place.compact(f"{FOLDER}/{snapshot.dataset}")
+        store.compact(f"{FOLDER}/{snapshot.dataset}")
 
 
-def files(place: Place, entry: dict[str, Any], have: Container[str] = ()) -> Iterator[str]:
+def files(store: TableStore, entry: dict[str, Any], have: Container[str] = ()) -> Iterator[str]:
     """Files of a table at a version, those of its log among them as far back as ``have`` knows them."""
     path = entry["path"]
-    yield from (f"{path}/{f}" for f in place.at(entry).paths())
-    for version in range(entry["version"], -1, -1) if place.local else ():
+    yield from (f"{path}/{f}" for f in store.load_version(entry).paths())
+    for version in range(entry["version"], -1, -1) if store.local else ():
         log = f"{path}/_delta_log/{version:020d}.json"
         if log in have:
             return
-        if os.path.exists(place.path(log)):
+        if os.path.exists(store.path(log)):
             yield log
 
 
-def sum_of(place: Place, file: str) -> str:
+def sum_of(store: TableStore, file: str) -> str:
     """sha256 of a file; raises FileNotFoundError where it is gone."""
     digest = hashlib.sha256()
-    with place.files.open_input_file(file) as stream:
+    with store.files.open_input_file(file) as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -96,8 +96,8 @@ def sum_of(place: Place, file: str) -> str:
 class Sums:
     """Compares files of a dataset with their sums when they are read, each once in a process."""
 
-    def __init__(self, place: Place, dataset: str):
-        self.place, self.dataset = place, dataset
+    def __init__(self, store: TableStore, dataset: str):
+        self.store, self.dataset = store, dataset
         self._known: dict[str, str] = {}
         self._unknown: set[str] = set()
 
@@ -105,7 +105,7 @@ class Sums:
         """Know the sums of files that are about to be read, as far as any were noted."""
         new = [f for f in found if f not in self._known and f not in self._unknown]
         if new:
-            self._known = known(self.place, self.dataset)
+            self._known = known(self.store, self.dataset)
             self._unknown |= {f for f in new if f not in self._known}
 
     def compare(self, file: str) -> None:
@@ -113,25 +113,25 @@ class Sums:
         wanted = self._known.get(file)
         if wanted is None:
             return
-        found = os.stat(self.place.path(file))
-        key = self.place.path(file), found.st_ino, found.st_size, found.st_mtime_ns
+        found = os.stat(self.store.path(file))
+        key = self.store.path(file), found.st_ino, found.st_size, found.st_mtime_ns
         if key in _checked:
             return
-        if sum_of(self.place, file) != wanted:
-            raise Damaged(self.place.root, file)
+        if sum_of(self.store, file) != wanted:
+            raise Damaged(self.store.root, file)
         _checked.add(key)
 
 
-def sums(place: Place, path: str, found: Iterable[str]) -> Sums | None:
+def sums(store: TableStore, path: str, found: Iterable[str]) -> Sums | None:
     """Sums of the files of a table (``path``, relative to the store) about to be read; None: do not compare."""
-    if not place.local or os.environ.get(VARIABLE) == "0":
+    if not store.local or os.environ.get(VARIABLE) == "0":
         return None
     top, _, rest = path.partition("/")
     if top not in ("features", "tables"):
         return None
     dataset = rest.split("/")[0]
-    kept = place.__dict__.setdefault("_sums", {})
+    kept = store.__dict__.setdefault("_sums", {})
     if dataset not in kept:
-        kept[dataset] = Sums(place, dataset)
+        kept[dataset] = Sums(store, dataset)
     kept[dataset].prepare(found)
     return kept[dataset]

@@ -37,11 +37,11 @@ SETTINGS = {
 }
 
 
-class Moved(Exception):
+class CommitConflict(Exception):
     """Somebody else committed since the version that a change was based on."""
 
 
-class Place:
+class TableStore:
     """The root of a store.
 
     Parameters
@@ -96,8 +96,15 @@ class Place:
             except OSError as error:
                 raise AffectlakeError(f"cannot make a store at {self.root}: {error.strerror}") from None
 
-    def open(self, table: str, version: int | None = None) -> Table | None:
-        """The Delta table at ``table`` (relative to the root), or None where there is none."""
+    def open(self, table: str, version: int | None = None) -> Table:
+        """The Delta table at ``table`` (relative to the root); raises FileNotFoundError where there is none."""
+        found = self.open_or_none(table, version)
+        if found is None:
+            raise FileNotFoundError(self.path(table))
+        return found
+
+    def open_or_none(self, table: str, version: int | None = None) -> Table | None:
+        """The same where there may be none."""
         if self.local and not os.path.isdir(self.path(table, "_delta_log")):
             return None
         try:
@@ -106,16 +113,13 @@ class Place:
         except TableNotFoundError:
             return None
 
-    def at(self, entry: Mapping[str, Any]) -> Table:
+    def load_version(self, entry: Mapping[str, Any]) -> Table:
         """The table and version that a snapshot's entry names; raises FileNotFoundError where it is gone."""
-        table = self.open(entry["path"], entry["version"])
-        if table is None:
-            raise FileNotFoundError(self.path(entry["path"]))
-        return table
+        return self.open(entry["path"], entry["version"])
 
     def partitioned(self, table: str) -> bool:
         """Whether the table is dealt out by shard."""
-        head = self.open(table)
+        head = self.open_or_none(table)
         return head is not None and bool(head.metadata().partition_columns)
 
     def delete(self, folder: str) -> None:
@@ -135,7 +139,7 @@ class Place:
 
         return self.files.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True))
 
-    def below(self, folder: str) -> list[str]:
+    def list_tables(self, folder: str) -> list[str]:
         """Names of the tables right below a folder."""
         if self.local:
             root = self.path(folder)
@@ -170,14 +174,14 @@ class Place:
         """Add rows to a table of small things; creates it, and gives it the columns that it lacks."""
         with native(f"could not append to {table} of the store at {self.root}"):
             for attempt in range(_ATTEMPTS):
-                head = self.open(table)
+                head = self.open_or_none(table)
                 try:
                     if head is None:
                         self._commit(None, table, rows)
                     else:
                         self._add(head, table, rows)
                     return
-                except (CommitFailedError, Moved):
+                except (CommitFailedError, CommitConflict):
                     wait(attempt)
         raise AffectlakeError(f"could not append to {table}: too many others write to it")
 
@@ -206,13 +210,13 @@ class Place:
 
         Raises
         ------
-        Moved
+        CommitConflict
             It is not.
         """
         with native(f"could not write {table} of the store at {self.root}"):
-            head = self.open(table)
+            head = self.open_or_none(table)
             if (head.version() if head else None) != version:
-                raise Moved(table)
+                raise CommitConflict(table)
             return self._commit(head, table, rows)
 
     def replace(self, table: str, rows: pa.Table, base: int | None, shards: Sequence[int] | None = None) -> int:
@@ -231,14 +235,14 @@ class Place:
         """
         with native(f"could not write {table} of the store at {self.root}"):
             for attempt in range(_ATTEMPTS):
-                head = self.open(table)
+                head = self.open_or_none(table)
                 try:
                     if head is not None and shards is not None and head.version() != base:
                         before = head.version()
                         head.restore(base, ignore_missing_files=True, commit_properties=_ONCE)
                         head = self.open(table, before + 1)
                     return self._commit(head, table, rows, shards)
-                except (CommitFailedError, Moved):
+                except (CommitFailedError, CommitConflict):
                     wait(attempt)
         raise AffectlakeError(f"could not write {table}: too many others write to it")
 
@@ -273,7 +277,7 @@ class Place:
             )
         except DeltaError as error:
             if "already exists" in str(error):
-                raise Moved(table) from None
+                raise CommitConflict(table) from None
             raise
 
     def _written(self, table: str, rows: pa.Table) -> list[AddAction]:
@@ -303,11 +307,11 @@ class Place:
         """Commit; where somebody was quicker, what was written for it goes."""
         try:
             commit()
-        except (CommitFailedError, Moved):
+        except (CommitFailedError, CommitConflict):
             for action in added:
                 with suppress(OSError):
                     self.files.delete_file(f"{table}/{action.path}")
-            raise Moved(table) from None
+            raise CommitConflict(table) from None
 
 
 PARTITION = "shard"
