@@ -11,6 +11,7 @@ its strength is chosen inside each training part; the interval is a jackknife-t 
 """
 
 import argparse
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -69,10 +70,8 @@ def _covered(name: str, samples: Iterator[list[np.ndarray]]) -> None:
     found, frames, seconds, total = [], 0, 0.0, 0
     for sample in samples:
         total, frames, begin = total + 1, frames + len(sample), time.process_time()
-        try:
+        with contextlib.suppress(NotApplicable):
             found.append(find_faces(sample))
-        except NotApplicable:
-            pass
         seconds += time.process_time() - begin
     seen = sum(int((f.counts > 0).sum()) for f in found)
     print(f"{name:28} {total:5} samples: face in {len(found) / total:6.1%}; {frames:5} frames: {seen / frames:6.1%}, "
@@ -145,7 +144,7 @@ def tweets(store: Store) -> None:
 
 
 def _judge(store: Store, dataset: str, label: str, together: pd.Series, sets: dict[str, Sequence[str]]) -> None:
-    names = [n for n in dict.fromkeys(n for some in sets.values() for n in some)]
+    names = list(dict.fromkeys(n for some in sets.values() for n in some))
     frame = store.load(dataset, names, label=label)
     group = together.reindex(frame.index).fillna("").to_numpy()
     blocks = {n: frame.filter(regex=rf"^{n}\.").to_numpy(np.float32) for n in names}

@@ -6,6 +6,7 @@ stop half-way; files are joined end to end. Decoders believe the header, so it i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import struct
@@ -77,10 +78,8 @@ def parts(file: BinaryIO) -> list[Part]:
         head = file.read(_HEAD)
         read = _READERS.get(head[:4])
         stated = None
-        try:
+        with contextlib.suppress(struct.error, ValueError, OverflowError):  # what is broken, decoders judge
             stated = read(head, file, at, total) if read else None
-        except (struct.error, ValueError, OverflowError):
-            pass  # a header that cannot be read is for the decoders to judge
         if stated is None or not stated.per_second > 0:
             break
         part = _measured(stated, file, at, total)

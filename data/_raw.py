@@ -5,7 +5,7 @@ from io import RawIOBase
 
 
 class Positioned(RawIOBase):
-    """A seekable file for reading; a subclass has ``size`` bytes and `readinto`\\ s from ``position`` on."""
+    r"""A seekable file for reading; a subclass has ``size`` bytes and `readinto`\ s from ``position`` on."""
 
     def __init__(self, size: int):
         self.size, self.position = size, 0

@@ -56,9 +56,9 @@ class Text:
 
 
 def decode(raw: bytes, path: str | Path = "", encoding: str | None = None) -> str:
-    """Text alone, see `read_text`.
+    r"""Text alone, see `read_text`.
 
-    >>> decode(b"it\\x92s caf\\xc3\\xa9")
+    >>> decode(b"it\x92s caf\xc3\xa9")
     'it’s café'
     """
     return read_text(raw, path, encoding).text
@@ -149,9 +149,9 @@ def _wide(raw: bytes, path: str | Path) -> Text:
     """UTF-16 or UTF-32 without a mark: the one of four in which nothing is strange and some is ASCII."""
     for name in reversed(_WIDE):
         text = _try(raw[: _SAMPLE * 4], name)
-        if text and not any(unicodedata.category(c) in _NO_TEXT and c not in "\t\r\n" for c in set(text)):
-            if sum(c in "\n\r,;\t" for c in text):
-                return Text(_strict(raw, name, path), name)
+        strange = any(unicodedata.category(c) in _NO_TEXT and c not in "\t\r\n" for c in set(text or ""))
+        if text and not strange and any(c in "\n\r,;\t" for c in text):
+            return Text(_strict(raw, name, path), name)
     raise BadManifest(f"{path} is not a text file (it holds NUL bytes)")
 
 

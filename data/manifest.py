@@ -115,7 +115,7 @@ def load_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_
             frame[name], said = _paths.found(frame[name], base, name)
             notes += said
     samples = samples_frame(frame, dataset, base=base, rows=table.rows)
-    return Manifest(samples, table.encoding, tuple([*_about_encoding(table), *table.notes, *notes]))
+    return Manifest(samples, table.encoding, (*_about_encoding(table), *table.notes, *notes))
 
 
 _FEATURE_NAMES = "modality.name.column"
@@ -163,7 +163,7 @@ def without_features(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def known_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Spell the known columns as `CORE` does: ``Speaker``, ``audio_path``, ``path`` become ``speaker``, ``audio``, …"""
+    """Spell the known columns as `CORE` does: ``Speaker`` becomes ``speaker``, ``audio_path`` ``audio``."""
     names = [str(c).strip(SPACE) for c in table.columns]
     present = set(names)
     for i, name in enumerate(names):

@@ -207,7 +207,7 @@ def _attribute(values: pd.Series, name: str) -> pd.Series:
         return values.astype(bool) if values.notna().all() else values
     if kind == "M":
         return _times(values, name)
-    if kind == "f" and values.dtype.itemsize > 8 or kind not in "biufOTU" and values.dtype != "str":
+    if (kind == "f" and values.dtype.itemsize > 8) or (kind not in "biufOTU" and values.dtype != "str"):
         raise BadManifest(
             f"column {name!r} is of type {values.dtype}, which cannot be kept; save it as numbers or text"
         )

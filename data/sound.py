@@ -46,7 +46,7 @@ class AudioClip:
         What was decided in reading it that its owner should know; empty where nothing was.
     """
 
-    __slots__ = ("y", "sr", "duration", "note", "_memo")
+    __slots__ = ("_memo", "duration", "note", "sr", "y")
 
     def __init__(self, y: np.ndarray, sr: int = RATE, duration: float | None = None, note: str = ""):
         y = np.ascontiguousarray(y, dtype=np.float32)

@@ -128,5 +128,6 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def file_sha256(path: Path | str) -> str:
+    """Of a file's bytes, in hexadecimal digits."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

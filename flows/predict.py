@@ -169,7 +169,7 @@ def _of_frame(fitted: "Fitted", frame: "pd.DataFrame", source: str) -> Predictio
     if not blocks:
         first = next(c for cs in fitted.columns.values() for c in cs)
         raise UsageError(f"{source} has none of the columns that the model reads, such as {first}")
-    speakers = frame["speaker"] if "speaker" in frame else None
+    speakers = frame.get("speaker")
     rows = _answers(fitted, frame.index, blocks, speakers, pd.Series(np.nan, index=frame.index, dtype="str"))
     return Prediction(rows, [])
 
@@ -240,7 +240,8 @@ def _media(
     fitted: "Fitted", files: Iterable[str], manifest, text, batch: int, table: "TableOptions | None" = None
 ) -> Iterator["pd.DataFrame"]:
     """Samples frames of about ``batch`` rows. What must be seen together stays in one: dialogues, and speakers where
-    features are relative to them."""
+    features are relative to them.
+    """
     from affectlake.data.manifest import TableOptions, read_manifest
 
     files = iter(files)

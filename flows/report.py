@@ -1,6 +1,7 @@
 """The static HTML report of a benchmark: one file that opens offline."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _curves(missing: dict) -> dict[str, Any]:
     for i, line in enumerate(li for li in lines if li["fused"]):
         line["colour"] = i % 8
     # Labels that would lie on each other move down, and if that leaves the picture, all move up.
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in pairwise(lines):
         line["y"] = max(line["y"], above["y"] + 14)
     excess = max(0.0, lines[-1]["y"] - (HEIGHT - _BOTTOM))
     ticks = [round(floor + i / 10, 1) for i in range(round((ceiling - floor) * 10) + 1)]

@@ -19,7 +19,8 @@ def finite(name: str, values: np.ndarray) -> np.ndarray:
 
 def check(value: Any, seen: set[int]) -> None:
     """Refuse what compiled code would follow out of its memory, trees and support vectors that point elsewhere, and
-    weights that are not finite, which would make every answer NaN, or the answer to some inputs."""
+    weights that are not finite, which would make every answer NaN, or the answer to some inputs.
+    """
     from sklearn.svm._base import BaseLibSVM
     from sklearn.tree._tree import Tree
 

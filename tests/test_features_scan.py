@@ -19,10 +19,10 @@ def samples(**columns) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
     frame["sample_id"] = frame.get("sample_id", pd.Series([f"s{i}" for i in range(len(frame))]))
     for name in COLUMNS:
-        frame[name] = frame[name] if name in frame else pd.NA
+        frame[name] = frame.get(name, pd.NA)
         frame[name] = frame[name].astype("str")
     for name in ("start", "end", "turn"):
-        frame[name] = frame[name] if name in frame else np.nan
+        frame[name] = frame.get(name, np.nan)
     frame["dialogue"] = frame["dialogue"].astype("str") if "dialogue" in frame else pd.Series(pd.NA, frame.index, "str")
     return frame
 

@@ -46,7 +46,7 @@ def done(lake):
 
 def bits(result):
     rows = [{k: v for k, v in r.items() if k != "seconds"} for r in result.rows]
-    about = {k: v for k, v in result.about.items()}
+    about = dict(result.about.items())
     return json.dumps([rows, about], sort_keys=True), result.predictions
 
 

@@ -238,7 +238,7 @@ def test_exports_are_found_however_the_store_was_opened(lived_in, tmp_path):
 
 def test_models_that_were_fitted_on_them_are_named(lived_in):
     store, history = lived_in
-    ids = [i for i in history[-1][1]]
+    ids = list(history[-1][1])
     rows = {"path": "/models/best.model", "run": "r1", "created": "2026-01-01", "dataset": "d", "sample_id": ids}
     store.record("training", pd.DataFrame(rows))
     receipt = store.erase("d", speaker=PERSON)

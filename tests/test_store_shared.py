@@ -149,7 +149,9 @@ def run(folder, user, code, umask=0o002, group=GROUP):
         helpers=str(Path(__file__).parent / "helpers"),
         uri=f"{folder}/lake",
         code=textwrap.indent(textwrap.dedent(code), "    "),
-        **{"user": user, "group": group, "umask": umask},
+        user=user,
+        group=group,
+        umask=umask,
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
     if "ModuleNotFoundError" in done.stderr:

@@ -35,7 +35,7 @@ READING = {
 }
 
 
-@pytest.mark.parametrize("text", [t for t in READING])
+@pytest.mark.parametrize("text", list(READING))
 def test_whatever_reads_the_store_is_answered(store, text):
     assert store.sql(text).to_numpy().tolist() == READING[text]
 

@@ -59,7 +59,7 @@ def test_drawn_faces_are_found():
         left, right, nose, *corners = faces.landmarks[0]
         assert left[0] < nose[0] < right[0] and corners[0][0] < nose[0] < corners[1][0]
         assert max(left[1], right[1]) < nose[1] < min(c[1] for c in corners)
-        assert 0 < faces.landmarks.min() and faces.landmarks.max() < 1
+        assert faces.landmarks.min() > 0 and faces.landmarks.max() < 1
 
 
 def test_no_face_does_not_apply():

@@ -43,7 +43,8 @@ def named(
 
 def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry]:
     """What a folder holds, by name; nothing of one that was seen under another name (links may lead in circles), and
-    a word instead of one that cannot be read."""
+    a word instead of one that cannot be read.
+    """
     try:
         found = os.stat(folder)
         if (found.st_dev, found.st_ino) in seen and found.st_ino:

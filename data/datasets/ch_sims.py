@@ -22,7 +22,7 @@ dataset = Dataset(
     access="Ask the authors, or follow the links at https://github.com/thuiar/MMSA.",
     layout=LAYOUT + "Raw/video_0001/0001.mp4; label_T, label_A and label_V beside label",
     read=read,
-    labels={"sentiment": SENTIMENTS, "sentiment_score": ()} | {column: () for column in UNIMODAL.values()},
+    labels={"sentiment": SENTIMENTS, "sentiment_score": ()} | dict.fromkeys(UNIMODAL.values(), ()),
     expected=2281,
     official_split=True,
 )

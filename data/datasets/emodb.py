@@ -18,7 +18,10 @@ EMOTIONS = {
     "N": "neutral",
     "T": "sadness",
 }
-GENDERS = {s: "male" for s in ("03", "10", "11", "12", "15")} | {s: "female" for s in ("08", "09", "13", "14", "16")}
+GENDERS = {
+    **dict.fromkeys(("03", "10", "11", "12", "15"), "male"),
+    **dict.fromkeys(("08", "09", "13", "14", "16"), "female"),
+}
 SENTENCES = {
     "a01": "Der Lappen liegt auf dem Eisschrank.",
     "a02": "Das will sie am Mittwoch abgeben.",

@@ -68,7 +68,8 @@ def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> dict[str
 def rollback(store: TableStore, to: Snapshot, author: str) -> Snapshot:
     """Publish an old state again, as a new snapshot; nothing that came in between is lost."""
     counts = {
-        n: {k: 0 for k in next(iter(to.counts.values()), {})} | {"unchanged": e["rows"]} for n, e in to.features.items()
+        name: dict.fromkeys(next(iter(to.counts.values()), {}), 0) | {"unchanged": entry["rows"]}
+        for name, entry in to.features.items()
     }
     draft = replace(to, author=author, published=True, problems=[f"rolled back to {to.id}"], counts=counts)
     for attempt in count():

@@ -11,6 +11,7 @@ it would still reach by itself (memory addresses, settings, secrets, text that i
 import tempfile
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 
 import duckdb
 import pandas as pd
@@ -104,7 +105,7 @@ def _called(text: str) -> list[str]:
     for at, _ in found:
         end = next(e for e in ends if e > at)
         words.append(raw[at:end].decode("utf-8", "replace").strip())
-    return [a.strip('"').lower() for a, b in zip(words, words[1:], strict=False) if b.startswith("(")]
+    return [a.strip('"').lower() for a, b in pairwise(words) if b.startswith("(")]
 
 
 def _views(connection: duckdb.DuckDBPyConnection, store: TableStore, dataset: str, snapshot: Snapshot) -> None:

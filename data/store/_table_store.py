@@ -166,7 +166,8 @@ class TableStore:
 
     def write(self, path: str, rows: pa.Table) -> None:
         """A Parquet file at ``path``, plain: floats hardly repeat, so that a dictionary would cost half as much space
-        again, and statistics would repeat people's ids."""
+        again, and statistics would repeat people's ids.
+        """
         with self.files.open_output_stream(self.parent(path)) as out:
             pq.write_table(rows, out, compression="none", use_dictionary=False, write_statistics=False)
 

@@ -12,7 +12,7 @@ SHORTEST = 0.1  # s; the first layers of wav2vec 2.0 make no frame of less than 
 
 
 class SpeechEncoder:
-    """Base of such extractors; a subclass says how samples are `embed`\\ ded."""
+    r"""Base of such extractors; a subclass says how samples are `embed`\ ded."""
 
     reads = "audio"
 

@@ -11,7 +11,7 @@ from affectlake.features.audio import _spectrum as sp
 
 
 class Handcrafted:
-    """Base of such extractors; a subclass says what it `measure`\\ s. See `affectlake.features.protocol.Extractor`."""
+    r"""Base of such extractors; a subclass says what it `measure`\ s. See `affectlake.features.protocol.Extractor`."""
 
     reads = "audio"
     requires = ("librosa", "scipy", "soundfile", "soxr")

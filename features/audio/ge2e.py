@@ -8,6 +8,7 @@ are found by level here and by webrtcvad there; on the same samples the two embe
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ class GE2E:
         every = np.concatenate(heard)
         codes = np.concatenate([encode(every[i : i + BATCH]) for i in range(0, len(every), BATCH)])
         bounds = np.cumsum([0, *map(len, heard)])
-        means = iter([codes[a:b].mean(axis=0) for a, b in zip(bounds[:-1], bounds[1:], strict=True)])
+        means = iter([codes[a:b].mean(axis=0) for a, b in pairwise(bounds)])
         return [_unit(next(means)) if isinstance(bands, np.ndarray) else bands for bands in found]
 
     def _parts(self, clip: AudioClip) -> np.ndarray | NotApplicable:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def _octaves() -> list[tuple[slice, int]]:
     """Bins of each band and how many of them make its peak and its valley."""
     edges = [0.0, *(CONTRAST_LOW * 2.0**k for k in range(7))]
     bands = []
-    for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (low, high) in enumerate(pairwise(edges)):
         first, last = int(np.ceil(low * sp.N_FFT / RATE)), min(int(high * sp.N_FFT / RATE), sp.BINS - 1)
         if k > 0:
             first -= 1

@@ -1,0 +1,1 @@
+"""Extractors of faces in pictures and films."""

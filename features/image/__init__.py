@@ -1,0 +1,1 @@
+"""Extractors of pictures and films as a whole."""

@@ -31,13 +31,16 @@ def affirmed(lower: Sequence[str], kinds: Set[str] = frozenset({"idiom"})) -> se
             found.add(at)
         if word in _UNSURPASSED and _surpassed(lower[at + 1 : at + 5]):
             found.add(at)
-        if word in ("can't", "cannot", "couldn't") and lower[at + 1 : at + 2] == ["help"]:
-            if any(w == "but" or w.endswith("ing") for w in lower[at + 2 : at + 3]):
-                found.update((at, at + 1))
+        if (
+            word in ("can't", "cannot", "couldn't")
+            and lower[at + 1 : at + 2] == ["help"]
+            and any(w == "but" or w.endswith("ing") for w in lower[at + 2 : at + 3])
+        ):
+            found.update((at, at + 1))
     return found
 
 
 def _surpassed(after: Sequence[str]) -> bool:
     being = next((n for n, word in enumerate(after) if word not in _BEING), 0)
     compared = after[being] if being else ""
-    return compared == "more" or compared.endswith(("er", "worse")) and bool(words().valence(compared))
+    return compared == "more" or (compared.endswith(("er", "worse")) and bool(words().valence(compared)))

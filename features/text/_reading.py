@@ -100,8 +100,7 @@ class Reading:
         says_no = self._says_no
         return [
             any(says_no[at] for at in range(max(0, i - REACH), i) if not _END.intersection(self.tokens[at:i]))
-            or self.lower[i - 1 : i] == ["least"]
-            and self.lower[max(0, i - 2)] not in ("at", "very")
+            or (self.lower[i - 1 : i] == ["least"] and self.lower[max(0, i - 2)] not in ("at", "very"))
             for i in range(len(says_no))
         ]
 
