@@ -1,19 +1,27 @@
-"""How often intervals hold the truth, and how often comparisons see what is not there, simulated: nothing is trained.
+"""How often intervals hold the truth, and how often comparisons see what is not there, simulated.
 
     OMP_NUM_THREADS=1 python benchmarks/statistics.py [--simulations 600] [--speakers 3 5 8 12 24 60]
+    OMP_NUM_THREADS=1 python benchmarks/statistics.py --trained [--simulations 400]
+    OMP_NUM_THREADS=1 python benchmarks/statistics.py --tables [--simulations 200]
 
 Answers of made-up models are drawn so that their true UAR is known: 4 classes, 24 clips of each speaker, a model's
 competence differing from speaker to speaker (Beta, mean .6, standard deviation .1), rows of a table sharing half of
 that difficulty or none. Beside what affectlake does stands what it did before: the percentile bootstrap over speakers,
-its p, and Holm's correction of comparisons with the best row. docs/measured/statistics.md shows the results.
+its p, and Holm's correction of comparisons with the best row.
+
+``--trained`` trains: a linear model on grouped folds, its truth that of the folds' models on 100 new speakers. What
+speakers have in common through each other's training sets is in these scores, and in none of those above. ``--tables``
+runs the whole benchmark on labels that mean nothing. docs/measured/statistics.md shows the results.
 """
 
 import argparse
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from affectlake.models import intervals, metrics
+from affectlake.models.benchmark import Plan, run
 
 CLASSES, CLIPS, ROWS, BOOTSTRAPS = 4, 24, 10, 1000
 MEAN, DEVIATION = 0.6, 0.1
@@ -85,6 +93,110 @@ def simulate(speakers: int, simulations: int, seed: int = 0, bootstrap: bool = T
     return Found(*mean[:7], tuple(mean[7:]))
 
 
+@dataclass(frozen=True)
+class Trained:
+    """Shares of simulations in which something was trained: as it is, and as if training sets did not overlap.
+
+    Attributes
+    ----------
+    uar : float
+    covered : tuple of float
+        The interval holds the UAR of the folds' models on new speakers.
+    above : tuple of float
+        It lies wholly above that.
+    pair : tuple of float
+        p < .05 between two models of equally telling features.
+    """
+
+    uar: float
+    covered: tuple[float, float]
+    above: tuple[float, float]
+    pair: tuple[float, float]
+
+
+def trained(speakers: int, folds: int, signal: float, simulations: int, seed: int = 0) -> Trained:
+    """Train a linear model on grouped folds, again and again; ``signal`` 0: labels mean nothing."""
+    rng = np.random.default_rng([seed, speakers, folds])
+    who = np.repeat(np.arange(speakers), 12)
+    draws = metrics.Draws.of(who)
+    found = []
+    for _ in range(simulations):
+        truth = np.concatenate([rng.permutation(np.arange(12) % 3) for _ in range(speakers)])
+        fold = (rng.permutation(speakers) % folds)[who]
+        (scores, right), (other, _) = (_cross_validated(rng, truth, who, fold, signal, draws) for _ in range(2))
+        train = [int((fold != f).sum()) for f in range(folds)]
+        row = [scores[0]]
+        for inflation in (intervals.overlap(train, [len(who) - n for n in train]), 1.0):
+            said = intervals.interval(scores, "uar", inflation=inflation)
+            p = intervals.paired_p(scores, other, inflation)
+            row += [said["low"] <= right <= said["high"], said["low"] > right, (1.0 if p is None else p) < 0.05]
+        found.append(row)
+    mean = [float(v) for v in np.mean(found, axis=0)]
+    return Trained(mean[0], *((mean[i], mean[i + 3]) for i in (1, 2, 3)))
+
+
+def _cross_validated(rng, truth, who, fold, signal: float, draws: metrics.Draws) -> tuple[np.ndarray, float]:
+    """UAR in each draw, and that of the folds' models on new speakers."""
+    x, new = _features(rng, truth, who, signal), np.tile(np.arange(12) % 3, 100)
+    theirs = _features(rng, new, np.repeat(np.arange(100), 12), signal)
+    said, right = np.zeros((len(truth), 3)), []
+    for f in range(fold.max() + 1):
+        train = fold != f
+        mean, scale = x[train].mean(axis=0), x[train].std(axis=0)
+        z = (x[train] - mean) / scale
+        weights = np.linalg.solve(z.T @ z + len(z) / 20 * np.eye(z.shape[1]), z.T @ (np.eye(3)[truth[train]] - 1 / 3))
+        said[~train] = ((x[~train] - mean) / scale) @ weights
+        hit = (((theirs - mean) / scale) @ weights).argmax(axis=1) == new
+        right.append(np.mean([hit[new == c].mean() for c in range(3)]))
+    return metrics.classification(truth, np.eye(3)[said.argmax(axis=1)] * 0.7 + 0.1, draws)["uar"], float(
+        np.mean(right)
+    )
+
+
+def _features(rng, truth, who, signal: float) -> np.ndarray:
+    x = rng.normal(size=(len(truth), 6)) + rng.normal(size=(who.max() + 1, 6))[who]
+    x[np.arange(len(truth)), truth] += signal
+    return x
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Of benchmarks whose labels mean nothing: UAR of the best row and of the selected (1/3 is right), and shares of
+    tables in which the interval of one row named beforehand, of the best and of the selected lies wholly above 1/3, and
+    in which the selected is called better than the dummy (p < .05)."""
+
+    best: float
+    selected: float
+    above: tuple[float, float, float]
+    better: float
+
+
+def tables(simulations: int, speakers: int = 8, seed: int = 0) -> Tables:
+    """Run the benchmark on made-up modalities with labels dealt at random."""
+    found = []
+    for i in range(simulations):
+        rng = np.random.default_rng([seed, i])
+        who = np.repeat(np.arange(speakers), 12)
+        truth = np.concatenate([rng.permutation(np.arange(12) % 3) for _ in range(speakers)])
+        ids = pd.Index([f"i{j}" for j in range(len(who))], name="sample_id")
+        samples = pd.DataFrame({"emotion": np.array(list("abc"))[truth], "speaker": [f"s{w}" for w in who]}, index=ids)
+        blocks = {
+            m: pd.DataFrame(
+                _features(rng, truth, who, 0.0).astype(np.float32), index=ids, columns=[f"{m}.x.c{j}" for j in range(6)]
+            )
+            for m in ("audio", "face", "text")
+        }
+        plan = Plan("emotion", models=("lda",), fusions=("unimodal", "early", "late-mean", "dummy"), folds=4, draws=500)
+        done = run(samples, blocks, plan).to_json()
+        first = next(r["uar"] for r in done["rows"] if r["fusion"] == "unimodal" and r["modalities"] == ["audio"])
+        best, selected = done["rows"][0]["uar"], done["selected"]["uar"]
+        above = [v["low"] > 1 / 3 for v in (first, best, selected)]
+        p = done["selected"]["p_dummy"]
+        found.append([best["value"], selected["value"], *above, p < 0.05 and selected["value"] > 1 / 3])
+    mean = [float(v) for v in np.mean(found, axis=0)]
+    return Tables(mean[0], mean[1], (mean[2], mean[3], mean[4]), mean[5])
+
+
 def _answers(rng: np.random.Generator, truth: np.ndarray, who: np.ndarray, speakers: int) -> np.ndarray:
     """Probabilities [shape=(n, classes)] of a model that is right as often as its competence for a speaker says."""
     spread = MEAN * (1 - MEAN) / DEVIATION**2 - 1
@@ -124,7 +236,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=600)
     parser.add_argument("--speakers", type=int, nargs="+", default=[2, 4, 5, 8, 12, 24, 60])
+    parser.add_argument("--trained", action="store_true")
+    parser.add_argument("--tables", action="store_true")
     given = parser.parse_args()
+    if given.trained:
+        return _show_trained(given.simulations)
+    if given.tables:
+        t = tables(given.simulations)
+        print(
+            f"{given.simulations} tables, labels mean nothing: best row {t.best:.3f}, selected {t.selected:.3f} (1/3 "
+            f"is right); wholly above it: the interval of a row named beforehand {t.above[0]:.3f}, of the best "
+            f"{t.above[1]:.3f}, of the selected {t.above[2]:.3f}; the selected beats the dummy, p < .05: "
+            f"{t.better:.3f}"
+        )
+        return None
     print(f"{given.simulations} simulations each; now (before)")
     print(
         "| speakers | interval holds | width | p < .05, one pair | any p < .05, ten rows | best row above | optimism |"
@@ -141,6 +266,16 @@ def main() -> None:
             f"{f.optimism:+.3f}, told {f.told:+.3f}",
         ]
         print(f"| {n} | {' | '.join(cells)} |", flush=True)
+
+
+def _show_trained(simulations: int) -> None:
+    print(f"{simulations} simulations each; now (as if training sets did not overlap)")
+    print("| speakers, folds | UAR | interval holds | wholly above | p < .05, one pair |\n|---|---|---|---|---|")
+    for speakers, folds in ((8, 4), (8, 8), (24, 5), (60, 5)):
+        for signal in (0.0, 0.3, 1.5):
+            f = trained(speakers, folds, signal, simulations)
+            cells = [f"{now:.3f} ({before:.3f})" for now, before in (f.covered, f.above, f.pair)]
+            print(f"| {speakers}, {folds} | {f.uar:.2f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

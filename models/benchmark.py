@@ -15,7 +15,7 @@ from affectlake.models.candidates import candidates_of
 from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
 from affectlake.models.parts import Part, aligned, parts_of
 from affectlake.models.plan import FUSIONS, METRICS, Plan, Target, settings_of
-from affectlake.models.scores import Entry
+from affectlake.models.scores import Entry, Scorer
 from affectlake.models.training import HEADS
 
 __all__ = ["FUSIONS", "HEADS", "METRICS", "Plan", "Result", "Target", "aligned", "run", "settings_of"]
@@ -162,6 +162,7 @@ def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, sett
         "n_speakers": int(who.nunique()),
         "classes": list(target.classes),
         "interval": intervals.METHOD,
+        "inflation": scorer.inflation,
         "units": scorer.units,
         "reason": scorer.reason(scorer.metric),
         "selected": chosen,
@@ -170,7 +171,7 @@ def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, sett
         "ablation": scorer.ablation(entries),
         "fusion_gain": scorer.fusion_gain(entries),
         "importance": scorer.importance(best, wanted, shuffled) if wanted else None,
-        "contrast": _contrast(parts, ranked, scorer.metric),
+        "contrast": _contrast(parts, ranked, scorer),
         "missing": _missing(parts, ranked, scorer.metric),
         **(scorer.details(best) if best else {"confusion": None, "per_class": [], "per_speaker": []}),
     }
@@ -183,14 +184,14 @@ _CONTRASTS = {
 }
 
 
-def _contrast(parts: list[Part], ranked: Mapping[str, list[Entry]], metric: str) -> dict[str, Any] | None:
+def _contrast(parts: list[Part], ranked: Mapping[str, list[Entry]], scorer: Scorer) -> dict[str, Any] | None:
     """The main table beside the one that it must be seen with."""
     name = next((p.name for p in parts if p.name in _CONTRASTS), None)
     if name is None:
         return None
     of, against, note = _CONTRASTS[name]
-    rows = scores.contrast(ranked["main"], ranked[name], metric)
-    return {"of": of, "against": against, "note": note, "metric": metric, "rows": rows}
+    rows = scores.contrast(ranked["main"], ranked[name], scorer.metric, scorer.inflation)
+    return {"of": of, "against": against, "note": note, "metric": scorer.metric, "rows": rows}
 
 
 def _missing(parts: list[Part], ranked: Mapping[str, list[Entry]], metric: str) -> dict[str, Any] | None:

@@ -2,9 +2,12 @@
 
 Speakers are the units: what a score is without each of them tells how much it hangs on who was recorded, and Student's
 t pays for there being few. A percentile bootstrap does not (its 95 % interval holds the truth in 81 of 100 cases over
-four speakers); `benchmarks/statistics.py` simulates both.
+four speakers). Nor are speakers independent who were tested by models that were trained on each other: what one of them
+has in common with another counts in both scores, so that cross-validated errors are wider (`overlap`).
+`benchmarks/statistics.py` simulates all of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +45,29 @@ class Spread:
     freedom: float
 
 
+def overlap(trained: Sequence[int], tested: Sequence[int]) -> float:
+    """By what the variance of a score grows because its folds' training sets overlap: Nadeau & Bengio (2003).
+
+    Parameters
+    ----------
+    trained, tested : sequence of int
+        Samples of each fold of one repetition.
+
+    Returns
+    -------
+    float
+        1 of a single fold; ``1 + k / (k - 1)`` of k folds of equal size.
+
+    Examples
+    --------
+    >>> overlap([80] * 5, [20] * 5)
+    2.25
+    """
+    if len(trained) < 2:
+        return 1.0
+    return 1.0 + float(sum(b / a for a, b in zip(trained, tested, strict=True)))
+
+
 def too_few(n: int, what: str = "speaker") -> str | None:
     """Why there is neither interval nor p over ``n`` tested speakers; None where there is."""
     if n >= FEWEST:
@@ -67,6 +93,7 @@ def interval(
     df: float | None = None,
     reason: str | None = None,
     critical: float | None = None,
+    inflation: float = 1.0,
 ) -> dict[str, Any]:
     """95 % interval of a score, or of a difference, from what it is without each speaker.
 
@@ -82,6 +109,8 @@ def interval(
         Why no interval can be had.
     critical : float, optional
         Standard errors that it reaches at least.
+    inflation : float
+        Of the variance, see `overlap`.
 
     Returns
     -------
@@ -99,7 +128,7 @@ def interval(
         # Nothing varies where everything is right, or wrong: what as many speakers, all alike, still leave open.
         reach = 1 - 0.025 ** (1 / n)
         return {"value": value, "low": max(0.0, value - reach), "high": min(1.0, value + reach)}
-    found = spread(values, score, df)
+    found = spread(values, score, df, inflation)
     reach = found.error * max(critical or 0.0, _t(found.freedom))
     low, high = (_back(v, score) for v in (found.value - reach, found.value + reach))
     if score in ("ece", "mae", "log_loss", "brier"):
@@ -108,12 +137,13 @@ def interval(
     return {"value": value, "low": min(low, value), "high": max(high, value)}
 
 
-def spread(values: np.ndarray, score: str = "", df: float | None = None) -> Spread:
+def spread(values: np.ndarray, score: str = "", df: float | None = None, inflation: float = 1.0) -> Spread:
     """The jackknife's standard error (Efron & Stein 1981) on the score's even scale."""
     scaled = _forth(np.asarray(values, dtype=np.float64), score)
     n = len(scaled) - 1
     most = n - 1.0
-    return Spread(float(scaled[0]), float(np.linalg.norm(_influence(scaled[1:]))), min(df or most, most))
+    error = np.sqrt(inflation) * np.linalg.norm(_influence(scaled[1:]))
+    return Spread(float(scaled[0]), float(error), min(df or most, most))
 
 
 def _influence(left: np.ndarray) -> np.ndarray:
@@ -145,10 +175,11 @@ def _t(df: float, tail: float = 0.025) -> float:
     return float(t.isf(tail, max(df, 1.0)))
 
 
-def paired_p(one: np.ndarray, other: np.ndarray) -> float | None:
+def paired_p(one: np.ndarray, other: np.ndarray, inflation: float = 1.0) -> float | None:
     """Two-sided p of a difference that was asked for beforehand: a paired t over speakers.
 
-    ``one``, ``other``: the scores on the data itself, then without each speaker [shape=(1 + speakers,)].
+    ``one``, ``other``: the scores on the data itself, then without each speaker [shape=(1 + speakers,)];
+    ``inflation``: of the variance, see `overlap`.
     None below `FEWEST` speakers.
     """
     from scipy.stats import t
@@ -157,7 +188,7 @@ def paired_p(one: np.ndarray, other: np.ndarray) -> float | None:
     n = len(difference) - 1
     if too_few(n) or np.isnan(difference).any():
         return None
-    found = spread(difference)
+    found = spread(difference, inflation=inflation)
     if found.error < 1e-12:
         return 1.0 if abs(found.value) < 1e-12 else float(2.0 ** (1 - n))  # all speakers agree: a test of signs
     return float(min(1.0, 2 * t.sf(abs(found.value) / found.error, found.freedom)))
@@ -203,7 +234,7 @@ class Comparison:
     critical: float | None
 
 
-def compare(scores: np.ndarray, score: str, draws: int = 5000, seed: int = 0) -> Comparison:
+def compare(scores: np.ndarray, score: str, draws: int = 5000, seed: int = 0, inflation: float = 1.0) -> Comparison:
     """Compare rows with the best one.
 
     Parameters
@@ -214,6 +245,8 @@ def compare(scores: np.ndarray, score: str, draws: int = 5000, seed: int = 0) ->
         See `interval`.
     draws : int
         Random draws of the rows' joint deviations.
+    inflation : float
+        Of the variance, see `overlap`.
     """
     from scipy.stats import norm
 
@@ -225,7 +258,7 @@ def compare(scores: np.ndarray, score: str, draws: int = 5000, seed: int = 0) ->
     value = scores[:, 0]
     # Deviations of all rows at once: each speaker's influence with a random factor, as far as Student's t reaches
     # beyond the normal distribution.
-    wide = _t(n - 1) / norm.isf(0.025)
+    wide = np.sqrt(inflation) * _t(n - 1) / norm.isf(0.025)
     factors = rng.normal(size=(draws, n))
     deviation = factors @ _influence(scores[:, 1:].T) * wide
     # Step by step: the worst row against all, the next one against all but that, and so on (Hansen et al. 2011).

@@ -86,6 +86,8 @@ class Scorer:
         self.draws = metrics.Draws.of(self.groups, seed=seed)
         self.units = len(np.unique(self.groups))
         per_repeat = len(folds) // repeats
+        once = folds[:per_repeat]
+        self.inflation = intervals.overlap([len(f.train) for f in once], [len(f.test) for f in once])
         self.repeat = np.concatenate([np.full(len(f.test), i // per_repeat) for i, f in enumerate(folds)])
         self.repeats, self.random = repeats, draws
         self.owners = metrics.speakers_of_classes(self.truth, self.draws.group, len(classes))
@@ -93,7 +95,7 @@ class Scorer:
     def interval(self, values: np.ndarray, score: str = "", critical: float | None = None) -> dict[str, Any]:
         """Of a score by its name, or of a difference; see `affectlake.models.intervals.interval`."""
         df = intervals.freedom(self.owners) if score in _OVER_CLASSES else None
-        return intervals.interval(values, score, df, self.reason(score), critical)
+        return intervals.interval(values, score, df, self.reason(score), critical, self.inflation)
 
     def reason(self, score: str = "") -> str | None:
         """Why there is no interval of a score, if there is none."""
@@ -125,7 +127,7 @@ class Scorer:
         )
         first, entries = seen[order[0]], [entries[i] for i in order]
         best = entries[0].draws
-        found = intervals.compare(np.stack([e.draws for e in entries]), self.metric, self.random, self.seed)
+        found = self._compared(entries)
         if found.critical is not None:
             # The best of many, quoted as a single score, must hold although it was chosen for being high.
             entries[0].row[self.metric] = self.interval(first[self.metric], self.metric, found.critical)
@@ -216,11 +218,14 @@ class Scorer:
             ]
         return about
 
+    def _compared(self, entries: list[Entry]) -> intervals.Comparison:
+        stacked = np.stack([e.draws for e in entries])
+        return intervals.compare(stacked, self.metric, self.random, self.seed, self.inflation)
+
     def _chosen(self, entries: list[Entry], one: Entry, other: Entry) -> dict[str, Any]:
         """Difference of two rows that were each chosen as the best of some: as wide as any two rows may differ."""
         value = float(one.draws[0] - other.draws[0])
-        stacked = np.stack([e.draws for e in entries])
-        reach = intervals.compare(stacked, self.metric, self.random, self.seed).reach[-1]
+        reach = self._compared(entries).reach[-1]
         if reach is None:
             return {"value": value, "low": None, "high": None, "reason": self.reason(self.metric)}
         return {"value": value, "low": value - reach, "high": value + reach}
@@ -228,7 +233,8 @@ class Scorer:
     def _of_class(self, values: np.ndarray, i: int, score: str = "") -> dict[str, Any]:
         """Of the recall of a class, or a difference of such, over the speakers that have it."""
         n = int(self.owners[i])
-        return intervals.interval(values, score, n - 1.0, intervals.too_few(n, "speaker of this class"))
+        reason = intervals.too_few(n, "speaker of this class")
+        return intervals.interval(values, score, n - 1.0, reason, inflation=self.inflation)
 
     def details(self, best: Entry) -> dict[str, Any]:
         """Confusion, scores by class and by speaker of a row."""
@@ -292,7 +298,7 @@ class Scorer:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def contrast(ours: list[Entry], theirs: list[Entry], metric: str) -> list[dict[str, Any]]:
+def contrast(ours: list[Entry], theirs: list[Entry], metric: str, inflation: float) -> list[dict[str, Any]]:
     """The same rows under two protocols, and the gap between them, paired by draws of the same speakers."""
     other = {e.candidate.key: e for e in theirs}
     return [
@@ -300,7 +306,7 @@ def contrast(ours: list[Entry], theirs: list[Entry], metric: str) -> list[dict[s
         | {
             "value": e.row[metric],
             "against": other[e.candidate.key].row[metric],
-            "gap": intervals.interval(e.draws - other[e.candidate.key].draws),
+            "gap": intervals.interval(e.draws - other[e.candidate.key].draws, inflation=inflation),
         }
         for e in ours
     ]

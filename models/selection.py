@@ -58,7 +58,7 @@ def selected(entries: Sequence[Entry], scorer: Scorer, y: np.ndarray) -> tuple[d
     }
     dummy = next((e for e in entries if not e.candidate.names), None)
     if dummy is not None:
-        about["p_dummy"] = intervals.paired_p(scores[scorer.metric], dummy.draws)
+        about["p_dummy"] = intervals.paired_p(scores[scorer.metric], dummy.draws, scorer.inflation)
     return about, Entry(candidate, about, together, scores[scorer.metric])
 
 

@@ -28,6 +28,22 @@ def test_intervals_hold_and_tables_of_equal_rows_see_nothing(speakers):
     assert found.told == pytest.approx(found.optimism, abs=0.03)
 
 
+@pytest.mark.parametrize("signal", [0.0, 1.0])
+def test_intervals_hold_where_training_sets_overlap(signal):
+    """150 simulations with training: without the correction .88 are held, and .10 of equal pairs called different."""
+    found = simulation().trained(8, 4, signal, 150)
+    assert found.covered[0] >= 0.94 and found.above[0] <= 0.04 and found.pair[0] <= 0.06
+    assert found.covered[1] < found.covered[0] and found.pair[1] > found.pair[0]
+
+
+def test_what_training_sets_share_widens():
+    assert intervals.overlap([96], [24]) == 1 and intervals.overlap([90] * 10, [10] * 10) == pytest.approx(1 + 10 / 9)
+    values = np.linspace(0.49, 0.51, 25)
+    assert intervals.spread(values, "uar", inflation=4).error == pytest.approx(
+        2 * intervals.spread(values, "uar").error
+    )
+
+
 def test_of_few_speakers_nothing_is_said():
     found = simulation().simulate(4, 3, bootstrap=False)
     assert np.isnan(found.covered) and found.pair == found.table == found.above == 0
