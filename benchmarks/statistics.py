@@ -163,7 +163,8 @@ def _features(rng, truth, who, signal: float) -> np.ndarray:
 class Tables:
     """Of benchmarks whose labels mean nothing: UAR of the best row and of the selected (1/3 is right), and shares of
     tables in which the interval of one row named beforehand, of the best and of the selected lies wholly above 1/3, and
-    in which the selected is called better than the dummy (p < .05)."""
+    in which the selected is called better than the dummy (p < .05).
+    """
 
     best: float
     selected: float
