@@ -1,17 +1,20 @@
 """The same plain functions as Prefect flows: runs, tasks, artifacts and schedules."""
 
-from affectlake.flows.settings import configure, prepare_own
+from affectlake.flows.settings import configure
 
 configure()
 
 import logging  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
+import signal  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
+from contextlib import contextmanager, nullcontext  # noqa: E402
 from datetime import UTC, datetime, timedelta  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
+from threading import current_thread, main_thread  # noqa: E402
+from types import FrameType  # noqa: E402
 from typing import TYPE_CHECKING, Literal  # noqa: E402
 
 from prefect import flow, task  # noqa: E402
@@ -38,6 +41,7 @@ from affectlake.flows.config import Config, load_config  # noqa: E402
 from affectlake.flows.history import Busy, History, is_running  # noqa: E402
 from affectlake.flows.progress import silent, to_stderr  # noqa: E402
 from affectlake.flows.refresh import RefreshOptions, RefreshResult, check, refresh  # noqa: E402
+from affectlake.flows.server import api  # noqa: E402
 from affectlake.flows.shown import shown  # noqa: E402
 
 if TYPE_CHECKING:
@@ -67,11 +71,44 @@ def task_runner(options: RefreshOptions) -> TaskRunner:
     return ThreadPoolTaskRunner(max_workers=engines.in_flight(options))
 
 
+@contextmanager
+def _quiet_when_told_to_end() -> Iterator[None]:
+    """Without the pages that Prefect logs of each task and the flow when they are interrupted: who did it knows.
+
+    Log lines stay off afterwards, for Prefect writes them when the flow's function is over: see `_alone`.
+    """
+    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def quietly(number: int, frame: FrameType | None) -> None:
+        logging.disable(logging.CRITICAL)
+        previous[number](number, frame)
+
+    ours = [s for s, handler in previous.items() if callable(handler) and current_thread() is main_thread()]
+    for s in ours:
+        signal.signal(s, quietly)
+    try:
+        yield
+    finally:
+        for s in ours:
+            signal.signal(s, previous[s])
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """What a run that somebody waits for at a terminal needs around it: an API, and an end without noise."""
+    try:
+        with api(), _quiet_when_told_to_end():
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 @flow(name="refresh", validate_parameters=False, persist_result=False)
 def refresh_flow(options: RefreshOptions, show_progress: bool = False) -> RefreshResult:
     """Refresh one dataset, with a table of counts as an artifact."""
     try:
-        result = refresh(options, run_as_tasks, to_stderr() if show_progress else silent)
+        with _quiet_when_told_to_end() if show_progress else nullcontext():
+            result = refresh(options, run_as_tasks, to_stderr() if show_progress else silent)
     except AffectlakeError as error:
         return _failed(error)
     create_table_artifact(
@@ -90,15 +127,16 @@ def refresh_flow(options: RefreshOptions, show_progress: bool = False) -> Refres
 def run_refresh(options: RefreshOptions) -> RefreshResult:
     """Run `refresh_flow` on the engine that the options name, with progress on stderr."""
     check(options)  # a typing error should not have to wait for a server to start
-    prepare_own()
-    return refresh_flow.with_options(task_runner=task_runner(options))(options, show_progress=True)
+    with _alone():
+        return refresh_flow.with_options(task_runner=task_runner(options))(options, show_progress=True)
 
 
 @flow(name="benchmark", validate_parameters=False, persist_result=False)
 def benchmark_flow(options: BenchOptions, show_progress: bool = False) -> Benchmark:
     """Benchmark one dataset, with the leaderboard as an artifact."""
     try:
-        done = benchmark(options, progress=to_stderr() if show_progress else silent)
+        with _quiet_when_told_to_end() if show_progress else nullcontext():
+            done = benchmark(options, progress=to_stderr() if show_progress else silent)
     except AffectlakeError as error:
         return _failed(error)
     document = done.to_json()
@@ -120,8 +158,8 @@ def benchmark_flow(options: BenchOptions, show_progress: bool = False) -> Benchm
 
 def run_benchmark(options: BenchOptions) -> Benchmark:
     """Run `benchmark_flow` with progress on stderr."""
-    prepare_own()
-    return benchmark_flow(options, show_progress=True)
+    with _alone():
+        return benchmark_flow(options, show_progress=True)
 
 
 @flow(name="nightly", validate_parameters=False, persist_result=False)
@@ -170,8 +208,8 @@ def _logged_by_prefect() -> Iterator[None]:
 
 def once(config: str, log: Literal["text", "json"] | None = None) -> dict:
     """Run `nightly_flow` now and return the record also of a night that failed."""
-    prepare_own()
-    state = nightly_flow(config, log, return_state=True)
+    with _alone():
+        state = nightly_flow(config, log, return_state=True)
     run = str(state.state_details.flow_run_id)
     for record in History(Path(load_config(config).reports)):
         if record["run"] == run:

@@ -13,9 +13,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Literal
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.flows import settings
@@ -45,58 +45,115 @@ def server() -> Iterator[str]:
         ended while it was needed, for then no night would ever begin again.
     """
     configure()
-    if os.environ.get("PREFECT_API_URL"):
-        yield os.environ["PREFECT_API_URL"]
+    if url := settings.api_url():
+        yield url
         return
     _wanted_port()  # prefect itself would end with a traceback
+    with _prepared() as (secret, address):
+        if settings.locked(address, wait=False):
+            with _started(secret, _SERVER, _port()) as (url, process), _needed(url, process):
+                address.truncate(0)
+                address.write(json.dumps({"url": url, "process": os.getpid()}))
+                address.flush()
+                try:
+                    yield url
+                finally:
+                    address.truncate(0)
+        else:
+            url = _known(address, secret)
+            with _environment(url), _needed(url, None):
+                yield url
+
+
+@contextmanager
+def api() -> Iterator[None]:
+    """A Prefect API to tell of a single run: the user's, that of the service of the same home, else one until the end.
+
+    The last is what Prefect calls an ephemeral server, but in a session of its own: Prefect's gets the Ctrl-C of the
+    terminal too, and is gone when the run has to be ended.
+
+    Raises
+    ------
+    AffectlakeError
+        As `server`.
+    """
+    configure()
+    if settings.api_url():
+        yield
+        return
+    with _prepared() as (secret, address):
+        if running():
+            with _environment(_known(address, secret)):
+                yield
+        else:
+            with _started(secret, _EPHEMERAL, _port(0), PREFECT__SERVER_EPHEMERAL="1"):
+                yield
+
+
+Mode = Literal["auto", "always", "never"]
+"""Whether a command runs as a Prefect flow: auto is where an API is configured, or a service of the same home runs."""
+
+
+def wanted(mode: Mode | None) -> bool:
+    """Whether to run as a flow; None is never."""
+    return mode == "always" or (mode == "auto" and (settings.api_url() is not None or running()))
+
+
+def running() -> bool:
+    """Whether a service of the same home has its server now."""
+    try:
+        with (settings.path() / _ADDRESS).open() as address:
+            url = json.loads(address.read())["url"]
+            # What nobody locks was left by a service that was killed: a stranger may listen there now.
+            return not settings.locked(address, wait=False) and _answers(url)
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+@contextmanager
+def _prepared() -> Iterator[tuple[str, IO[str]]]:
+    """The secret, in the environment until the end, and the file that says where the server of a home listens."""
     given = {name: os.environ.get(name) for name in (settings.CLIENT, settings.SERVER)}
     try:
         secret = settings.prepare()
         with (settings.home() / _ADDRESS).open("a+") as address:
-            if settings.locked(address, wait=False):
-                with _started(address, secret) as (url, process), _needed(url, process):
-                    yield url
-            else:
-                url = _known(address, secret)
-                with _environment(url), _needed(url, None):
-                    yield url
+            yield secret, address
     finally:
         for name, value in given.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         settings.reread()
 
 
+_SERVER = ("prefect", "server", "start", "--no-ui")
+_EPHEMERAL = ("uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
+
+
+Started = tuple[str, subprocess.Popen]
+
+
 @contextmanager
-def _started(address: IO[str], secret: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    port = _port()
+def _started(secret: str, program: Sequence[str], port: int, **variables: str) -> Iterator[Started]:
     url = f"http://127.0.0.1:{port}/api"
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--no-ui",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    command = [sys.executable, "-m", *program, "--host", "127.0.0.1", "--port", str(port)]
     # Killed by SIGKILL we could not stop it, and two servers on one database schedule everything twice.
     if setpriv := shutil.which("setpriv"):
         command = [setpriv, "--pdeathsig", "TERM", *command]
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        # In the environment, which other users cannot read, and not among the arguments, which they can.
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, umask=0o077)
+        # In the environment, which other users cannot read, and not among the arguments, which they can. In a session
+        # of its own, for the Ctrl-C that ends us has to be told to the server yet.
+        process = subprocess.Popen(
+            command,
+            env=os.environ | variables,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            umask=0o077,
+            start_new_session=True,
+        )
         try:
             _wait(url, process, said, secret)
-            address.truncate(0)
-            address.write(json.dumps({"url": url, "process": os.getpid()}))
-            address.flush()
             with _environment(url):
                 yield url, process
         finally:
-            address.truncate(0)
             process.terminate()
             try:
                 process.wait(20)
@@ -228,8 +285,8 @@ def _wanted_port() -> int:
     return int(given)
 
 
-def _port() -> int:
-    wanted = _wanted_port()
+def _port(wanted: int | None = None) -> int:
+    wanted = _wanted_port() if wanted is None else wanted
     with socket.socket() as probe:
         # As the server does; else the port of one that has just ended would seem to be taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

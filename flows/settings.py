@@ -36,6 +36,11 @@ def configure() -> None:
         os.environ.setdefault(name, value)
 
 
+def path() -> Path:
+    """Where Prefect's home is or would be; raises RuntimeError where that is the user's, who has none."""
+    return Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+
+
 def home() -> Path:
     """Prefect's home, made where it is absent, and closed to others then.
 
@@ -44,9 +49,9 @@ def home() -> Path:
     AffectlakeError
         It cannot be written.
     """
-    given = os.environ.get("PREFECT_HOME")
-    found = Path(given or "~/.prefect").expanduser()
+    found = Path(os.environ.get("PREFECT_HOME") or "~/.prefect")
     try:
+        found = path()
         found.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = found / f".affectlake-{os.getpid()}"
         probe.touch()
@@ -83,12 +88,29 @@ def prepare() -> str:
     return secret
 
 
-def prepare_own() -> None:
-    """`prepare`, unless the user has a server."""
+def api_url() -> str | None:
+    """The API that the user has chosen by the environment, a profile or a file of settings; None where there is none.
+
+    Prefect, whose import takes a second, is only asked where a file might say so.
+    """
+    if url := os.environ.get("PREFECT_API_URL"):
+        return url
+    folder = os.environ.get("PREFECT_HOME") or "~/.prefect"
+    profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{folder}/profiles.toml"
+    files = {profiles: "API_URL", ".env": "API_URL", "prefect.toml": "url", "pyproject.toml": "tool.prefect"}
+    if not any(_mentions(os.path.expanduser(path), word) for path, word in files.items()):
+        return None
+    configure()
     from prefect.settings import PREFECT_API_URL
 
-    if not PREFECT_API_URL.value():
-        prepare()
+    return PREFECT_API_URL.value()
+
+
+def _mentions(path: str, word: str) -> bool:
+    try:
+        return word in Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def reread() -> None:

@@ -100,6 +100,24 @@ def test_bad_input_is_one_line_also_from_within_a_flow(api, folder):
     assert done.returncode == 2 and "not unique" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("ended_by, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_flow_that_is_told_to_end_says_so_in_one_line(api, tmp_path, ended_by, code):
+    rows = "".join(f"t{i},work slowly {i}\n" for i in range(3000))
+    (tmp_path / "texts.csv").write_text("sample_id,text\n" + rows)
+    log = tmp_path / "work.log"
+    words = ["refresh", "texts", "--manifest", "texts.csv", "--only", "text.evil", "--workers", "2"]
+    variables = {"PYTHONPATH": str(Path(__file__).parent / "plugin"), "EVIL_LOG": str(log)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from affectlake.flows.cli.app import main; main()", *words], cwd=tmp_path,
+        env=environment(api) | variables, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    until(lambda: log.exists() and len(log.read_text().splitlines()) > 20)
+    os.killpg(process.pid, ended_by) if ended_by == signal.SIGINT else process.send_signal(ended_by)
+    said = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == code
+    assert said[0] == "texts: refresh begins" and "what was computed so far is kept" in said[1] and len(said) == 2
+
+
 def serve(api, folder, **variables):
     """`affectlake nightly` on a schedule that fires every ten seconds, as a process group of its own."""
     (folder / "main.py").write_text(

@@ -201,3 +201,22 @@ def test_an_interrupt_says_that_results_are_kept_and_the_next_refresh_does_the_r
     assert capsys.readouterr().err.splitlines()[-1] == "affectlake: interrupted; what was computed so far is kept"
     assert run(words) == 0
     assert json.loads(capsys.readouterr().out)["computed"] == {"text.style": 5}
+
+
+def test_a_refresh_that_is_told_to_end_leaves_nothing_running(folder):
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parent / "plugin"),
+        "EVIL_LOG": str(folder / "work.log"),
+    }
+    code = "from affectlake.flows.cli.app import main\nif __name__ == '__main__':\n    main()\n"
+    (folder / "main.py").write_text(code)
+    words = ["refresh", "texts", "--manifest", "texts.csv", "--only", "text.evil", "--workers", "2", "--no-prefect"]
+    process = subprocess.Popen(
+        [sys.executable, folder / "main.py", *words], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: (folder / "work.log").read_text())
+    process.terminate()
+    said = process.communicate(timeout=60)[1].splitlines()  # its end: nobody holds its stderr any more
+    assert process.returncode == 143
+    assert said == ["texts: refresh begins", "affectlake: told to end; what was computed so far is kept"]

@@ -1,6 +1,7 @@
 """Prefect's server on a machine that others use, too: ports, secrets, folders, ends. No server is started here."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -179,3 +180,59 @@ def test_a_server_that_is_too_busy_to_say_whose_it_is_is_asked_again(monkeypatch
     monkeypatch.setattr(server.time, "sleep", lambda seconds: None)
     server._wait("http://127.0.0.1:1/api", Running(), None, "secret")
     assert next(asked, "all were asked") == "all were asked"
+
+
+def test_a_command_is_a_flow_where_there_is_somebody_to_tell(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [server.wanted(m) for m in ("auto", "always", "never", None)] == [False, True, False, False]
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    assert [server.wanted(m) for m in ("auto", "never", None)] == [True, False, False]
+    with server.api():  # the user's: nothing is started
+        assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("home/profiles.toml", 'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n'),
+        ("prefect.toml", '[api]\nurl = "http://127.0.0.1:1/api"\n'),
+        (".env", "PREFECT_API_URL=http://127.0.0.1:1/api\n"),
+    ],
+    ids=["profile", "settings", "environment"],
+)
+def test_an_api_that_a_file_of_prefects_names_is_the_users(home, tmp_path, name, text):
+    home.mkdir()
+    (tmp_path / name).write_text(text)
+    code = "from affectlake.flows import server; print(server.settings.api_url(), server.wanted('auto'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "http://127.0.0.1:1/api True\n", done.stderr
+
+
+def test_the_address_that_a_killed_service_left_is_nobodys(home):
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    assert not server.running()
+    with HTTPServer(("127.0.0.1", 0), Stranger) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        with (settings.home() / server._ADDRESS).open("w+") as address:
+            address.write(json.dumps({"url": f"http://127.0.0.1:{listener.server_port}/api"}))
+            address.flush()
+            assert not server.running()
+            assert settings.locked(address, wait=False)
+            assert server.running()
+        listener.shutdown()
+
+
+def test_a_server_outlives_the_interrupt_of_its_terminal(home, tmp_path, monkeypatch):
+    (tmp_path / "sleeper.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(server, "_wait", lambda *_: None)
+    with server._started("secret", ["sleeper"], 1) as (_, process):
+        assert os.getsid(process.pid) != os.getsid(0)
+    assert process.returncode == -signal.SIGTERM

@@ -1,7 +1,9 @@
 """The application: its commands by name, and how errors leave it."""
 
 import os
+import signal
 import sys
+from types import FrameType
 
 from cyclopts import App, CycloptsError
 
@@ -47,7 +49,17 @@ DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 usage, 3 finished with quarantined samples."""
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(arguments))
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked this process to end: as an interrupt, so that what it has started ends before it."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # who asks a second time will not wait
+    raise Terminated
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -60,6 +72,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _complain(error, USAGE)
     except AffectlakeError as error:
         return _complain(error, FAILED)
+    except Terminated:
+        return _complain("told to end; what was computed so far is kept", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
         return _complain("interrupted; what was computed so far is kept", 130)
     except BrokenPipeError:

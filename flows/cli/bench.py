@@ -8,9 +8,8 @@ from cyclopts import Parameter
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.flows.benchmark import BenchOptions
+from affectlake.flows.cli.options import Json, PrefectOption, StoreOption
 from affectlake.flows.cli.output import as_json, as_lines, as_table, fitting, note
-from affectlake.flows.cli.read import Json
-from affectlake.flows.cli.refresh import StoreOption
 
 
 def bench(
@@ -19,7 +18,7 @@ def bench(
     save: Path | None = None,
     report: Path | None = None,
     top: int = 25,
-    prefect: bool = True,
+    prefect: PrefectOption = "auto",
     json: Json = False,
 ) -> int:
     """Train every fusion baseline on speaker-independent folds and rank them, each score with its interval.
@@ -35,13 +34,15 @@ def bench(
     top
         Rows of the table to print; 0 prints all.
     prefect
-        Run as a Prefect flow; --no-prefect runs the same functions without it.
+        Run as a Prefect flow: auto does where an API is configured, or a nightly service of the same account runs.
     json
         The result as JSON on stdout.
     """
     from affectlake.flows import benchmark as plain
+    from affectlake.flows.server import wanted
 
-    if prefect:
+    note(f"{options.dataset}: benchmark of {options.label} begins")
+    if wanted(prefect):
         from affectlake.flows.orchestration import run_benchmark
 
         result = run_benchmark(options)

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from affectlake.flows.cli.options import PrefectOption
 from affectlake.flows.cli.output import as_table, note
 
 
 def demo(
-    *, to: Path = Path("demo"), seed: int = 0, samples: int = 240, speakers: int = 12, prefect: bool = True
+    *, to: Path = Path("demo"), seed: int = 0, samples: int = 240, speakers: int = 12, prefect: PrefectOption = "auto"
 ) -> int:
     """Generate a synthetic corpus and run everything on it, up to the report.
 
@@ -21,7 +22,7 @@ def demo(
     speakers
         Number of synthetic speakers.
     prefect
-        Run as Prefect flows; --no-prefect runs the same functions without it.
+        Run as Prefect flows: auto does where an API is configured, or a nightly service of the same account runs.
     """
     from affectlake.data.demo import make_demo
     from affectlake.data.store import Store

@@ -4,15 +4,11 @@ import platform
 import shlex
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from affectlake.data.errors import UnknownName
 from affectlake.features import registry, settings
+from affectlake.flows.cli.options import Json
 from affectlake.flows.cli.output import as_json, as_table, note
-
-Json = Annotated[bool, Parameter(negative=())]
 
 
 def extractors(*, json: Json = False) -> int:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from affectlake.flows.cli.options import StoreOption
 from affectlake.flows.cli.output import as_json, note
-from affectlake.flows.cli.refresh import StoreOption
 
 
 def nightly(

@@ -5,11 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from affectlake.flows.cli.options import Json, StoreOption
 from affectlake.flows.cli.output import as_csv, as_json, as_table, note
-from affectlake.flows.cli.refresh import StoreOption
-
-Json = Annotated[bool, Parameter(negative=())]
-Patterns = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)]
 
 
 def status(*, store: StoreOption = "lake", json: Json = False) -> int:

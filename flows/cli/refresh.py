@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from affectlake.flows.cli.options import PrefectOption, StoreOption
 from affectlake.flows.cli.output import as_json, as_table, note
-
-StoreOption = Annotated[str, Parameter(env_var="AFFECTLAKE_STORE")]
 
 
 def refresh(
@@ -27,7 +26,7 @@ def refresh(
     max_missing: float = 0.5,
     engine: Literal["local", "dask", "ray"] = "local",
     address: str | None = None,
-    prefect: bool = True,
+    prefect: PrefectOption = "auto",
     dry_run: bool = False,
     encoding: str | None = None,
     missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
@@ -70,7 +69,7 @@ def refresh(
     address
         Of a running Dask scheduler or Ray cluster; without it one is started here.
     prefect
-        Run as a Prefect flow; --no-prefect runs the same functions without it.
+        Run as a Prefect flow: auto does where an API is configured, or a nightly service of the same account runs.
     dry_run
         Say what would be computed, and stop.
     encoding
@@ -87,6 +86,7 @@ def refresh(
     from affectlake.flows import refresh as plain
     from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
     from affectlake.flows.machine import cores
+    from affectlake.flows.server import wanted
 
     options = plain.RefreshOptions(
         dataset=dataset,
@@ -114,7 +114,8 @@ def refresh(
         else:
             as_table([{"extractor": n, "to compute": c} for n, c in counts.items()])
         return DONE
-    if prefect:
+    note(f"{dataset}: refresh begins")
+    if wanted(prefect):
         from affectlake.flows.orchestration import run_refresh
 
         result = run_refresh(options)
