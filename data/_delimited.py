@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -109,7 +110,7 @@ def _quotes_are_letters(text: str, at: int) -> bool:
     return sum(1 for row in rows if row) != len(lines)
 
 
-def _quoting(quoted: bool) -> int:
+def _quoting(quoted: bool) -> Literal[0, 3]:
     return csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
 
 
@@ -127,7 +128,7 @@ def _quickly(text: str, shape: _Shape, width: int) -> pd.DataFrame | None:
                 na_filter=False,
                 index_col=False,
                 header=None,
-                names=range(width),
+                names=list(range(width)),
                 quoting=_quoting(shape.quoted),
             )
     except pd.errors.EmptyDataError:
@@ -194,7 +195,7 @@ def _without_empty(frame: pd.DataFrame, rows: Rows) -> tuple[pd.DataFrame, Rows]
         return frame, rows
     numbers = rows.numbers
     assert numbers is not None
-    return frame.iloc[kept].reset_index(drop=True), Rows(rows.unit, partial(_of, numbers, kept))
+    return frame.iloc[kept].reset_index(drop=True), Rows(rows.unit, partial(_of, numbers, kept.tolist()))
 
 
 def _of(numbers: Callable[[], Sequence[int]], kept: Sequence[int]) -> Sequence[int]:

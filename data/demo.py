@@ -5,6 +5,7 @@ import io
 import wave
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from affectlake.data.demo_face import EXPRESSION, Look, draw, person_look, png
 from affectlake.data.demo_voice import RATE, Voice, speak, speaker_voice
 from affectlake.data.demo_words import say, syllables
 from affectlake.data.errors import UsageError
+
+_Row: TypeAlias = dict[str, str]
 
 EMOTIONS = tuple(sorted(EXPRESSION))
 
@@ -104,7 +107,7 @@ def _labels(rng: np.random.Generator, samples: int, speakers: int) -> list[str]:
     return list(labels)
 
 
-def _sample(files: dict[str, bytes], rng: np.random.Generator, i: int, people: list[_Speaker], emotion: str) -> dict:
+def _sample(files: dict[str, bytes], rng: np.random.Generator, i: int, people: list[_Speaker], emotion: str) -> _Row:
     """Add one sample's files and return its row of the manifest."""
     person = people[i % len(people)]
     name = f"{person.name}_{i // len(people) + 1:02d}"
@@ -112,7 +115,7 @@ def _sample(files: dict[str, bytes], rng: np.random.Generator, i: int, people: l
     sound = speak(rng, person.voice, _shown(rng, emotion, "audio"), rng.uniform(0.8, 1.3), min(syllables(text), 12))
     face = draw(rng, person.look, _shown(rng, emotion, "image"), rng.uniform(0.6, 1.1))
     valence, arousal = np.clip(np.array(_AFFECT[emotion]) + rng.normal(0, 0.15, 2), -1, 1)
-    row = {
+    row: _Row = {
         "sample_id": name,
         "speaker": person.name,
         "language": "en",
@@ -122,7 +125,7 @@ def _sample(files: dict[str, bytes], rng: np.random.Generator, i: int, people: l
         "emotion": emotion,
         "valence": f"{valence:.2f}",
         "arousal": f"{arousal:.2f}",
-        "synthetic": 1,
+        "synthetic": "1",
     }
     if rng.random() < 3 * MISSING:
         row[("audio", "image", "text")[rng.integers(3)]] = ""
@@ -139,12 +142,12 @@ def _shown(rng: np.random.Generator, emotion: str, modality: str) -> str:
     return EMOTIONS[rng.integers(len(EMOTIONS))]
 
 
-def _other_speaker(rng: np.random.Generator, rows: list[dict], original: int, broken: int) -> int:
+def _other_speaker(rng: np.random.Generator, rows: list[_Row], original: int, broken: int) -> int:
     others = [i for i, row in enumerate(rows) if row["speaker"] != rows[original]["speaker"] and i != broken]
     return int(rng.choice(others))
 
 
-def _copy(files: dict[str, bytes], original: dict, copy: dict) -> None:
+def _copy(files: dict[str, bytes], original: _Row, copy: _Row) -> None:
     """Give a sample all that another one has but its name and speaker."""
     for kind, folder, suffix in (("audio", "audio", "wav"), ("image", "face", "png")):
         copy[kind] = f"{folder}/{copy['sample_id']}.{suffix}"
@@ -168,7 +171,7 @@ def _wav(sound: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _manifest(rows: list[dict]) -> bytes:
+def _manifest(rows: list[_Row]) -> bytes:
     file = io.StringIO()
     table = csv.DictWriter(file, rows[0], lineterminator="\n")
     table.writeheader()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 SIZE = 192  # pixels of the finished square picture
 _DRAWN = 384  # drawn twice as large, then averaged: clean edges
@@ -106,7 +107,7 @@ class _Canvas:
         fade = np.linspace(1.08, 0.88, _DRAWN)[:, None, None]
         self.pixels = np.clip(colour * fade * np.ones((1, _DRAWN, 1)), 0, 255).astype(np.float32)
 
-    def fill(self, points: np.ndarray, colour: np.ndarray, soft: float = 0.0, strength: float = 1.0) -> None:
+    def fill(self, points: ArrayLike, colour: ArrayLike, soft: float = 0.0, strength: float = 1.0) -> None:
         """A polygon; ``soft`` is the width of its edge in units, ``strength`` its opacity."""
         import cv2
 
@@ -115,7 +116,7 @@ class _Canvas:
         self._blend(mask, colour, soft, strength)
 
     def line(
-        self, points: np.ndarray, width: float, colour: np.ndarray, soft: float = 0.0, strength: float = 1.0
+        self, points: ArrayLike, width: float, colour: ArrayLike, soft: float = 0.0, strength: float = 1.0
     ) -> None:
         """A stroke of the given width in units."""
         import cv2
@@ -125,10 +126,10 @@ class _Canvas:
         cv2.polylines(mask, [self._pixels(points)], False, 255, thick, cv2.LINE_AA, _SHIFT)
         self._blend(mask, colour, soft, strength)
 
-    def _pixels(self, points: np.ndarray) -> np.ndarray:
+    def _pixels(self, points: ArrayLike) -> np.ndarray:
         return np.round((self.centre + np.asarray(points) * self.scale) * 2**_SHIFT).astype(np.int32)
 
-    def _blend(self, mask: np.ndarray, colour: np.ndarray, soft: float, strength: float) -> None:
+    def _blend(self, mask: np.ndarray, colour: ArrayLike, soft: float, strength: float) -> None:
         import cv2
 
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -105,7 +105,15 @@ def _rhythm(rng: np.random.Generator, syllables: int, rate: float) -> tuple[np.n
     return 0.15 + np.cumsum(lengths + pauses) - lengths - pauses, lengths
 
 
-def _contour(rng, t, times, lengths, level, span, rise) -> np.ndarray:
+def _contour(
+    rng: np.random.Generator,
+    t: np.ndarray,
+    times: np.ndarray,
+    lengths: np.ndarray,
+    level: float,
+    span: float,
+    rise: float,
+) -> np.ndarray:
     """Semitones above the speaker's own pitch: declination, an accent on each syllable, and the ending."""
     accents = rng.normal(0, 1.6, len(times)) * span
     fall = np.linspace(1.0, -1.0, len(times)) * span
@@ -138,7 +146,9 @@ def _tilted(source: np.ndarray, bright: float) -> np.ndarray:
     return lfilter([1 - pole], [1, -pole], source)
 
 
-def _formants(rng, t, times, lengths, scale: float) -> np.ndarray:
+def _formants(
+    rng: np.random.Generator, t: np.ndarray, times: np.ndarray, lengths: np.ndarray, scale: float
+) -> np.ndarray:
     """Hz per block [shape=(blocks, 4)], gliding from vowel to vowel."""
     vowels = _VOWELS[rng.integers(0, len(_VOWELS), len(times))] * scale * rng.normal(1, 0.03, (len(times), 4))
     centres = times + lengths / 2
@@ -161,7 +171,7 @@ def _through_formants(source: np.ndarray, formants: np.ndarray) -> np.ndarray:
     return out
 
 
-def _loudness(rng, t, times, lengths) -> np.ndarray:
+def _loudness(rng: np.random.Generator, t: np.ndarray, times: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Envelope of voiced parts: one hump per syllable."""
     stress = 10 ** (rng.normal(0, 2.0, len(times)) / 20)
     envelope = np.zeros_like(t)
@@ -172,7 +182,7 @@ def _loudness(rng, t, times, lengths) -> np.ndarray:
     return envelope
 
 
-def _consonants(rng, t, times) -> np.ndarray:
+def _consonants(rng: np.random.Generator, t: np.ndarray, times: np.ndarray) -> np.ndarray:
     """A short hiss before about half of the syllables."""
     hiss = np.diff(rng.normal(0, 1, len(t)), prepend=0.0)
     envelope = np.zeros_like(t)

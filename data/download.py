@@ -10,11 +10,15 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from affectlake.data import datasets
 from affectlake.data.datasets._dataset import Dataset, Download
 from affectlake.data.errors import AffectlakeError, UsageError
+
+if TYPE_CHECKING:
+    from requests import Response
 
 log = logging.getLogger("affectlake.data")
 
@@ -134,7 +138,7 @@ class _Resuming:
                 self._write(response, have if response.status_code == requests.codes.partial_content else 0)
         os.replace(self.part, output_file)
 
-    def _write(self, response, done: int) -> None:
+    def _write(self, response: "Response", done: int) -> None:
         total = done + int(response.headers.get("Content-Length", -done))
         with open(self.part, "ab" if done else "wb") as out:
             for chunk in response.iter_content(_CHUNK):

@@ -29,7 +29,7 @@ valid: audio.prosody, text.minilm
         super().__init__(f"unknown {kind} {str(name)!r}{hint} valid: {shown or 'none yet'}")
         self.kind, self.name, self.valid = kind, name, names
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type["UnknownName"], tuple[str, object, list[str]]]:
         return type(self), (self.kind, self.name, self.valid)
 
 

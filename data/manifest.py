@@ -158,7 +158,7 @@ def read_table(path: str | Path, names: Sequence[str] | None = None, options: Ta
 
 def without_features(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """A table without the numbers that are named as `Store.load` names features, and how many those are."""
-    features = [c for c in frame if _FEATURE.fullmatch(c) and pd.api.types.is_numeric_dtype(frame[c])]
+    features = [c for c in frame if _FEATURE.fullmatch(str(c)) and pd.api.types.is_numeric_dtype(frame[c])]
     return frame.drop(columns=features), len(features)
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -137,7 +138,7 @@ def _check_segments(out: dict[str, pd.Series], rows: Rows) -> None:
 
 def _nothing_to_read(df: pd.DataFrame, dataset: str) -> str:
     wanted = (*MEDIA, "text")
-    near = next((c for w in wanted for c in [_nearest(w, df.columns.difference(CORE))] if c), None)
+    near = next((c for w in wanted for c in [_nearest(w, df.columns.difference(list(CORE)))] if c), None)
     hint = f"; is {near!r} the one to rename?" if near else ""
     return f"{dataset}: no sample has any of {', '.join(wanted)}{hint} found: {_listed(df.columns)}"
 
@@ -207,7 +208,7 @@ def _attribute(values: pd.Series, name: str) -> pd.Series:
         return values.astype(bool) if values.notna().all() else values
     if kind == "M":
         return _times(values, name)
-    if (kind == "f" and values.dtype.itemsize > 8) or (kind not in "biufOTU" and values.dtype != "str"):
+    if (kind == "f" and getattr(values.dtype, "itemsize", 8) > 8) or (kind not in "biufOTU" and values.dtype != "str"):
         raise BadManifest(
             f"column {name!r} is of type {values.dtype}, which cannot be kept; save it as numbers or text"
         )
@@ -351,11 +352,11 @@ def _no_numbers(n: int) -> pd.Series:
     return pd.Series(np.nan, index=range(n), dtype="float64")
 
 
-def _listed(columns) -> str:
+def _listed(columns: pd.Index) -> str:
     return ", ".join(repr(c) for c in columns[:12]) + (", …" if len(columns) > 12 else "")
 
 
-def _nearest(name: str, columns) -> str | None:
+def _nearest(name: str, columns: Iterable[str]) -> str | None:
     by_lower = {c.lower().strip(): c for c in columns}
     close = get_close_matches(name, by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None

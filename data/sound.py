@@ -126,7 +126,7 @@ def _sources(path: Path) -> list[Callable[[], Source]]:
         return sources[0] if len(sources) == 1 else Joined(path, sources)
 
     def ffmpeg() -> Source:
-        sources = [Ffmpeg(path, part) for part in found or [None]]
+        sources = [Ffmpeg(path, part) for part in found] or [Ffmpeg(path)]
         return sources[0] if len(sources) == 1 else Joined(path, sources)
 
     rest: list[Callable[[], Source]] = [ffmpeg, lambda: Sndfile(path, found[0] if len(found) == 1 else None)]

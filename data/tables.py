@@ -7,6 +7,7 @@ import lzma
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
+from typing import Protocol
 
 from affectlake.data._table import AS_IT_IS, Rows, Table, TableOptions, without_index
 from affectlake.data.errors import BadManifest, BadMedia
@@ -143,13 +144,17 @@ def _member(raw: bytes, most: int, path: Path, inner: str) -> tuple[bytes, str]:
             return _some(file, most, path), PurePath(tables[0]).suffix.lower()
 
 
-def _some(file, most: int, path: Path) -> bytes:
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _some(file: _Readable, most: int, path: Path) -> bytes:
     """All that a stream gives, unless it gives too much."""
     parts = list(_parts(file, most, path))
     return b"".join(parts)
 
 
-def _parts(file, most: int, path: Path) -> Iterator[bytes]:
+def _parts(file: _Readable, most: int, path: Path) -> Iterator[bytes]:
     total = 0
     while part := file.read(_STEP):
         total += len(part)

@@ -84,7 +84,7 @@ def state(uri: str) -> State:
     return State()
 
 
-def _frames(path: str) -> list[os.DirEntry]:
+def _frames(path: str) -> list[os.DirEntry[str]]:
     """The files of a folder, in name order."""
     with os.scandir(path) as entries:
         return sorted((f for f in entries if f.is_file()), key=lambda f: f.name)

@@ -142,6 +142,6 @@ def source(extractor: Extractor) -> str:
         path = getattr(module, "__file__", None)
         if top == "affectlake" or kind.__module__.partition(".")[0] != top or not path:
             continue
-        files |= set(Path(path).parent.glob("*.py")) if module.__package__ else {Path(path)}
+        files |= set(Path(path).parent.glob("*.py")) if getattr(module, "__package__", "") else {Path(path)}
     digests = [file_sha256(file) for file in sorted(files) if file.is_file()]
     return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else ""

@@ -4,8 +4,9 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -13,19 +14,23 @@ from affectlake.data.media import AUDIO
 
 _log = logging.getLogger("affectlake.datasets")
 
+Row: TypeAlias = dict[str, "str | float | None"]
+"""Columns of one sample."""
+
 OUTAGE = {errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO}
 """Errors of a share or disk that does not answer: that its folders are passed over would look as if they were gone."""
 
 
 def named(
-    root: Path, stem: re.Pattern, suffixes: tuple[str, ...], folders: bool = False
-) -> Iterator[tuple[str, re.Match]]:
+    root: Path, stem: re.Pattern[str], suffixes: tuple[str, ...], folders: bool = False
+) -> Iterator[tuple[str, re.Match[str]]]:
     """Files (and folders of frames, if asked for) whose stem matches wholly, as (absolute path, match).
 
     Shallow ones first, then by name, so that of two copies the first is always the same one. Hidden files and those of
     macOS archives are passed over.
     """
-    level, seen = [os.path.abspath(root)], set()
+    level = [os.path.abspath(root)]
+    seen: set[tuple[int, int]] = set()
     while level:
         below = []
         for folder in level:
@@ -41,7 +46,7 @@ def named(
         level = below
 
 
-def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry]:
+def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
     """What a folder holds, by name; nothing of one that was seen under another name (links may lead in circles), and
     a word instead of one that cannot be read.
     """
@@ -60,9 +65,14 @@ def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry]:
     return [e for e in inside if not e.name.startswith((".", "__MACOSX"))]
 
 
-def recordings(root: Path, stem: re.Pattern, about: Callable[[re.Match], dict]) -> pd.DataFrame:
+def recordings(root: Path, stem: re.Pattern[str], about: Callable[[re.Match[str]], Row]) -> pd.DataFrame:
     """One row per sound file, called as its file; of a second copy inside the archive the first counts."""
-    rows: dict[str, dict] = {}
+    rows: dict[str, Row] = {}
     for path, match in named(root, stem, AUDIO):
         rows.setdefault(match[0], about(match) | {"audio": path})
-    return pd.DataFrame([{"sample_id": i} | row for i, row in sorted(rows.items())])
+    return rows_by_id(rows)
+
+
+def rows_by_id(rows: Mapping[str, Row]) -> pd.DataFrame:
+    """Samples of a corpus from their columns by ``sample_id``, in the order of the ids."""
+    return pd.DataFrame([{"sample_id": i, **row} for i, row in sorted(rows.items())])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import named
+from affectlake.data.datasets._files import Row, named
 from affectlake.data.errors import BadManifest
 from affectlake.data.media import IMAGE
 
@@ -26,7 +26,7 @@ def read(root: Path) -> pd.DataFrame:
     return pd.DataFrame([_about(s, path, emotions.get(s)) for s, (_, path) in sorted(peaks.items())])
 
 
-def _about(sequence: str, peak: str, emotion: str | None) -> dict:
+def _about(sequence: str, peak: str, emotion: str | None) -> Row:
     return {
         "sample_id": sequence,
         "speaker": f"ckplus_{sequence[:4]}",

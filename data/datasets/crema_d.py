@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import named
+from affectlake.data.datasets._files import Row, named, rows_by_id
 from affectlake.data.datasets._tables import required
 from affectlake.data.manifest import read_table
 from affectlake.data.media import AUDIO, VIDEO
@@ -35,14 +35,14 @@ _NAME = re.compile(rf"(1\d{{3}})_({'|'.join(SENTENCES)})_({'|'.join(EMOTIONS)})_
 def read(root: Path) -> pd.DataFrame:
     """One row per clip: its sound (AudioWAV before AudioMP3) and its film are the same moment."""
     people = _people(root)
-    rows: dict[str, dict] = {}
+    rows: dict[str, Row] = {}
     for path, match in sorted(named(root, _NAME, AUDIO + VIDEO), key=lambda found: not found[0].endswith(".wav")):
         row = rows.setdefault(match[0], _about(match) | people.get(match[1], {}))
         row.setdefault("video" if path.lower().endswith(VIDEO) else "audio", path)
-    return pd.DataFrame([{"sample_id": i} | row for i, row in sorted(rows.items())])
+    return rows_by_id(rows)
 
 
-def _about(match: re.Match) -> dict:
+def _about(match: re.Match[str]) -> Row:
     actor, sentence, emotion, intensity = match.groups()
     return {
         "speaker": f"crema-d_{actor}",
@@ -53,7 +53,7 @@ def _about(match: re.Match) -> dict:
     }
 
 
-def _people(root: Path) -> dict[str, dict]:
+def _people(root: Path) -> dict[str, Row]:
     """Gender and age by actor, from the release's own table where it lies at hand."""
     for path, _ in named(root, re.compile("VideoDemographics"), (".csv",)):
         table = required(read_table(path), ("ActorID", "Age", "Sex"), path)

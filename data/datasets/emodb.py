@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import recordings
+from affectlake.data.datasets._files import Row, recordings
 
 # by the German word's first letter: Wut, Langeweile, Ekel, Angst, Freude, Trauer
 EMOTIONS = {
@@ -44,7 +44,7 @@ def read(root: Path) -> pd.DataFrame:
     return recordings(root, _NAME, _about)
 
 
-def _about(match: re.Match) -> dict:
+def _about(match: re.Match[str]) -> Row:
     speaker, sentence, emotion, _ = match.groups()
     return {
         "speaker": f"emodb_{speaker}",

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import named
+from affectlake.data.datasets._files import Row, named
 from affectlake.data.datasets._tables import required
 from affectlake.data.errors import BadManifest
 from affectlake.data.manifest import read_table
@@ -48,7 +48,7 @@ def read(root: Path) -> pd.DataFrame:
     return pd.DataFrame([row for row in rows if row])
 
 
-def _about(path: str, match: re.Match) -> dict | None:
+def _about(path: str, match: re.Match[str]) -> Row | None:
     above, emotion = Path(path).parts[-3:-1]
     split = SPLITS.get((match[1] or above).lower())
     if split is None or emotion.lower() not in EMOTIONS:

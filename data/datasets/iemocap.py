@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import named
+from affectlake.data.datasets._files import Row, named
 from affectlake.data.manifest import decode
 from affectlake.data.media import AUDIO
 
@@ -50,7 +50,7 @@ def read(root: Path) -> pd.DataFrame:
     return pd.DataFrame([row for d in sorted(ratings) for row in _dialogue(d, ratings[d], texts, sounds)])
 
 
-def _dialogue(dialogue: str, path: str, texts: dict[str, str], sounds: dict[str, str]) -> list[dict]:
+def _dialogue(dialogue: str, path: str, texts: dict[str, str], sounds: dict[str, str]) -> list[Row]:
     found = [m.groupdict() for m in _RATING.finditer(decode(Path(path).read_bytes(), path))]
     return [
         _about(rating) | {"dialogue": dialogue, "turn": turn, "text": texts.get(i), "audio": sounds.get(i)}
@@ -59,7 +59,7 @@ def _dialogue(dialogue: str, path: str, texts: dict[str, str], sounds: dict[str,
     ]
 
 
-def _about(rating: dict[str, str]) -> dict:
+def _about(rating: dict[str, str]) -> Row:
     # The first letter tells who wore the markers, the last one who speaks: Ses01F_impro01_M003 is session 1's man.
     session, gender = rating["sample_id"][3:5], rating["sample_id"][-4]
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import named
+from affectlake.data.datasets._files import Row, named, rows_by_id
 from affectlake.data.media import AUDIO, VIDEO
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -20,23 +20,23 @@ _SPEECH, _SOUND = "01", "03"
 
 def read(root: Path) -> pd.DataFrame:
     """One row per performance: its sound-only, its full and its silent recording are the same moment."""
-    rows: dict[str, dict] = {}
+    rows: dict[str, Row] = {}
     recordings = sorted(named(root, _NAME, AUDIO + VIDEO, folders=True), key=_preference)
     for path, match in recordings:
         if match[2] != _SPEECH:
             continue
         row = rows.setdefault(f"01-{match[0][3:]}", _about(match))
         row.setdefault("audio" if match[1] == _SOUND else "video", path)
-    return pd.DataFrame([{"sample_id": i} | row for i, row in sorted(rows.items())])
+    return rows_by_id(rows)
 
 
-def _preference(recording: tuple[str, re.Match]) -> tuple[str, bool]:
+def _preference(recording: tuple[str, re.Match[str]]) -> tuple[str, bool]:
     """The full recording before the silent one, a video file before a folder of its frames."""
     path, match = recording
     return match[1], not path.lower().endswith(VIDEO)
 
 
-def _about(match: re.Match) -> dict:
+def _about(match: re.Match[str]) -> Row:
     _, _, emotion, intensity, statement, repetition, actor = (int(part) for part in match.groups())
     return {
         "speaker": f"ravdess_{actor:02d}",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import named
+from affectlake.data.datasets._files import Row, named, rows_by_id
 from affectlake.data.media import AUDIO, VIDEO
 
 SPEAKERS = ("DC", "JE", "JK", "KL")
@@ -26,17 +26,17 @@ _NAME = re.compile(rf"(?:({'|'.join(SPEAKERS)})_)?({'|'.join(EMOTIONS)})(\d\d)")
 
 def read(root: Path) -> pd.DataFrame:
     """One row per sentence: its sound (AudioData) and its film (AudioVisualClip) are the same moment."""
-    rows: dict[str, dict] = {}
+    rows: dict[str, Row] = {}
     for path, match in named(root, _NAME, AUDIO + VIDEO):
         speaker = match[1] or Path(path).parent.name
         if speaker not in SPEAKERS:
             continue
         row = rows.setdefault(f"{speaker}_{match[2]}{match[3]}", _about(speaker, EMOTIONS[match[2]]))
         row.setdefault("video" if path.lower().endswith(VIDEO) else "audio", path)
-    return pd.DataFrame([{"sample_id": i} | row for i, row in sorted(rows.items())])
+    return rows_by_id(rows)
 
 
-def _about(speaker: str, emotion: str) -> dict:
+def _about(speaker: str, emotion: str) -> Row:
     return {"speaker": f"savee_{speaker}", "language": "en", "emotion": emotion, "gender": "male"}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import recordings
+from affectlake.data.datasets._files import Row, recordings
 
 EMOTIONS = {
     "angry": "angry",
@@ -28,7 +28,7 @@ def read(root: Path) -> pd.DataFrame:
     return recordings(root, _NAME, _about)
 
 
-def _about(match: re.Match) -> dict:
+def _about(match: re.Match[str]) -> Row:
     speaker = "YAF" if match[1].upper() == "YAF" else "OAF"
     word = match[2].lower()
     return {

@@ -100,7 +100,7 @@ def _row(picture: np.ndarray) -> np.ndarray:
     rgb = _small(picture).astype(np.float32) / 255
     hue, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
     lightness, a, b = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab))
-    luma, chroma = rgb @ np.float32(_GREY), np.hypot(a, b)
+    luma, chroma = rgb @ np.array(_GREY, np.float32), np.hypot(a, b)
     tinted = saturation >= TINTED
     hues = _hues(hue[tinted], chroma[tinted])
     dark, light = np.percentile(luma, [5, 95])

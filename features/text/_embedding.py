@@ -22,9 +22,7 @@ def encode_once(
     """Vectors [shape=(d,)] of the texts, NotApplicable ones passed through; ``encode`` sees each text once."""
     short = [t[:LONGEST] if isinstance(t, str) else t for t in texts]
     distinct = list(dict.fromkeys(t for t in short if isinstance(t, str)))
-    if not distinct:
-        return short
-    vectors = dict(zip(distinct, encode(distinct), strict=True))
+    vectors = dict(zip(distinct, encode(distinct), strict=True)) if distinct else {}
     return [vectors[t].copy() if isinstance(t, str) else t for t in short]
 
 

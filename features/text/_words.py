@@ -88,8 +88,11 @@ def words() -> Words:
         # Not where its description misleads: the heart of a broken one is worth more than its breaking.
         if said * ours.get(emoji, 0.0) > 0:
             ours[emoji] = said
-    frozen = ({w: frozenset(c) for w, c in group.items()} for group in (categories, stems))
-    return Words(*frozen, ours | vader.lexicon)
+    return Words(_frozen(categories), _frozen(stems), ours | vader.lexicon)
+
+
+def _frozen(group: dict[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {word: frozenset(categories) for word, categories in group.items()}
 
 
 def _rows() -> Iterator[tuple[str, str, float, str]]:

@@ -1,6 +1,7 @@
 """What was said before: the previous utterances of the dialogue, pooled; never a following one."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,10 @@ class Context:
         before = [[t for t in map(clean, request.context) if t] for request in batch]
         texts = cleaned(batch)
         # One call for the utterances and all that was said before: each is encoded once.
-        vectors = iter(encode_once([*texts, *(t for turns in before for t in turns)], _encode))
-        own = [next(vectors) for _ in texts]
-        return [_row(vector, [next(vectors) for _ in turns]) for vector, turns in zip(own, before, strict=True)]
+        vectors = encode_once([*texts, *(t for turns in before for t in turns)], _encode)
+        earlier = (v for v in vectors[len(texts) :] if isinstance(v, np.ndarray))
+        own = vectors[: len(texts)]
+        return [_row(vector, list(islice(earlier, len(turns)))) for vector, turns in zip(own, before, strict=True)]
 
 
 def _row(own: np.ndarray | NotApplicable, before: list[np.ndarray]) -> np.ndarray | NotApplicable:

@@ -62,7 +62,7 @@ _COUNTS = {
 }
 
 
-def _matches(pattern: re.Pattern) -> Callable[[Reading], float]:
+def _matches(pattern: re.Pattern[str]) -> Callable[[Reading], float]:
     return lambda reading: len(pattern.findall(reading.text))
 
 
