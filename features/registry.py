@@ -100,6 +100,27 @@ def select(patterns: Iterable[str]) -> list[Extractor]:
     return [chosen[n] for n in sorted(chosen)]
 
 
+def choose(patterns: Iterable[str]) -> tuple[list[Extractor], dict[str, str]]:
+    """Extractors of `select` that can run here, and why the others, broken plug-ins included, cannot.
+
+    Raises
+    ------
+    UsageError
+        An extractor that was asked for by its full name is not available.
+    """
+    patterns = tuple(patterns)
+    chosen, skipped = [], {}
+    for extractor in select(patterns):
+        reason = unavailable(extractor)
+        if reason is None:
+            chosen.append(extractor)
+        elif extractor.name in patterns:
+            raise UsageError(f"extractor {extractor.name!r} is not available here: {reason}")
+        else:
+            skipped[extractor.name] = reason
+    return chosen, skipped | {f"plug-in {name}": reason for name, reason in broken().items()}
+
+
 def _unknown(name: str) -> UsageError:
     unknown = UnknownName("extractor", name, extractors())
     if not broken():

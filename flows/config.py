@@ -258,7 +258,7 @@ def check_schedule(cron: str, timezone: str) -> None:
 def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> None:
     from affectlake.data import datasets
     from affectlake.data.store import Store
-    from affectlake.flows.refresh import choose
+    from affectlake.features.registry import choose
 
     def attempt(key: Where, action) -> Any:
         try:

@@ -4,14 +4,13 @@ Answers come batch by batch in the order of what was asked, so that a list of an
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectlake.data import media
 from affectlake.data.errors import AffectlakeError, UsageError
-from affectlake.features import registry, settings
+from affectlake.features import extraction, registry, settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,17 +222,14 @@ def _computed(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     import pandas as pd
 
-    from affectlake.features.plan import plan
-    from affectlake.features.scan import media_uris, scan
-
-    stats = scan(media_uris(samples), pd.DataFrame())
-    work = plan(samples, stats, chosen, lambda name, fingerprint: pd.DataFrame({"content": [], "outcome": []}))
+    work = extraction.planned(samples, chosen)
     fitted.check(work.fingerprints)
-    computed: dict[str, list] = {}
-    for _, tables in pool.run(work.chunks):
-        for name, results in tables.items():
-            computed.setdefault(name, []).append(results.to_pandas())
-    return _blocks(work, computed)
+    tables, failures = extraction.collected(work, pool.run(work.chunks))
+    blocks: dict[str, list[pd.DataFrame]] = {}
+    for name, values in tables.items():
+        if len(values):
+            blocks.setdefault(name.split(".", 1)[0], []).append(values)
+    return {m: pd.concat(parts, axis=1) for m, parts in blocks.items()}, [asdict(f) for f in failures]
 
 
 def _media(
@@ -291,30 +287,10 @@ def _cuts(n: int, batch: int, keys: Sequence["pd.Series"]) -> list[int]:
     return [*cuts, n]
 
 
-def _samples(files: Sequence[str], at: int, text: str | None, numbered: bool):
-    import pandas as pd
-
-    from affectlake.data.samples import samples_frame
-
-    rows = []
-    for i, file in enumerate(files, at):
-        rows.append({"sample_id": f"{i}:{Path(file).name}" if numbered else Path(file).name, _kind(file): file})
-    frame = pd.DataFrame(rows)
-    if text is not None:
-        frame["text"] = text
-    return samples_frame(frame, "predict", base=Path.cwd())
-
-
-def _kind(file: str) -> str:
-    path = Path(file)
-    suffix = path.suffix.lower()
-    kind = next((kind for kind, suffixes in media.SUFFIXES.items() if suffix in suffixes), None) or media.kind_of(path)
-    if kind is None:
-        known = ", ".join(sorted(s for suffixes in media.SUFFIXES.values() for s in suffixes))
-        raise UsageError(
-            f"{file}: no kind of media is known by {suffix or 'no suffix'!r} or by its content; known are {known}"
-        )
-    return kind
+def _samples(files: Sequence[str], at: int, text: str | None, numbered: bool) -> "pd.DataFrame":
+    samples = extraction.samples_of(files, text, at)
+    names = [f"{i}:{Path(f).name}" if numbered else Path(f).name for i, f in enumerate(files, at)]
+    return samples.assign(sample_id=names)
 
 
 def _extractor(name: str):
@@ -328,25 +304,6 @@ def _extractor(name: str):
     if reason:
         raise AffectlakeError(f"the model needs {name}, which is not available here: {reason}")
     return extractor
-
-
-def _blocks(work, computed) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    import pandas as pd
-
-    blocks: dict[str, list] = {}
-    failures = []
-    for name, parts in computed.items():
-        results = pd.concat(parts, ignore_index=True).drop_duplicates("content").set_index("content")
-        wanted = work.wanted[name].set_index("sample_id")
-        rows = results.reindex(wanted["content"]).set_axis(wanted.index)
-        failures += [
-            {"sample_id": i, "extractor": name, "reason": reason}
-            for i, reason in rows.loc[rows["outcome"] != "ok", "reason"].items()
-        ]
-        values = rows[rows["outcome"] == "ok"].drop(columns=["outcome", "reason"]).add_prefix(f"{name}.")
-        if len(values):
-            blocks.setdefault(name.split(".", 1)[0], []).append(values)
-    return {m: pd.concat(parts, axis=1) for m, parts in blocks.items()}, failures
 
 
 def _first(failures: list[dict[str, Any]]) -> str:

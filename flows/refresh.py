@@ -175,7 +175,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
                 stats = stats[stats["uri"].isin(scan.media_uris(samples))].reset_index(drop=True)
             _all_there(store, samples, before, stats, options)
         with clock("plan"):
-            chosen, skipped = choose(options.only)
+            chosen, skipped = registry.choose(options.only)
             work = _plan(samples, stats, chosen, w.known, options)
         with clock("compute"):
             changed = _compute(work, w, run or run_here, options, progress, computed)
@@ -289,14 +289,14 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         samples = _without(samples, w.erased(samples))
         stats = _scan(samples, w.file_index(), options, silent)
         samples = _without(samples, w.erased(samples, stats))
-        chosen, _ = choose(options.only)
+        chosen, _ = registry.choose(options.only)
         return _plan(samples, stats, chosen, w.known, options).to_compute
 
 
 def check(options: RefreshOptions) -> None:
     """Find what is wrong with the options themselves, before anything is started; raises UsageError."""
     with given.use(options.settings):
-        choose(options.only)
+        registry.choose(options.only)
     if (options.root is None) == (options.manifest is None):
         raise UsageError("name the data: either --root FOLDER or --manifest FILE")
     if options.manifest is not None and not Path(options.manifest).is_file():
@@ -321,28 +321,6 @@ def load(options: RefreshOptions) -> "Manifest":
     from affectlake.data import datasets
 
     return Manifest(datasets.get(options.dataset).load(options.root), None, ())
-
-
-def choose(only: Iterable[str]) -> tuple[list[Extractor], dict[str, str]]:
-    """Available extractors that match, and why the others that match cannot run.
-
-    Raises
-    ------
-    UsageError
-        An extractor that was asked for by its full name is not available.
-    """
-    only = tuple(only)
-    chosen, skipped = [], {}
-    for extractor in registry.select(only):
-        reason = registry.unavailable(extractor)
-        if reason is None:
-            chosen.append(extractor)
-        elif extractor.name in only:
-            raise UsageError(f"extractor {extractor.name!r} is not available here: {reason}")
-        else:
-            skipped[extractor.name] = reason
-    skipped |= {f"plug-in {name}": reason for name, reason in registry.broken().items()}
-    return chosen, skipped
 
 
 def run_here(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "bench": ("bench:bench", "Train the fusion baselines on speaker-independent folds and print the leaderboard."),
     "leaderboard": ("bench:leaderboard", "Past benchmarks of a dataset, and how the best row moved."),
     "report": ("bench:report", "Write the HTML report of a benchmark that was run before."),
+    "extract": ("extract:extract", "Features of media files as a table, without a store."),
     "predict": ("bench:predict", "Label new media with a saved model."),
     "nightly": ("nightly:nightly", "Refresh and benchmark on a schedule."),
     "status": ("read:status", "Datasets, tables, rows, coverage and the newest snapshot."),
