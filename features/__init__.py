@@ -8,7 +8,7 @@ if __name__ != "affectlake.features":
 __all__ = ["extract"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # On demand: workers that compute one extractor need no pandas.
     if name == "extract":
         from affectlake.features.extraction import extract
