@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from affectlake.flows.cli.options import Json, Patterns
 from affectlake.flows.cli.output import as_csv, as_json, note
-from affectlake.flows.cli.read import Json, Patterns
 
 
 def extract(
