@@ -1,6 +1,7 @@
 """How often faces are found, how fast pictures are measured and what the measures are worth, on one core.
 
     OMP_NUM_THREADS=1 python benchmarks/vision.py coverage DATA
+    OMP_NUM_THREADS=1 python benchmarks/vision.py small DATA
     OMP_NUM_THREADS=1 python benchmarks/vision.py speed DATA
     OMP_NUM_THREADS=1 python benchmarks/vision.py fer2013 STORE
     OMP_NUM_THREADS=1 python benchmarks/vision.py tweets STORE
@@ -14,6 +15,7 @@ import argparse
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ import pandas as pd
 from affectlake.data import Store
 from affectlake.data.demo_face import EXPRESSION, draw, person_look
 from affectlake.data.errors import BadMedia, NotApplicable
-from affectlake.data.pictures import FRAMES, read_frames
+from affectlake.data.pictures import FRAMES, read_frames, read_image
 from affectlake.features import registry
 from affectlake.features.face.detect import Faces, find_faces
 from affectlake.models import metrics
@@ -76,6 +78,51 @@ def _covered(name: str, samples: Iterator[list[np.ndarray]]) -> None:
     seen = sum(int((f.counts > 0).sum()) for f in found)
     print(f"{name:28} {total:5} samples: face in {len(found) / total:6.1%}; {frames:5} frames: {seen / frames:6.1%}, "
           f"{1e3 * seconds / frames:5.1f} ms each", flush=True)  # fmt: skip
+
+
+# Small faces ---------------------------------------------------------------------------------------------------------
+
+SHARES = (0.2, 0.1, 0.06, 0.04)
+
+
+def small(data: Path, most: int) -> None:
+    """Heads of RAVDESS in frames of 1280x720 pieced together of tweets' pictures; of frames without a face."""
+    import cv2
+
+    clips = sorted((data / "ravdess_actor01_video" / "face_frames").iterdir())[:most]
+    heads = [read_frames(clip, count=1)[0] for clip in clips]
+    rng = np.random.default_rng(0)
+    empty = list(islice(_mosaics(sorted((data / "tweets_image_text" / "images").iterdir()), rng), 20))
+    for share in SHARES:
+        hits, seconds, side = 0, 0.0, round(1280 * share)
+        for i, head in enumerate(heads):
+            frame = empty[i % len(empty)].copy()
+            x, y = int(rng.integers(1280 - side)), int(rng.integers(720 - side))
+            frame[y : y + side, x : x + side] = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
+            begin = time.process_time()
+            hits += _has_face(frame)
+            seconds += time.process_time() - begin
+        print(f"head over {share:4.0%} of the width: {hits / len(heads):6.1%} of {len(heads)} found, "
+              f"{1e3 * seconds / len(heads):5.1f} ms each", flush=True)  # fmt: skip
+
+
+def _mosaics(uris: list[Path], rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Frames in which nothing is found, of pictures in which nothing is found."""
+    import cv2
+
+    drawn = (read_image(uris[i]) for i in rng.permutation(len(uris)))
+    pieces = (cv2.resize(picture, (256, 180)) for picture in drawn if not _has_face(picture))
+    while len(cells := list(islice(pieces, 20))) == 20:
+        frame = np.vstack([np.hstack(cells[row : row + 5]) for row in range(0, 20, 5)])
+        if not _has_face(frame):
+            yield frame
+
+
+def _has_face(picture: np.ndarray) -> bool:
+    try:
+        return bool(find_faces([picture]).counts.any())
+    except NotApplicable:
+        return False
 
 
 # Speed ---------------------------------------------------------------------------------------------------------------
@@ -188,13 +235,15 @@ def _scaled(block: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["coverage", "speed", "fer2013", "tweets"])
+    parser.add_argument("what", choices=["coverage", "small", "speed", "fer2013", "tweets"])
     parser.add_argument("where", type=Path, help="folder of corpora, or a store")
-    parser.add_argument("--most", type=int, default=4000, help="samples per corpus (coverage)")
+    parser.add_argument("--most", type=int, default=4000, help="samples per corpus (coverage, small)")
     given = parser.parse_args()
     match given.what:
         case "coverage":
             coverage(given.where, given.most)
+        case "small":
+            small(given.where, given.most)
         case "speed":
             speed(faces(given.where, 600), drawings(100))
         case "fer2013":

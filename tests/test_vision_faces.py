@@ -86,6 +86,45 @@ def test_the_larger_face_counts(look):
     assert abs(faces.pixels[0] / alone.pixels[0] - 1) < 0.1
 
 
+def busy(width: int, seed: int = 0) -> np.ndarray:
+    """A frame of 16:9 full of ellipses."""
+    rng, height = np.random.default_rng(seed), width * 9 // 16
+    frame = np.full((height, width, 3), rng.integers(0, 255, 3), np.uint8)
+    for _ in range(120):
+        middle, axes = (int(rng.integers(width)), int(rng.integers(height))), rng.integers(4, width // 14, 2)
+        cv2.ellipse(frame, middle, axes.tolist(), int(rng.integers(180)), 0, 360, rng.integers(0, 255, 3).tolist(), -1)
+    return frame
+
+
+@pytest.mark.parametrize("share", [0.06, 0.1])
+def test_small_faces_are_found(look, share):
+    side = round(640 * share)
+    head = cv2.resize(drawn(look, "neutral"), (side, side), interpolation=cv2.INTER_AREA)
+    for seed, (x, y) in enumerate([(5, 200), (300, 7), (571, 290)]):
+        frame = busy(640, seed)
+        frame[y : y + side, x : x + side] = head
+        assert 0.5 * side < find_faces([frame]).pixels[0] < 1.2 * side
+
+
+def test_a_busy_picture_has_no_face():
+    with pytest.raises(NotApplicable):
+        find_faces([busy(640, seed) for seed in range(3)])
+
+
+def test_a_small_picture_is_not_blown_up(look):
+    tiny = np.full((60, 100, 3), 128, np.uint8)
+    tiny[20:30, 40:50] = cv2.resize(drawn(look, "happy"), (10, 10), interpolation=cv2.INTER_AREA)
+    with pytest.raises(NotApplicable):
+        find_faces([tiny])
+
+
+def test_a_wide_look_sees_what_the_plain_one_sees(look):
+    picture = np.full((200, 320, 3), 128, np.uint8)
+    picture[4:196, 64:256] = drawn(look, "happy")
+    plain, wide = _blaze.detect(picture)[0], _blaze.detect(picture, side=192)[0]
+    np.testing.assert_allclose(plain[0], wide[0], atol=12)
+
+
 @pytest.mark.parametrize("degrees", [-25.0, 15.0, 25.0])
 def test_a_tilted_head_is_levelled(look, degrees):
     straight, tilted = find_faces([drawn(look, "happy")]), find_faces([turned(drawn(look, "happy"), degrees)])

@@ -6,7 +6,7 @@ would want a TensorFlow runtime.
 
 import importlib.util
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ THRESHOLD = 0.5
 OVERLAP = 0.3
 
 _POINTS = 6
+_STEP = 16  # pixels of the coarsest cell
 
 
 @dataclass(frozen=True)
 class Model:
-    """One of the networks: ``side`` of its input in pixels, ``grids`` of anchors (cells per side, anchors per cell)."""
+    """One of the networks: ``side`` of its input in pixels, ``grids`` of anchors (pixels per cell, anchors per cell)."""
 
     name: str
     side: int
@@ -31,10 +32,11 @@ class Model:
     outputs: tuple[str, str]
 
 
-NEAR = Model("face_detection_short_range", 128, ((16, 2), (8, 6)), ("classificators", "regressors"))
-"""For faces of a seventh of the picture's longer side and more; 2 ms."""
+NEAR = Model("face_detection_short_range", 128, ((8, 2), (16, 6)), ("classificators", "regressors"))
+"""For faces of a seventh of the picture's longer side and more; 2 ms. It is convolutional throughout, so that it may look
+at a larger copy, and finds smaller faces there, as it would in tiles of that copy."""
 
-FAR = Model("face_detection_full_range", 192, ((48, 1),), ("reshaped_classifier_face_4", "reshaped_regressor_face_4"))
+FAR = Model("face_detection_full_range", 192, ((4, 1),), ("reshaped_classifier_face_4", "reshaped_regressor_face_4"))
 """For smaller ones too; 8 ms."""
 
 
@@ -48,7 +50,9 @@ def file(name: str) -> Path:
     raise FileNotFoundError(f"no {name}.tflite: {REMEDY}")
 
 
-def detect(picture: np.ndarray, margin: float = 0.0, model: Model = NEAR) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def detect(
+    picture: np.ndarray, margin: float = 0.0, model: Model = NEAR, side: int = 0, threshold: float = THRESHOLD
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Faces of a picture.
 
     Parameters
@@ -59,56 +63,63 @@ def detect(picture: np.ndarray, margin: float = 0.0, model: Model = NEAR) -> tup
         Added around the picture, in units of its longer side: a face that fills the picture is only found with some.
     model : Model
         `NEAR` or `FAR`.
+    side : int
+        Longer side in pixels of the copy that is looked at; 0 for the model's own, a square. Only for `NEAR`.
+    threshold : float
+        Least confidence.
 
     Returns
     -------
     boxes : np.ndarray [shape=(faces, 4)], float64
         Left, top, right, bottom in pixels, from the brows to the chin.
     confidence : np.ndarray [shape=(faces,)], float64
-        In (0.5, 1], greatest first.
+        In (threshold, 1], greatest first.
     points : np.ndarray [shape=(faces, 6, 2)], float64
         x, y of the eye on the picture's left, the other eye, the nose, the mouth, the left and the right ear.
     """
     import cv2
 
     height, width = picture.shape[:2]
-    side = model.side
-    scale = side / (max(height, width) * (1 + 2 * margin))
+    scale = (side or model.side) / (max(height, width) * (1 + 2 * margin))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     # Averaging keeps the small faces that plain interpolation would alias away.
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    square = cv2.copyMakeBorder(small, top, side - size[1] - top, left, side - size[0] - left, cv2.BORDER_REPLICATE)
-    network = _network(model)
-    network.setInput(cv2.dnn.blobFromImage(square, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
+    seen = tuple(-(-n // _STEP) * _STEP for n in size) if side else (model.side, model.side)
+    left, top = (seen[0] - size[0]) // 2, (seen[1] - size[1]) // 2
+    framed = cv2.copyMakeBorder(
+        small, top, seen[1] - size[1] - top, left, seen[0] - size[0] - left, cv2.BORDER_REPLICATE
+    )
+    network = _network(model, bool(side))
+    network.setInput(cv2.dnn.blobFromImage(framed, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
     scores, regressed = network.forward(list(model.outputs))
     confidence = 1 / (1 + np.exp(-np.clip(scores[0, :, 0].astype(np.float64), -50, 50)))
-    likely = np.flatnonzero(confidence > THRESHOLD)
+    likely = np.flatnonzero(confidence > threshold)
     likely = likely[np.argsort(-confidence[likely], kind="stable")]
     shape = regressed[0, likely].astype(np.float64).reshape(-1, 2 + _POINTS, 2)
-    anchors = _anchors(model)[likely] * side
+    anchors = _anchors(model.grids, *seen)[likely]
     centre, half, points = shape[:, 0] + anchors, shape[:, 1] / 2, shape[:, 2:] + anchors[:, None]
     to_picture = np.array([width / size[0], height / size[1]])
     corners = np.stack([centre - half, centre + half, *points.transpose(1, 0, 2)], axis=1)
     corners = (corners - [left, top]) * to_picture
     boxes, points = corners[:, :2].reshape(-1, 4), corners[:, 2:]
     xywh = np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
-    kept = np.array(cv2.dnn.NMSBoxes(xywh, confidence[likely], THRESHOLD, OVERLAP), int).reshape(-1)
+    kept = np.array(cv2.dnn.NMSBoxes(xywh, confidence[likely], threshold, OVERLAP), int).reshape(-1)
     return boxes[kept], confidence[likely][kept], points[kept]
 
 
-@cache
-def _anchors(model: Model) -> np.ndarray:
-    """Middles of the cells, in units of the side, in the order of the network's outputs."""
-    grids = []
-    for cells, anchors in model.grids:
-        y, x = np.mgrid[:cells, :cells]
-        grids.append(np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5, anchors, axis=0) / cells)
-    return np.concatenate(grids)
+@lru_cache(maxsize=16)
+def _anchors(grids: tuple[tuple[int, int], ...], width: int, height: int) -> np.ndarray:
+    """Middles of the cells, in pixels, in the order of the network's outputs."""
+    found = []
+    for step, anchors in grids:
+        y, x = np.mgrid[: height // step, : width // step]
+        found.append(np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5, anchors, axis=0) * step)
+    return np.concatenate(found)
 
 
 @cache
-def _network(model: Model) -> Any:
+def _network(model: Model, wide: bool) -> Any:
+    """One for copies of the model's own size and one for all others: a change of size costs a new plan of memory."""
     import cv2
 
     cv2.setNumThreads(1)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,30 @@ CROP = 96
 WIDTH = 2.7
 """Side of a crop, in units of the distance between the eyes, or of that from eyes to mouth where it is greater."""
 
-LOOKS = ((0.0, _blaze.NEAR), (0.0, _blaze.FAR), (0.25, _blaze.NEAR), (0.5, _blaze.NEAR))
-"""Margins and networks, tried in this order until a face is found: first the quick one, then that which sees faces far
-away, then with borders, because neither sees a face that fills the picture."""
+
+class Look(NamedTuple):
+    """One attempt at finding faces: see `affectlake.features.face._blaze.detect`."""
+
+    model: _blaze.Model
+    margin: float = 0.0
+    side: int = 0
+    threshold: float = _blaze.THRESHOLD
+
+
+LOOKS = (
+    Look(_blaze.NEAR),
+    Look(_blaze.FAR),
+    Look(_blaze.NEAR, 0.25),
+    Look(_blaze.NEAR, 0.5),
+    # Thousands of places are looked at here: nearer to chance, more of them would be taken for a face.
+    Look(_blaze.NEAR, side=256, threshold=0.7),
+    Look(_blaze.NEAR, side=640, threshold=0.7),
+)
+"""Tried in this order until a face is found: first the quick one, then that which sees faces farther away, then with
+borders, because neither sees a face that fills the picture; then larger copies, for small faces."""
+
+MAGNIFIED = 2
+"""A copy is at most so much larger than the picture: a face of fewer pixels says nothing of an expression."""
 
 PRESENCE = 0.5
 """Probability from which the landmarks' network confirms a face."""
@@ -25,7 +47,8 @@ PRESENCE = 0.5
 PARAMETERS: Mapping[str, object] = {
     "crop": CROP,
     "width": WIDTH,
-    "looks": [[margin, model.name] for margin, model in LOOKS],
+    "looks": [[look.model.name, *look[1:]] for look in LOOKS],
+    "magnified": MAGNIFIED,
     "presence": PRESENCE,
 }
 REQUIRES = ("cv2",)
@@ -107,8 +130,10 @@ def find_faces(frames: Sequence[np.ndarray]) -> Faces:
 
 def _main(frame: np.ndarray) -> tuple[tuple | None, int]:
     """The face that counts and the number of faces."""
-    for margin, model in LOOKS:
-        boxes, confidence, eyes = _blaze.detect(frame, margin, model)
+    for look in LOOKS:
+        if look.side > MAGNIFIED * max(frame.shape[:2]):
+            continue
+        boxes, confidence, eyes = _blaze.detect(frame, look.margin, look.model, look.side, look.threshold)
         for refuted, i in enumerate(_by_weight(boxes, frame.shape)):
             points, presence = _mesh.landmarks(frame, boxes[i], *eyes[i, :2])
             if presence >= PRESENCE:
