@@ -24,7 +24,7 @@ _STEP = 16  # pixels of the coarsest cell
 
 @dataclass(frozen=True)
 class Model:
-    """One of the networks: ``side`` of its input in pixels, ``grids`` of anchors (pixels per cell, anchors per cell)."""
+    """One of the networks: ``side`` of its input in pixels, ``grids`` of anchors (pixels a cell, anchors a cell)."""
 
     name: str
     side: int
@@ -33,8 +33,8 @@ class Model:
 
 
 NEAR = Model("face_detection_short_range", 128, ((8, 2), (16, 6)), ("classificators", "regressors"))
-"""For faces of a seventh of the picture's longer side and more; 2 ms. It is convolutional throughout, so that it may look
-at a larger copy, and finds smaller faces there, as it would in tiles of that copy."""
+"""For faces of a seventh of the picture's longer side and more; 2 ms. It is convolutional throughout, so that it may
+look at a larger copy, and finds smaller faces there, as it would in tiles of that copy."""
 
 FAR = Model("face_detection_full_range", 192, ((4, 1),), ("reshaped_classifier_face_4", "reshaped_regressor_face_4"))
 """For smaller ones too; 8 ms."""
