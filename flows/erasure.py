@@ -2,19 +2,27 @@
 
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, UsageError
-from affectlake.data.store._names import Beyond, ErasureTarget, Plain, scrubbed, scrubbed_text
+from affectlake.data.store._names import ErasureTarget, Plain, Traces, holds, says, scrubbed, scrubbed_text
+from affectlake.data.store._search import Found
 from affectlake.flows import erasure_prefect
 from affectlake.flows.history import History, replace, stem
 
+if TYPE_CHECKING:
+    from affectlake.data.store import Store
+
 FILES = "files"
-"""Records of what was written outside of the store: kind, path, dataset, time."""
+"""Records of what was written outside of the store: kind ("reports", "report", "features"), path, dataset, time."""
+
+_READABLE = (".html", ".json", ".prom")
 
 
 def remember(store: str, kind: str, path: Path, dataset: str = "") -> None:
@@ -35,25 +43,75 @@ def remember(store: str, kind: str, path: Path, dataset: str = "") -> None:
 def erase(
     store: str, dataset: str, speaker: str | None, ids: Sequence[str] | None, reports: Sequence[Path] = ()
 ) -> dict[str, Any]:
-    """`Store.erase`, and the same for all else that we know of; returns the receipt.
-
-    Parameters
-    ----------
-    reports : sequence of Path
-        Folders of nightly reports besides those that the store knows of.
-    """
+    """`Store.erase`, after noting folders of reports that the store does not know of; returns the receipt."""
     from affectlake.data.store import Store
 
     lake = Store(store)
-    known = lake.records(FILES)
-    folders = {str(p.absolute()) for p in reports}
-    single: list[str] = []
-    if len(known):
-        folders |= set(known.loc[known["kind"] == "reports", "path"])
-        single = sorted(set(known.loc[(known["kind"] != "reports") & (known["dataset"] == dataset), "path"]))
-    beyond: list[Beyond] = [partial(_reports, lake, dataset, sorted(folders)), erasure_prefect.forget]
-    beyond.append(lambda target: [_file(path) for path in single if Path(path).exists()])
-    return lake.erase(dataset, speaker=speaker, ids=list(ids) if ids else None, beyond=beyond)
+    for folder in reports:
+        remember(store, "reports", folder)
+    return lake.erase(dataset, speaker=speaker, ids=list(ids) if ids else None)
+
+
+def clean(store: "Store", dataset: str, target: ErasureTarget) -> list[dict[str, Any]]:
+    """See `affectlake.data.store._beyond.Keeper`."""
+    known = _known(store, dataset)
+    left = _clean_reports(store, dataset, known.folders, Plain(target))
+    for page, of in known.pages.items():
+        left += _clean_page(store, of, Path(page), Plain(target))
+    left += [_file(path) for path in known.files if Path(path).exists()]
+    return left + erasure_prefect.forget(target)
+
+
+def search(store: "Store", dataset: str, traces: Traces) -> Found:
+    """See `affectlake.data.store._beyond.Keeper`."""
+    known = _known(store, dataset)
+    paths = [p for f in known.folders for p in sorted(Path(f).rglob("*")) if p.suffix in _READABLE and p.is_file()]
+    found = erasure_prefect.search(traces)
+    for path in dict.fromkeys([*paths, *(Path(p) for p in known.pages if Path(p).is_file())]):
+        try:
+            hit = _names(path, dataset, traces)
+        except OSError:
+            found.unread.append(str(path))
+            continue
+        found.files += 1
+        found.paths += [str(path)] if hit else []
+    return found
+
+
+@dataclass
+class _Known:
+    """What was written about a store: folders of nights, pages by the dataset that they are of, other files."""
+
+    folders: list[str]
+    pages: dict[str, str]
+    files: list[str]
+
+
+def _known(store: "Store", dataset: str) -> _Known:
+    rows = store.records(FILES)
+    folders = set(_nights_nearby(store))
+    if not len(rows):
+        return _Known(sorted(folders), {}, [])
+    folders |= set(rows.loc[rows["kind"] == "reports", "path"])
+    pages = rows[rows["kind"] == "report"]
+    files = rows[~rows["kind"].isin(["reports", "report"]) & (rows["dataset"] == dataset)]
+    return _Known(sorted(folders), dict(zip(pages["path"], pages["dataset"], strict=True)), sorted(set(files["path"])))
+
+
+def _nights_nearby(store: "Store") -> Iterator[str]:
+    """Folders of nights of this store beside it or beside a manifest: stores of earlier versions did not note them."""
+    if "://" in store.uri:
+        return
+    sources = store.records("sources")
+    places = {Path(store.uri).parent, *(Path(m).parent for m in (sources["manifest"] if len(sources) else ()) if m)}
+    for runs in sorted(r for p in places for r in p.glob("*/runs") if r.is_dir()):
+        first = next(iter(sorted(runs.glob("*.json"))), None)
+        try:
+            of = json.loads(first.read_text(encoding="utf-8"))["store"] if first else ""
+            if of and os.path.samefile(of, store.uri):
+                yield str(runs.parent)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
 
 
 def check(store: str, path: Path) -> dict[str, Any]:
@@ -82,9 +140,9 @@ def _left(what: str, where: str, why: str) -> dict[str, Any]:
     return {"what": what, "where": where, "why": why}
 
 
-def _reports(store, dataset: str, folders: Sequence[str], target: ErasureTarget) -> list[dict[str, Any]]:
+def _clean_reports(store: "Store", dataset: str, folders: Sequence[str], traces: Plain) -> list[dict[str, Any]]:
     """Take people out of the nights' records, their pages, and reports of benchmarks."""
-    left, traces = [], Plain(target)
+    left = []
     for folder in folders:
         if not Path(folder).is_dir():
             left.append(_left("reports", folder, "are no longer there: if they were moved, name them by --reports"))
@@ -94,11 +152,9 @@ def _reports(store, dataset: str, folders: Sequence[str], target: ErasureTarget)
                 _night(Path(folder), path, dataset, traces)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 left.append(_left("night", str(path), f"could not be cleaned: {' '.join(str(error).split())[:200]}"))
-        try:
-            _benchmark(store, dataset, Path(folder))
-        except OSError as error:
-            left.append(_left("report", folder, f"could not be written anew: {error.strerror}"))
-        left += _still(Path(folder), dataset, traces)
+        for page in sorted(Path(folder).glob("*.html")):
+            if page.stem != "index":
+                left += _clean_page(store, page.stem, page, traces)
     return left
 
 
@@ -125,46 +181,37 @@ def _night(reports: Path, path: Path, dataset: str, traces: Plain) -> None:
         night_page.write_pages(clean, history, reports)
 
 
-def _benchmark(store, dataset: str, reports: Path) -> None:
-    """The report of the newest benchmark, from its cleaned record."""
+def _clean_page(store: "Store", dataset: str, page: Path, traces: Plain) -> list[dict[str, Any]]:
+    """Write the report of a benchmark anew, from its cleaned record, where it names somebody."""
     from affectlake.flows.benchmark import newest_result
     from affectlake.flows.report import write_html
 
-    page = reports / f"{dataset}.html"
-    if not page.exists():
-        return
     try:
-        document = newest_result(store.uri, dataset)
-    except AffectlakeError:
-        page.unlink()
-        return
-    write_html(document, page)
+        if not page.is_file() or not _names(page, dataset, traces):
+            return []
+        try:
+            write_html(newest_result(store.uri, dataset), page)
+        except AffectlakeError:
+            page.unlink()
+    except OSError as error:
+        return [_left("report", str(page), f"could not be written anew: {error.strerror}")]
+    return []
 
 
-def _still(reports: Path, dataset: str, traces: Plain) -> list[dict[str, Any]]:
-    """Pages and records that name somebody all the same."""
-    from affectlake.data.store._names import holds, says
-
-    left = []
-    for path in sorted(p for p in reports.rglob("*") if p.suffix in (".html", ".json", ".prom") and p.is_file()):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if path.suffix == ".json":
-            try:
-                entries = [e for e in json.loads(text).get("datasets", ()) if e.get("dataset") == dataset]
-                hit = holds(entries, traces)
-            except (ValueError, AttributeError):
-                hit = says(text, traces)
-        else:
-            hit = any(traces.worded(word) for word in _visible(text))
-        if hit:
-            left.append(_left("page", str(path), "still names somebody"))
-    return left
+def _names(path: Path, dataset: str, traces: Traces) -> bool:
+    """Whether a page or a record names somebody."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix != ".json":
+        words = _visible(text)
+        return any(traces.worded(word) for word in words) or traces.phrased(" ".join(words))
+    try:
+        entries = [e for e in json.loads(text).get("datasets", ()) if e.get("dataset") == dataset]
+        return holds(entries, traces)
+    except (ValueError, AttributeError):
+        return says(text, traces)
 
 
 def _visible(page: str) -> list[str]:
     """Words of a page, its markup apart."""
-    import html
-    import re
-
-    text = html.unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL))
+    text = unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL))
     return [word.strip(".,:;()[]'\"") for word in text.split()]

@@ -10,8 +10,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from affectlake.data.store._names import ErasureTarget, Plain, holds, says, scrubbed, unpacked
+from affectlake.data.store._names import ErasureTarget, Plain, Traces, holds, says, scrubbed, unpacked
+from affectlake.data.store._search import Found
 
 _WHOLE = {"artifact": ("data", "description"), "artifact_collection": ("data", "description"), "log": ("message",)}
 """Rows that go where one of these columns names somebody."""
@@ -36,13 +38,13 @@ def database() -> Path:
 def forget(target: ErasureTarget) -> list[dict[str, Any]]:
     """Clean the local database; what could not be reached."""
     left = []
-    api, url = os.environ.get("PREFECT_API_URL", ""), os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", "")
+    api, url = os.environ.get("PREFECT_API_URL", ""), _connection()
     if api and not any(host in api for host in ("//127.0.0.1", "//localhost", "//[::1]")):
         left.append(_left(api, "the artifacts and logs of this server are its keeper's to clean"))
     if url and not url.startswith("sqlite"):
         left.append(_left("PREFECT_API_DATABASE_CONNECTION_URL", "this database is its keeper's to clean"))
-    path = Path("/" + url.split(":///", 1)[1].lstrip("/")) if url.startswith("sqlite") and ":///" in url else database()
-    if not path.is_file():
+    path = _file()
+    if path is None:
         return left
     try:
         with closing(sqlite3.connect(path, timeout=60)) as connection:
@@ -52,19 +54,53 @@ def forget(target: ErasureTarget) -> list[dict[str, Any]]:
     return left
 
 
+def search(traces: Traces) -> Found:
+    """Look for people in the local database; ``paths`` name its tables and columns."""
+    path, found = _file(), Found()
+    if path is None:
+        return found
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", timeout=60, uri=True)) as connection:
+            for table, column in _columns(connection):
+                rows = connection.execute(f'SELECT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL')
+                if any(isinstance(value, str) and _names(value, traces) for (value,) in rows):
+                    found.paths.append(f"{path}: {table}.{column}")
+        found.files += 1
+    except (sqlite3.Error, OSError):
+        found.unread.append(str(path))
+    return found
+
+
+def _connection() -> str:
+    return os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", "")
+
+
+def _file() -> Path | None:
+    """The local database, where there is one."""
+    url = _connection()
+    path = Path("/" + url.split(":///", 1)[1].lstrip("/")) if url.startswith("sqlite") and ":///" in url else database()
+    return path if path.is_file() else None
+
+
+def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Tables and columns of the database that may name people."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    found = []
+    for table in sorted(tables & {*_WHOLE, *_PARTS}):
+        there = {row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')}
+        found += [(table, c) for c in (*_WHOLE.get(table, ()), *_PARTS.get(table, ())) if c in there]
+    return found
+
+
 def _left(where: str, why: str) -> dict[str, Any]:
     return {"what": "prefect", "where": where, "why": why}
 
 
 def _clean(connection: sqlite3.Connection, traces: Plain) -> None:
     connection.execute("PRAGMA secure_delete = ON")
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     touched = False
-    for table in sorted(tables & {*_WHOLE, *_PARTS}):
-        there = {row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')}
-        for column in (*_WHOLE.get(table, ()), *_PARTS.get(table, ())):
-            if column in there:
-                touched |= _clean_column(connection, table, column, traces)
+    for table, column in _columns(connection):
+        touched |= _clean_column(connection, table, column, traces)
     connection.commit()
     if touched:
         # What was there stays in free pages and in the log until these are written anew.

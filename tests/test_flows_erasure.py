@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -84,6 +85,9 @@ def test_nothing_that_we_wrote_names_them_afterwards(told, capsys):
     before = {p for p, text in everything(folder) if names.search(text)}
     assert {p.suffix for p in before} >= {".json", ".html", ".parquet", ".db"}
     capsys.readouterr()
+    shutil.rmtree(
+        folder / "lake" / "records" / "files"
+    )  # stores of earlier versions did not note where nights are told
     args = ["erase", "calls", "--speaker", PERSON, "--yes", "--store", str(folder / "lake")]
     assert run(args) == 3
     receipt = json.loads(capsys.readouterr().out)
@@ -108,7 +112,24 @@ def test_nothing_that_we_wrote_names_them_afterwards(told, capsys):
     # the receipt can be looked at again, and the next refresh leaves them out and says so
     (folder / "receipt.json").write_text(json.dumps(receipt))
     store = ["--store", str(folder / "lake")]
-    assert run(["erase", "--check", str(folder / "receipt.json"), *store]) == 0
+    check = ["erase", "--check", str(folder / "receipt.json"), *store]
+    assert run(check) == 0
+
+    # what came back since is found wherever it is
+    page = folder / "reports" / "calls.html"
+    page.write_text(told_before := page.read_text() + "<p>worst: call-001</p>")
+    with sqlite3.connect(folder / "prefect" / "prefect.db") as db:
+        db.execute("INSERT INTO log VALUES ('calls: 1 new: call-001')")
+    db.close()
+    capsys.readouterr()
+    assert run(check) == 3
+    found = json.loads(capsys.readouterr().out)["still_found_in"]
+    assert sorted(Path(f).name for f in found) == ["calls.html", "prefect.db: log.message"]
+    page.write_text(told_before.replace("call-001", "nobody"))
+    with sqlite3.connect(folder / "prefect" / "prefect.db") as db:
+        db.execute("DELETE FROM log")
+    db.close()
+    assert run(check) == 0
     refresh = [
         "refresh",
         "calls",

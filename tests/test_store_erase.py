@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -14,7 +17,14 @@ from lakes import COLUMNS, contents_of, expected, read, refresh, results, sample
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import FeatureSpec, _erase
+from affectlake.data.store import (
+    FeatureSpec,
+    _erase,
+    _maintenance,
+    _target,
+    _tombstones,
+    _traces,
+)
 
 PERSON = "speaker-p3"
 
@@ -119,25 +129,111 @@ def test_other_datasets_are_untouched(lived_in):
     assert read(store, dataset="e") == expected({"p3-00001": "x"})
 
 
-@pytest.mark.parametrize("step", ["edit", "_records", "_exports"])
-def test_a_crash_in_the_middle_loses_nobody_and_can_be_done_again(lived_in, monkeypatch, step):
-    store, history = lived_in
+STEPS = {
+    "tombstones": (_tombstones, "add"),
+    "switch": (_erase, "edit"),
+    "collect": (_maintenance, "collect"),
+    "exports": (_traces, "exports"),
+    "end": (_target, "done"),
+}
 
-    def crash(*_):
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_second_call_finishes_one_that_stopped_anywhere(lived_in, monkeypatch, tmp_path, caplog, step):
+    store, history = lived_in
+    trained = {"path": "/m/best.model", "run": "r", "created": "2026-01-01", "dataset": "d"}
+    store.record("training", pd.DataFrame([trained | {"sample_id": f"p3-{i:05d}"} for i in (3, 10)]))
+    with store.writer("d"):
+        pass  # what its beginning does is not part of the erasure
+
+    def crash(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(_erase, step, crash)
-        with pytest.raises(KeyboardInterrupt):
-            store.erase("d", speaker=PERSON)
     _, contents, fingerprint, _ = history[-1]
-    if step == "edit":
-        assert read(store) == expected(contents, fingerprint)  # not begun, as far as anybody can see
-        assert store.erase("d", speaker=PERSON)["still_found_in"] == []
+    with store.writer("d"), monkeypatch.context() as patch:
+        patch.setattr(*STEPS[step], crash)
+        with pytest.raises(KeyboardInterrupt):
+            _erase.erase(store._tables, "d", PERSON, None)
     others = {i: c for i, c in contents.items() if i not in theirs(contents)}
-    assert read(store) == expected(others, fingerprint)
+    switched = step not in ("tombstones", "switch")
+    assert read(store) == expected(others if switched else contents, fingerprint)
     refresh(store, others, fingerprint)
+    assert "was begun and did not end" in caplog.text
+    receipt = store.erase("d", speaker=PERSON)
+    assert receipt["samples"] == 9 and receipt["still_found_in"] == []
+    assert [(e["what"], e["samples"]) for e in receipt["left"]] == [("model", 2)]
+    for path, text in everything(tmp_path):
+        assert not names_in(text, theirs(history[0][1]) | {PERSON}), path
+    assert read(store) == expected(others, fingerprint)
     assert len(pd.read_parquet(f"{store.uri}/current/d/audio.x")) == 51
+    caplog.clear()
+    refresh(store, others, fingerprint)
+    assert "did not end" not in caplog.text
+    with pytest.raises(UnknownName):
+        store.erase("d", speaker=PERSON)
+
+
+KILLED = """
+import os, signal, sys
+from affectlake.data.store import Store, _table_store
+left, real = int(sys.argv[2]), _table_store.TableStore._kept
+def commit(self, *arguments):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(self, *arguments)
+_table_store.TableStore._kept = commit
+Store(sys.argv[1]).erase("d", speaker="speaker-p3")
+"""
+
+
+def test_a_process_that_was_killed_at_any_commit_is_finished_by_the_next(lived_in, tmp_path):
+    store, history = lived_in
+    others = {i: c for i, c in history[-1][1].items() if i not in theirs(history[-1][1])}
+    killed = 0
+    for commits in (6, 12):
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(store.uri, tmp_path / "copy", symlinks=True)
+        done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "copy"), str(commits)], check=False)
+        killed += done.returncode == -signal.SIGKILL
+        again = Store(tmp_path / "copy")
+        if done.returncode:
+            assert again.erase("d", speaker=PERSON)["still_found_in"] == []
+        assert read(again) == expected(others, "f2")
+        for path, text in everything(tmp_path / "copy"):
+            assert not names_in(text, theirs(history[0][1]) | {PERSON}), path
+    assert killed
+
+
+def test_names_in_other_peoples_rows_do_not_come_back_either(tmp_path, caplog):
+    store = Store(tmp_path / "lake", create=True)
+
+    def rows(ids):
+        frame = pd.DataFrame({"sample_id": ids, "text": "hello anna-1", "speaker": [i.split("-")[0] for i in ids]})
+        frame["partner"], frame["answers_to"], frame["note"] = "anna", "anna-1", "anna and ben"
+        return samples_frame(frame.assign(dialogue="anna-1", turn=range(len(ids))), "d")
+
+    def publish(ids):
+        with store.writer("d") as w:
+            w.publish(rows(ids), {}, None, "test")
+        return store.samples("d").set_index("sample_id").loc["ben-1"]
+
+    before = publish(["anna-1", "ben-1", "cleo-1"])
+    assert (before["partner"], before["answers_to"], before["dialogue"]) == ("anna", "anna-1", "anna-1")
+    receipt = store.erase("d", speaker="anna")
+    assert receipt["still_found_in"] == []
+    erased = store.samples("d").set_index("sample_id").loc["ben-1"]
+    again = publish(["anna-1", "ben-1", "cleo-1"])
+    for found in (erased, again):
+        assert pd.isna(found["partner"]) and pd.isna(found["answers_to"]) and found["text"] == "hello anna-1"
+        assert found["note"] == "(erased)"
+    assert again["dialogue"] == erased["dialogue"] and "anna" not in again["dialogue"]
+    assert store.samples("d")["dialogue"].nunique() == 1  # what was said together stays together
+    assert "column 'partner' of 2 samples" in caplog.text and "anna" not in caplog.text
+    assert store.check_receipt(receipt)["still_found_in"] == []
+    assert store.forget_erasure("d", speaker="anna") == 1
+    assert publish(["anna-1", "ben-1", "cleo-1"])["partner"] == "anna"
 
 
 def test_a_reader_that_holds_an_old_snapshot_gets_a_clear_error(lived_in):
@@ -301,24 +397,6 @@ def test_words_of_theirs_in_other_peoples_context_go(tmp_path):
     assert sorted(store.load("d", "text.words", missing="drop").index) == ["u0", "u2", "u3", "u4", "u5"]
     with store.writer("d") as w:
         assert "cu2" not in set(w.known("text.before", "f")["content"])  # the next refresh computes it
-
-
-def test_a_second_call_finishes_the_first(lived_in, monkeypatch, tmp_path):
-    store, history = lived_in
-
-    def crash(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_erase, "_records", crash)
-        with pytest.raises(KeyboardInterrupt):
-            store.erase("d", speaker=PERSON)
-    receipt = store.erase("d", speaker=PERSON)
-    assert receipt["samples"] == 9 and receipt["exports"] == 1 and receipt["still_found_in"] == []
-    for path, text in everything(tmp_path):
-        assert not names_in(text, theirs(history[0][1]) | {PERSON}), path
-    with pytest.raises(UnknownName):
-        store.erase("d", speaker=PERSON)
 
 
 def test_others_are_written_meanwhile(tmp_path):

@@ -342,7 +342,7 @@ def test_writers_without_a_common_lock_lose_nothing(store, monkeypatch):
     import affectlake.data.store._writer as module
 
     monkeypatch.setattr(module._lock, "locked", lambda *_: open(os.devnull))
-    monkeypatch.setattr(module._erase, "collect", lambda *_: None)  # only who holds the lock cleans up
+    monkeypatch.setattr(module._maintenance, "collect", lambda *_: None)  # only who holds the lock cleans up
     refresh(store, {"a-0": "start"})
 
     def put(i):

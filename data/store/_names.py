@@ -6,7 +6,7 @@ stands alone in a list there.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,9 +71,8 @@ class Traces(Protocol):
         """Whether an item of a list in a sentence is a name."""
         ...
 
-    @property
-    def phrases(self) -> list[str]:
-        """Names of several words, which no word of a sentence can be."""
+    def phrased(self, text: str) -> bool:
+        """Whether a distinctive name of several words, which no word of a sentence can be, is in it."""
         ...
 
 
@@ -87,7 +86,7 @@ class Plain:
         self._all = everything
         self._distinctive = {n for n in everything if distinctive(n)}
         self._values = {n for n in target.ids | target.files if distinctive(n)}
-        self.phrases = sorted(n for n in self._distinctive if len(n.split()) > 1)
+        self._phrases = sorted(n for n in self._distinctive if len(n.split()) > 1)
 
     def named(self, kind: str, value: str) -> bool:
         return value in self._of.get(kind, ()) or value in self._values
@@ -98,14 +97,15 @@ class Plain:
     def listed(self, item: str) -> bool:
         return item in self._all
 
+    def phrased(self, text: str) -> bool:
+        return any(re.search(rf"(?<!\w){re.escape(p)}(?!\w)", text) for p in self._phrases)
+
 
 class Hashed:
-    """Traces by the hashes of a receipt, which names nobody. Names of several words are not found in sentences."""
-
-    phrases: list[str] = []
+    """Traces by the hashes of a receipt, which names nobody. In sentences, names of up to four words are found."""
 
     def __init__(self, identity: Identity, dataset: str, hashes: dict[str, list[str]]):
-        self._identity, self._dataset = identity, dataset
+        self.identity, self._dataset = identity, dataset
         self._of = {kind: frozenset(found) for kind, found in hashes.items()}
         self._seen: dict[tuple[str, str], bool] = {}
 
@@ -113,8 +113,17 @@ class Hashed:
         key = kind, value
         if key not in self._seen:
             wanted = self._of.get(kind, frozenset())
-            self._seen[key] = bool(wanted) and self._identity.hashed(kind, self._dataset, value) in wanted
+            self._seen[key] = bool(wanted) and self.identity.hashed(kind, self._dataset, value) in wanted
         return self._seen[key]
+
+    @property
+    def kinds(self) -> set[str]:
+        """Kinds of names that there are hashes of."""
+        return set(self._of)
+
+    def among(self, kind: str, values: Iterable[str]) -> set[str]:
+        """Those of some values that are names of a kind."""
+        return {v for v in values if self._is(kind, v)} if self._of.get(kind) else set()
 
     def named(self, kind: str, value: str) -> bool:
         if kind != ANY and self._is(kind, value):
@@ -126,6 +135,10 @@ class Hashed:
 
     def listed(self, item: str) -> bool:
         return any(self._is(kind, item) for kind in (SAMPLE, SPEAKER, FILE))
+
+    def phrased(self, text: str) -> bool:
+        words = [word.strip(_MARKS) for word in text.split()]
+        return any(self.worded(" ".join(words[i : i + n])) for n in (2, 3, 4) for i in range(len(words) - n + 1))
 
 
 def distinctive(name: str) -> bool:
@@ -149,7 +162,7 @@ def says(text: str, traces: Traces) -> bool:
         return True
     if any(traces.worded(word) for word in _words(plain)):
         return True
-    return any(re.search(rf"(?<!\w){re.escape(p)}(?!\w)", plain) for p in traces.phrases)
+    return traces.phrased(plain)
 
 
 def _words(text: str) -> Iterator[str]:
@@ -231,7 +244,3 @@ def _about(value: Any, traces: Traces, key: str | None) -> bool:
     if not isinstance(value, str):
         return False
     return traces.named(kind_of(key), value) or (_is_sentence(value) and says(value, traces))
-
-
-Beyond = Callable[[ErasureTarget], list[dict[str, Any]]]
-"""Cleans what is not in the store; what it could not reach, each with ``what``, ``where`` and ``why``."""

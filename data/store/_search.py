@@ -27,6 +27,9 @@ class Found:
     paths: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
+    def __add__(self, other: "Found") -> "Found":
+        return Found(self.files + other.files, self.paths + other.paths, self.unread + other.unread)
+
 
 def search(store: TableStore, dataset: str, traces: Traces) -> Found:
     """Search what a store holds of a dataset; of others nothing is opened, so that they may be written meanwhile."""

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,6 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _catalog, _load, _put, _status
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._delta import NotWritable
-from affectlake.data.store._names import Beyond
 from affectlake.data.store._read import read, read_or_none
 from affectlake.data.store._snapshots import TAGS, Log, Snapshot
 from affectlake.data.store._spelling import HIDDEN, spoken
@@ -446,9 +446,10 @@ class Store:
         *,
         speaker: str | None = None,
         ids: Sequence[str] | str | None = None,
-        beyond: Sequence[Beyond] = (),
     ) -> dict[str, Any]:
-        """Remove a person, or samples, from every table, every old version, recorded results and exports we made.
+        """Remove a person, or samples, from every table, every old version, and whatever was made of it by us.
+
+        That is recorded results, exports, records and pages of nights, reports, and Prefect's local database.
 
         Older snapshots stay readable without them. A reader in the middle gets an error that says so. Keyed hashes of
         their ids, speaker and media are kept, so that no refresh brings them back, see `forget_erasure`.
@@ -459,8 +460,6 @@ class Store:
         speaker : str
         ids : sequence of str
             Either of the two.
-        beyond : sequence of callable
-            Clean what lies elsewhere, see `affectlake.flows.erasure`.
 
         Returns
         -------
@@ -474,13 +473,15 @@ class Store:
         UnknownName
             No version ever held the speaker or one of the ids.
         """
-        from affectlake.data.store import _erase
+        from affectlake.data.store import _beyond, _erase
 
         if (speaker is None) == (ids is None):
             raise UsageError("say whom to erase: either speaker= or ids=")
         ids = [ids] if isinstance(ids, str) else ids
         with self.writer(dataset):
-            receipt = self._reading(lambda: _erase.erase(self._tables, dataset, speaker, ids, beyond))
+            clean = [partial(keeper.clean, self, dataset) for keeper in _beyond.keepers()]
+            search = [partial(keeper.search, self, dataset) for keeper in _beyond.keepers()]
+            receipt = self._reading(lambda: _erase.erase(self._tables, dataset, speaker, ids, clean, search))
         self.record("erasures", pd.DataFrame([{k: receipt[k] for k in ("dataset", "time", "samples", "snapshots")}]))
         return receipt
 
@@ -497,9 +498,10 @@ class Store:
         AffectlakeError
             The receipt is of another store.
         """
-        from affectlake.data.store import _erase
+        from affectlake.data.store import _beyond, _erase
 
-        return self._reading(lambda: _erase.check(self._tables, receipt))
+        search = [partial(keeper.search, self, receipt["dataset"]) for keeper in _beyond.keepers()]
+        return self._reading(lambda: _erase.check(self._tables, receipt, search))
 
     def verify(self, dataset: str | None = None) -> dict[str, Any]:
         """Read every file and compare it with the checksum that was noted when it was written.

@@ -13,7 +13,7 @@ import pandas as pd
 from affectlake.data.samples import MEDIA
 from affectlake.data.store import _identity
 from affectlake.data.store._arrow import to_arrow
-from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, ErasureTarget
+from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, ErasureTarget, Hashed
 from affectlake.data.store._table_store import CommitConflict, TableStore
 
 TABLE = "tombstones"
@@ -24,7 +24,12 @@ _COLUMNS = ["dataset", "erasure", "kind", "hash", "time"]
 def add(store: TableStore, dataset: str, erasure: str, target: ErasureTarget, speaker: bool) -> None:
     """Remember those who go; ``speaker``: whether their speakers may not come back under any other id either."""
     identity = _identity.make(store)
-    kinds = {SAMPLE: target.ids, CONTENT: target.content, SPEAKER: target.speakers if speaker else ()}
+    kinds = {
+        SAMPLE: target.ids,
+        CONTENT: target.content,
+        FILE: target.files,
+        SPEAKER: target.speakers if speaker else (),
+    }
     known = set(read(store, dataset)["hash"])
     rows = [
         {"dataset": dataset, "erasure": erasure, "kind": kind, "hash": value, "time": datetime.now(UTC)}
@@ -67,28 +72,26 @@ def contents(samples: pd.DataFrame, stats: pd.DataFrame | None) -> pd.DataFrame:
     return pd.concat(parts) if parts else pd.DataFrame(columns=["sample_id", "whole", "part"])
 
 
-def erased(store: TableStore, dataset: str, samples: pd.DataFrame, stats: pd.DataFrame | None = None) -> set[str]:
-    """Ids of samples that may not come back, by their id, their speaker or what their media are."""
+def traces(store: TableStore, dataset: str) -> Hashed | None:
+    """Those who may not come back, to be compared with; None where nobody was ever erased."""
     buried = read(store, dataset)
     if buried.empty:
-        return set()
+        return None
     identity = _identity.find(store)
     if identity is None:
         raise _lost(store)
-    of = {kind: set(rows["hash"]) for kind, rows in buried.groupby("kind")}
-    gone: set[str] = set()
+    return Hashed(identity, dataset, {kind: list(rows["hash"]) for kind, rows in buried.groupby("kind")})
 
-    def hits(kind: str, values: Iterable[str]) -> set[str]:
-        wanted = of.get(kind, set())
-        return {v for v in values if identity.hashed(kind, dataset, v) in wanted} if wanted else set()
 
-    gone |= hits(SAMPLE, samples["sample_id"])
+def erased(buried: Hashed, samples: pd.DataFrame, file_index: pd.DataFrame | None = None) -> set[str]:
+    """Ids of samples that may not come back, by their id, their speaker or what their media are."""
+    gone = buried.among(SAMPLE, samples["sample_id"])
     if "speaker" in samples:
-        speakers = hits(SPEAKER, samples["speaker"].dropna().unique())
+        speakers = buried.among(SPEAKER, samples["speaker"].dropna().unique())
         gone |= set(samples.loc[samples["speaker"].isin(speakers), "sample_id"])
-    if CONTENT in of:
-        media = contents(samples, stats)
-        known = hits(CONTENT, set(media["whole"]) | set(media["part"]))
+    if CONTENT in buried.kinds:
+        media = contents(samples, file_index)
+        known = buried.among(CONTENT, {*media["whole"], *media["part"]})
         gone |= set(media.loc[media["whole"].isin(known) | media["part"].isin(known), "sample_id"])
     return gone
 

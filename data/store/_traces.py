@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from affectlake.data.store import _catalog, _export, _identity, _search, _spelling, _statistics
+from affectlake.data.store import _attributes, _catalog, _export, _identity, _search, _spelling, _statistics
 from affectlake.data.store._export import EXPORTS
-from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Plain, kind_of, scrubbed_text
+from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Plain, Traces, kind_of, scrubbed_text
+from affectlake.data.store._search import Found
 from affectlake.data.store._table_store import CommitConflict, TableStore
 
 RECORDS = "records"
@@ -84,7 +85,7 @@ def _kept(frame: pd.DataFrame, dataset: str, traces: Plain) -> tuple[pd.DataFram
             kind_of(column)
         )
         if names and frame[column].dtype in (object, "str", "string"):
-            drop |= mine & frame[column].map(lambda v, n=names: isinstance(v, str) and v in n)
+            drop |= mine & frame[column].isin(names)
     kept = frame[~drop]
     removed = int(drop.sum())
     for column in ("document", "configuration", "text", "findings"):
@@ -99,7 +100,7 @@ def _kept(frame: pd.DataFrame, dataset: str, traces: Plain) -> tuple[pd.DataFram
     return (kept, removed) if removed else (frame, 0)
 
 
-def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[dict[str, Any]], list[str]]:
+def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[dict[str, Any]], Found]:
     """Take people out of the exports that we made, where they are: also of snapshots that were forgotten since.
 
     Returns
@@ -108,29 +109,41 @@ def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[d
         Exports that were cleaned.
     left : list of dict
         Those that could not be, see `Left`.
-    paths : list of str
-        Files of exports that still hold a name.
+    found : Found
+        What a search of the cleaned ones gave.
     """
-    table = store.open_or_none(f"{RECORDS}/{EXPORTS}")
-    done, left, paths = 0, [], []
-    for where in sorted(set(table.to_pandas()["path"])) if table is not None else []:
-        out = Path(where)
+    done, left, found = 0, [], Found()
+    for out in _exported(store):
         try:
             state = _whose(store, out, dataset)
             if state is None:
                 continue
             if state:
-                left.append(Left("export", where, state).to_json())
+                left.append(Left("export", str(out), state).to_json())
                 continue
-            cleaned = _clean_export(out, traces)
-            found = _search.search_folder(out, dataset, traces)
+            done += _clean_export(out, traces, _identity.make(store))
+            found += _search.search_folder(out, dataset, traces)
         except (OSError, ValueError, pa.ArrowException) as error:
-            left.append(Left("export", where, f"could not be cleaned: {' '.join(str(error).split())[:200]}").to_json())
-            continue
-        done += cleaned
-        paths += found.paths
-        left += [Left("export", p, "could not be read").to_json() for p in found.unread]
-    return done, left, paths
+            why = f"could not be cleaned: {' '.join(str(error).split())[:200]}"
+            left.append(Left("export", str(out), why).to_json())
+    return done, left, found
+
+
+def search_exports(store: TableStore, dataset: str, traces: Traces) -> Found:
+    """Look for people in the exports that are where they were written."""
+    found = Found()
+    for out in _exported(store):
+        try:
+            if _whose(store, out, dataset) == "":
+                found += _search.search_folder(out, dataset, traces)
+        except (OSError, pa.ArrowException):
+            found.unread.append(str(out))
+    return found
+
+
+def _exported(store: TableStore) -> list[Path]:
+    table = store.open_or_none(f"{RECORDS}/{EXPORTS}")
+    return [Path(p) for p in sorted(set(table.to_pandas()["path"]))] if table is not None else []
 
 
 def _whose(store: TableStore, out: Path, dataset: str) -> str | None:
@@ -152,15 +165,7 @@ def _whose(store: TableStore, out: Path, dataset: str) -> str | None:
         return "" if names == [dataset] else None
 
 
-def export_of(store: TableStore, where: str, dataset: str) -> Path | None:
-    """The folder of an export of a dataset that is there and can be looked at."""
-    try:
-        return Path(where) if _whose(store, Path(where), dataset) == "" else None
-    except (OSError, pa.ArrowException):
-        return None
-
-
-def _clean_export(out: Path, traces: Plain) -> int:
+def _clean_export(out: Path, traces: Plain, identity: _identity.Identity) -> bool:
     touched, ids = [], set(traces.target.ids)
     if (out / "samples.parquet").is_file():  # which may know samples of theirs that the store has long forgotten
         known = pq.read_table(out / "samples.parquet", columns=["sample_id", "speaker"]).to_pandas()
@@ -170,33 +175,13 @@ def _clean_export(out: Path, traces: Plain) -> int:
         if "sample_id" not in table.column_names:
             continue
         kept = table.filter(pc.invert(pc.is_in(table["sample_id"], pa.array(sorted(ids), pa.string()))))
-        kept = without_attributes(kept, traces)
+        kept = _attributes.without(kept, traces, identity)
         if not kept.equals(table):
             _replace(path, kept)
             touched.append(path)
     if touched and (out / "columns.parquet").is_file():
         _describe_anew(out)
     return bool(touched)
-
-
-def without_attributes(table: pa.Table, traces: Plain) -> pa.Table:
-    """Other people's rows where they name one of them, such as a partner in a dialogue: nothing there."""
-    for i, field in enumerate(table.schema):
-        names = traces.target.speakers if kind_of(field.name) == SPEAKER else set()
-        if field.name in ("sample_id", "content", "text") or not pa.types.is_string(field.type):
-            continue
-        if kind_of(field.name) != SPEAKER:
-            names = traces.target.ids if field.name not in ("dataset", "split", "language", "dialogue") else set()
-            names = {n for n in names if traces.worded(n)}
-        hit = pc.is_in(table[field.name], pa.array(sorted(names), pa.string())) if names else None
-        if hit is not None and pc.any(hit).as_py():
-            table = table.set_column(i, field, pc.if_else(hit, pa.scalar(None, field.type), table[field.name]))
-        if field.name == "reason":
-            said = table[field.name].to_pylist()
-            clean = [scrubbed_text(v, traces) if v else v for v in said]
-            if clean != said:
-                table = table.set_column(i, field, pa.chunked_array([pa.array(clean, field.type)]))
-    return table
 
 
 def _describe_anew(out: Path) -> None:

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName
-from affectlake.data.store import _checksums, _erase, _maintenance
+from affectlake.data.store import _checksums, _maintenance
 from affectlake.data.store._names import ErasureTarget
+from affectlake.data.store._rebuild import Rebuilt
 from affectlake.data.store._snapshots import FEATURES, Log, Snapshot, edit
 from affectlake.data.store._table_store import TableStore
 
@@ -165,7 +166,7 @@ def _restored(store: TableStore, dataset: str, file: str, wanted: str | None) ->
     return False
 
 
-class _Mended(_erase._Rebuilt):
+class _Mended(Rebuilt):
     """Builds tables anew without their damaged files."""
 
     def __init__(self, store: TableStore, bad: dict[str, str]):

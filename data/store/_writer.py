@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import (
+    _attributes,
     _catalog,
     _changes,
     _checksums,
@@ -22,6 +23,7 @@ from affectlake.data.store import (
     _lock,
     _maintenance,
     _statistics,
+    _target,
     _tombstones,
     _view,
 )
@@ -192,6 +194,10 @@ class Writer:
             A wanted result was never kept.
         """
         self._flush()
+        if _target.begun(self.store, self.dataset) is not None:
+            _logger.warning(
+                "an erasure in %s was begun and did not end: say it again (`affectlake erase`) to finish", self.dataset
+            )
         samples, features = self._without_erased(samples, features, file_index)
         while True:
             draft = self._draft(samples, features, file_index, author, code_version, gate)
@@ -209,14 +215,26 @@ class Writer:
 
     def erased(self, samples: pd.DataFrame, file_index: pd.DataFrame | None = None) -> set[str]:
         """Ids of samples that were erased and may not come back, whatever they are called now."""
-        return _tombstones.erased(self.store, self.dataset, samples, file_index)
+        buried = _tombstones.traces(self.store, self.dataset)
+        return set() if buried is None else _tombstones.erased(buried, samples, file_index)
 
-    def _without_erased(self, samples, features, file_index):
-        gone = self.erased(samples, file_index)
-        if not gone:
+    def _without_erased(
+        self, samples: pd.DataFrame, features: Mapping[str, FeatureSpec], file_index: pd.DataFrame | None
+    ) -> tuple[pd.DataFrame, Mapping[str, FeatureSpec]]:
+        """Leave out whoever was erased, and their names in other people's rows."""
+        buried = _tombstones.traces(self.store, self.dataset)
+        if buried is None:
             return samples, features
-        left = {n: replace(w, rows=w.rows[~w.rows["sample_id"].isin(gone)]) for n, w in features.items()}
-        return samples[~samples["sample_id"].isin(gone)].reset_index(drop=True), left
+        gone = _tombstones.erased(buried, samples, file_index)
+        if gone:
+            features = {n: replace(f, rows=f.rows[~f.rows["sample_id"].isin(gone)]) for n, f in features.items()}
+            samples = samples[~samples["sample_id"].isin(gone)].reset_index(drop=True)
+        samples, went = _attributes.without_in_samples(samples, buried, buried.identity)
+        for column, number in went.items():
+            _logger.warning(
+                "column %r of %d samples of %s names people who were erased: left out", column, number, self.dataset
+            )
+        return samples, features
 
     def _draft(self, samples, features, file_index, author, code_version, gate) -> Snapshot:
         self._statistics: dict[str, _statistics.ShardStatistics] = {}

@@ -55,12 +55,14 @@ def bench(
     else:
         print_result(result.to_json(), top)
     if report is not None:
+        from affectlake.flows.erasure import remember
         from affectlake.flows.report import write_html
 
         earlier = []
         with suppress(AffectlakeError):  # none is recorded of a first benchmark by who may only read the store
             earlier = plain.history(options.store, options.dataset, options.label)
         note(f"report: {write_html(result.to_json(), report, earlier)}")
+        remember(options.store, "report", report, options.dataset)
     if save is not None:
         note(f"model: {plain.save_best(options, result, save)}")
         if plain.no_better_than_chance(result.to_json()):
@@ -233,10 +235,12 @@ def report(dataset: str, /, *, store: StoreOption = "lake", out: Path = Path("re
         File to write.
     """
     from affectlake.flows.benchmark import history, newest_result
+    from affectlake.flows.erasure import remember
     from affectlake.flows.report import write_html
 
     newest = newest_result(store, dataset)
     note(f"report: {write_html(newest, out, history(store, dataset, newest['label']))}")
+    remember(store, "report", out, dataset)
     return 0
 
 

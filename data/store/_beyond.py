@@ -1,0 +1,35 @@
+"""What was made from a store and lies beyond it, such as reports: whoever makes it says how people are taken out.
+
+A package announces its keeper, an object with the two functions of `Keeper`, as an entry point of the group
+``affectlake.erasure``, so that the store need not know who writes about it.
+"""
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
+
+from affectlake.data.store._names import ErasureTarget, Traces
+from affectlake.data.store._search import Found
+
+if TYPE_CHECKING:
+    from affectlake.data.store._store import Store
+
+GROUP = "affectlake.erasure"
+
+
+class Keeper(Protocol):
+    """Knows what was made from a store, and where."""
+
+    def clean(self, store: "Store", dataset: str, target: ErasureTarget) -> list[dict[str, Any]]:
+        """Take people out of it; what could not be reached, each with ``what``, ``where`` and ``why``."""
+        ...
+
+    def search(self, store: "Store", dataset: str, traces: Traces) -> Found:
+        """Look for people in it."""
+        ...
+
+
+@cache
+def keepers() -> tuple[Keeper, ...]:
+    """Keepers of the packages that are installed, in the order of their names."""
+    return tuple(e.load() for e in sorted(entry_points(group=GROUP), key=lambda e: e.name))
