@@ -76,16 +76,21 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 """What a file begins with that Git LFS has not fetched."""
 
 
+def local_name(uri: str) -> str | None:
+    """What a local address calls a file, letter for letter; None for an address on another system."""
+    if "://" not in uri:
+        return uri
+    parts = urlsplit(uri)
+    # A name need not be UTF-8: its bytes come back as they went in.
+    return unquote(parts.path, errors="surrogateescape") if parts.scheme == "file" else None
+
+
 def local_path(uri: str | Path) -> Path:
     """Path behind a local address; raises BadMedia for an address on another system."""
-    text = str(uri)
-    if "://" not in text:
-        return Path(text)
-    parts = urlsplit(text)
-    if parts.scheme != "file":
-        raise BadMedia(f"cannot read {text!r}: only local paths and file:// addresses, copy the file here first")
-    # A name need not be UTF-8: its bytes come back as they went in.
-    return Path(unquote(parts.path, errors="surrogateescape"))
+    name = local_name(str(uri))
+    if name is None:
+        raise BadMedia(f"cannot read {str(uri)!r}: only local paths and file:// addresses, copy the file here first")
+    return Path(name)
 
 
 def shown(path: Path) -> str:

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from affectlake.data._decoders import Ffmpeg, GaveUp, Joined, Sndfile, Source
+from affectlake.data._decoders import GaveUp, Joined, Source
+from affectlake.data._ffmpeg import Ffmpeg
 from affectlake.data._headers import parts
+from affectlake.data._sndfile import Sndfile
 from affectlake.data.errors import BadMedia, NotApplicable
 from affectlake.data.media import IMAGE, check_file, check_segment, local_path, open_file, shown
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+
+from affectlake.data.media import local_name
 
 ABSENT = "absent"
 """Stands for the sha256 of a file that is not there or cannot be read."""
@@ -63,14 +64,9 @@ class Read:
     sha256: str = ABSENT
 
 
-def local_path(uri: str) -> str:
-    """Path of a local URI; other schemes are returned as they are and will not be found on disk."""
-    return unquote(urlsplit(uri).path, errors="surrogateescape") if uri.startswith("file://") else uri
-
-
 def state(uri: str) -> State:
     """Raises OSError only where a share does not answer (`OUTAGE`)."""
-    path = local_path(uri)
+    path = local_name(uri) or ""  # nothing is called so
     try:
         found = os.stat(path)
         if not stat.S_ISDIR(found.st_mode):
@@ -118,7 +114,7 @@ def read(uri: str) -> Read:
         before = state(uri)
         if before.size < 0:
             return Read(before)
-        sha256 = _hash(local_path(uri))
+        sha256 = _hash(local_name(uri) or "")
         if state(uri).stamp == before.stamp:
             return Read(before, sha256)
     return Read(before)

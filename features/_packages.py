@@ -1,15 +1,59 @@
 """Files inside installed packages that are never imported: found, joined where they come in parts, checked."""
 
-import hashlib
+import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from io import BufferedReader
 from pathlib import Path
 
 from affectlake.data._raw import Positioned
+from affectlake.data.checksums import remembered_sha256
 from affectlake.data.errors import AffectlakeError
 
-_BLOCK = 2**20
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """Weights that an installed package carries.
+
+    Attributes
+    ----------
+    module : str
+        Name by which the package would be imported.
+    path : str
+        Where the file lies in it.
+    sha256 : str
+        Of the file as it was published.
+    install : str
+        Command that brings it.
+    """
+
+    module: str
+    path: str
+    sha256: str
+    install: str
+
+    def find(self) -> Path:
+        """Where it lies; raises FileNotFoundError."""
+        path = module_folder(self.module, self.install) / self.path
+        if not path.is_file():
+            raise FileNotFoundError(f"the package {self.module} has no {self.path}: {self.install}")
+        return path
+
+    def checked(self) -> Path:
+        """Where it lies, ready for use; raises FileNotFoundError, and AffectlakeError as `check`."""
+        path = self.find()
+        check([path], self.sha256, f"the package {self.module}")
+        return path
+
+
+def module_folder(module: str, install: str = "") -> Path:
+    """Where an installed package lies, found without importing it; raises FileNotFoundError."""
+    spec = importlib.util.find_spec(module)
+    folders = (spec.submodule_search_locations or []) if spec else []
+    if not folders:
+        raise FileNotFoundError(f"the package {module} is not installed" + (f": {install}" if install else ""))
+    return Path(folders[0])
 
 
 def package_file(package: str, name: str) -> Path:
@@ -28,13 +72,9 @@ def check(paths: Sequence[Path], sha256: str, what: str) -> None:
 
     Packages of others carry them: only the digest says that they are what their name promises.
     """
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    if digest.hexdigest() != sha256:
-        raise AffectlakeError(f"weights of {what} have sha256 {digest.hexdigest()}, those of its authors {sha256}")
+    digest = remembered_sha256(*paths)
+    if digest != sha256:
+        raise AffectlakeError(f"weights of {what} have sha256 {digest}, those of its authors {sha256}")
 
 
 def joined(paths: Sequence[Path]) -> BufferedReader:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
-from affectlake.data.media import check_file
+from affectlake.data.media import check_file, local_name
 from affectlake.features import _files, settings
 from affectlake.features.protocol import Reads
 
@@ -62,7 +62,7 @@ def read(reads: Reads, request: Request) -> Any:
         return reader(request)
     stamp = request.stamp
     if request.sha256 == _files.ABSENT:
-        path = Path(_files.local_path(request.uri))
+        path = Path(local_name(request.uri) or request.uri)
         if not path.is_dir():
             check_file(path)  # a pipe is not opened, for that might take for ever
     elif not _is_still(request, stamp):

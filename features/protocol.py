@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from affectlake.data.checksums import remembered_sha256
 from affectlake.data.errors import NotApplicable
 
 Reads = Literal["audio", "face", "image", "text", "dialogue"]
@@ -118,16 +118,4 @@ def fingerprint(extractor: Extractor, decoding: str) -> str:
 
 def weights(extractor: Extractor) -> list[tuple[str, str]]:
     """Name and sha256 of each file of weights, in order."""
-    return [(path.name, _digest(path, path.stat().st_size, path.stat().st_mtime_ns)) for path in extractor.weights()]
-
-
-@lru_cache(maxsize=256)
-def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    """Weights are large, and asked for several times in a run."""
-    return file_sha256(path)
-
-
-def file_sha256(path: Path | str) -> str:
-    """Of a file's bytes, in hexadecimal digits."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+    return [(path.name, remembered_sha256(Path(path))) for path in extractor.weights()]

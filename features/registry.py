@@ -10,8 +10,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from affectlake.data.checksums import file_sha256
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.features.protocol import Column, Extractor, file_sha256
+from affectlake.features.protocol import Column, Extractor
 
 MODALITIES = ("audio", "face", "image", "text")
 

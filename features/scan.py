@@ -9,11 +9,11 @@ import pandas as pd
 
 from affectlake.data.store import index_in
 from affectlake.features import _files
-from affectlake.features._files import ABSENT, Read, State, local_path
+from affectlake.features._files import ABSENT, Read, State
 from affectlake.features.inputs import SOURCES
 from affectlake.features.protocol import Reads
 
-__all__ = ["ABSENT", "UNREAD", "local_path", "media_uris", "requests", "scan"]
+__all__ = ["ABSENT", "UNREAD", "media_uris", "requests", "scan"]
 
 CONTEXT_TURNS = 8
 """Previous utterances of a dialogue that extractors may see."""

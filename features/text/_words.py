@@ -4,11 +4,12 @@
 table of Chinese characters from OpenCC's (Apache-2.0).
 """
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from affectlake.features._packages import module_folder
 
 OWN = Path(__file__).with_name("words.tsv")
 VADER, OPENCC = "vaderSentiment", "opencc"
@@ -20,16 +21,9 @@ GROUPS = (*EMOTIONS, "positive", "negative")
 
 def files() -> tuple[Path, ...]:
     """Files that decide how a word is read, ours, VADER's and OpenCC's; raises FileNotFoundError."""
-    vader, chinese = _folder(VADER), _folder(OPENCC) / "clib" / "share" / "opencc"
+    vader, chinese = module_folder(VADER), module_folder(OPENCC) / "clib" / "share" / "opencc"
     rules = [vader / name for name in ("vaderSentiment.py", "vader_lexicon.txt", "emoji_utf8_lexicon.txt")]
     return OWN, *rules, *(chinese / name for name in ("t2s.json", "TSPhrases.ocd2", "TSCharacters.ocd2"))
-
-
-def _folder(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"the package {package} is not installed")
-    return Path(spec.origin).parent
 
 
 @dataclass(frozen=True)

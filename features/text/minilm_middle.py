@@ -20,7 +20,7 @@ class MiniLMMiddle(MiddleLayers):
         return _minilm.files()
 
     def folder(self) -> Path:
-        return _minilm.folder()
+        return _minilm.checked_folder()
 
 
 extractor = MiniLMMiddle("all-MiniLM-L6-v2", _minilm.DIMENSIONS, range(2, 5))

