@@ -34,6 +34,7 @@ check: install build/types
 build/types: Makefile
 	mkdir -p $@/affectlake
 	for room in data features models flows; do ln -sfn ../../../$$room $@/affectlake/$$room; done
+	for file in __init__.py py.typed; do ln -sfn ../../../root/$$file $@/affectlake/$$file; done
 	touch $@
 
 docs: install build/types

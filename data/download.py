@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from affectlake.data import datasets
-from affectlake.data.datasets._dataset import Dataset, Download
+from affectlake.data.dataset import Dataset, Download
 from affectlake.data.errors import AffectlakeError, UsageError
 
 if TYPE_CHECKING:

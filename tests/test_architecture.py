@@ -46,15 +46,15 @@ def test_only_flows_know_prefect(path):
 def test_packages_are_the_folders():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {"affectlake." + ".".join(p.parent.relative_to(ROOT).parts) for p in FILES if p.name == "__init__.py"}
-    assert set(setuptools["packages"]) == folders
-    assert setuptools["package-dir"] == {f"affectlake.{room}": room for room in ROOMS}
-    assert all((ROOT / room / "py.typed").exists() for room in ROOMS)
+    assert set(setuptools["packages"]) == folders | {"affectlake"}
+    assert setuptools["package-dir"] == {f"affectlake.{room}": room for room in ROOMS} | {"affectlake": "root"}
+    assert all((ROOT / room / "py.typed").exists() for room in ("root", *ROOMS))
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", ["root", *ROOMS])
 def test_the_bare_folder_name_is_refused(room):
     done = subprocess.run([sys.executable, "-c", f"import {room}"], cwd=ROOT, capture_output=True, text=True)
-    assert f"affectlake.{room}" in done.stderr and done.returncode == 1
+    assert "import affectlake" in done.stderr and done.returncode == 1
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from affectlake.data import datasets
+from affectlake.data.dataset import COMMON4, COMMON7
 from affectlake.data.datasets import fer2013 as fer2013_corpus
-from affectlake.data.datasets._dataset import COMMON4, COMMON7
 from affectlake.data.errors import BadManifest, UnknownName
 from affectlake.data.samples import CORE, samples_frame
 
@@ -486,7 +486,7 @@ def test_ckplus_emotion_that_is_none_is_named(tmp_path, number):
 
 
 def test_links_in_circles_end_and_a_folder_that_cannot_be_read_costs_itself(tmp_path, monkeypatch, caplog):
-    from affectlake.data.datasets import _files
+    from affectlake.data import corpus_files
 
     for folder in ("a", "b", "shut"):
         (tmp_path / folder).mkdir()
@@ -501,7 +501,7 @@ def test_links_in_circles_end_and_a_folder_that_cannot_be_read_costs_itself(tmp_
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    found = [os.path.basename(path) for path, _ in _files.named(tmp_path, re.compile(r".*-\d"), (".wav",))]
+    found = [os.path.basename(path) for path, _ in corpus_files.named(tmp_path, re.compile(r".*-\d"), (".wav",))]
     assert found == ["a-1.wav", "b-1.wav"]
     assert "shut' is passed over: Permission denied" in caplog.text
 
@@ -510,4 +510,4 @@ def test_links_in_circles_end_and_a_folder_that_cannot_be_read_costs_itself(tmp_
 
     monkeypatch.setattr(os, "scandir", dead)
     with pytest.raises(OSError, match="Stale"):  # nothing is known of its files, least of all that they are gone
-        list(_files.named(tmp_path, re.compile(".*"), (".wav",)))
+        list(corpus_files.named(tmp_path, re.compile(".*"), (".wav",)))

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from affectlake.data import datasets
-from affectlake.data.datasets._dataset import Download
+from affectlake.data.dataset import Download
 from affectlake.data.download import DownloadFailed, NotDownloadable, download
 from affectlake.data.errors import UnknownName
 

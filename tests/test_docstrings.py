@@ -11,7 +11,7 @@ _OPTIONAL = {"opensmile", "ray", "distributed"}
 
 
 def modules() -> list[str]:
-    names = []
+    names = ["affectlake"]
     for room in ROOMS:
         package = importlib.import_module(f"affectlake.{room}")
         names += [m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]

@@ -273,7 +273,7 @@ def test_tables_fit_the_terminal(lake, width):
 def test_the_wheel_works_elsewhere(tmp_path):
     root = Path(__file__).parents[1]
     source = tmp_path / "source"
-    for part in ("data", "features", "models", "flows"):
+    for part in ("root", "data", "features", "models", "flows"):
         shutil.copytree(root / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
     for part in ("pyproject.toml", "README.md"):
         shutil.copy(root / part, source / part)
@@ -287,12 +287,17 @@ def test_the_wheel_works_elsewhere(tmp_path):
     (site / "here.pth").write_text(str(Path(pd.__file__).parents[1]))
     script = (
         "from affectlake.flows.cli.app import run; import affectlake.data as d; "
-        "print(d.__file__); run(['extractors', '--json'])"
+        "import affectlake; print(d.__file__, affectlake.__version__); run(['extractors', '--json'])"
     )
     done = subprocess.run(
         [tmp_path / "env" / "bin" / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    where, _, listing = done.stdout.partition("\n")
+    first, _, listing = done.stdout.partition("\n")
+    where, version = first.split()
+    assert wheel.name.startswith(f"affectlake-{version}-")
+    assert all(
+        (site / "affectlake" / room / "py.typed").exists() for room in ("", "data", "features", "models", "flows")
+    )
     assert where.startswith(str(site)) and {e["name"] for e in json.loads(listing)} >= {"audio.prosody", "text.style"}
     assert (site / "affectlake" / "flows" / "templates" / "report.html").exists()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from affectlake.data.errors import UnknownName
 
 if TYPE_CHECKING:
-    from affectlake.data.datasets._dataset import Dataset
+    from affectlake.data.dataset import Dataset
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._files import named
+from affectlake.data.corpus_files import named
 from affectlake.data.datasets._tables import required
 from affectlake.data.errors import BadManifest
 from affectlake.data.manifest import read_table

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import Row, named
+from affectlake.data.corpus_files import Row, named
+from affectlake.data.dataset import Dataset
 from affectlake.data.errors import BadManifest
 from affectlake.data.media import IMAGE
 

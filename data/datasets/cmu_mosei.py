@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset
+from affectlake.data.dataset import Dataset
 from affectlake.data.datasets._mmsa import LAYOUT, SENTIMENTS, read_clips
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset
-from affectlake.data.datasets._files import Row, named
+from affectlake.data.corpus_files import Row, named
+from affectlake.data.dataset import Dataset
 from affectlake.data.datasets._tables import required
 from affectlake.data.errors import BadManifest
 from affectlake.data.manifest import read_table

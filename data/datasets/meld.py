@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import named
+from affectlake.data.corpus_files import named
+from affectlake.data.dataset import Dataset, Download
 from affectlake.data.datasets._tables import required
 from affectlake.data.manifest import read_table
 from affectlake.data.media import VIDEO

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import Row, named, rows_by_id
+from affectlake.data.corpus_files import Row, named, rows_by_id
+from affectlake.data.dataset import Dataset, Download
 from affectlake.data.media import AUDIO, VIDEO
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")

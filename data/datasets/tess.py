@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.datasets._dataset import Dataset, Download
-from affectlake.data.datasets._files import Row, recordings
+from affectlake.data.corpus_files import Row, recordings
+from affectlake.data.dataset import Dataset, Download
 
 EMOTIONS = {
     "angry": "angry",
