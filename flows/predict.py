@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.features import extraction, registry, settings
+from affectlake.features.protocol import modality
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from affectlake.data.manifest import TableOptions
+    from affectlake.features.plan import Plan
     from affectlake.models.fit import Fitted
 
 BATCH = 256
@@ -228,8 +230,23 @@ def _computed(
     blocks: dict[str, list[pd.DataFrame]] = {}
     for name, values in tables.items():
         if len(values):
-            blocks.setdefault(name.split(".", 1)[0], []).append(values)
-    return {m: pd.concat(parts, axis=1) for m, parts in blocks.items()}, [asdict(f) for f in failures]
+            blocks.setdefault(modality(name), []).append(values)
+    joined = {m: pd.concat(parts, axis=1) for m, parts in blocks.items()}
+    # An extractor that applies to no sample of the batch says nothing, as one that fails does; it is not unknown.
+    columns = {m: [f"{e.name}.{c.name}" for e in chosen if modality(e.name) == m for c in e.columns] for m in joined}
+    failures += _not_asked(work, samples)
+    return {m: block.reindex(columns=columns[m]) for m, block in joined.items()}, [asdict(f) for f in failures]
+
+
+def _not_asked(work: "Plan", samples: "pd.DataFrame") -> list[extraction.Failure]:
+    """Samples that have nothing that the model reads."""
+    asked = {i for wanted in work.wanted.values() for i in wanted["sample_id"]}
+    reads = " or ".join(sorted({registry.get(name).reads for name in work.wanted}))
+    return [
+        extraction.Failure(str(i), "every extractor of the model", f"it has no {reads}, which the model reads")
+        for i in samples["sample_id"]
+        if i not in asked
+    ]
 
 
 def _media(

@@ -117,6 +117,40 @@ def test_rows_come_while_the_list_is_still_being_read(made):
     assert [at for at, _ in batches] == [3, 6, 9]
 
 
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory):
+    """A model of text that was trained on dialogues."""
+    folder = tmp_path_factory.mktemp("talk")
+    said = ["I love this, thank you!", "I hate it, go away!"]
+    table = pd.DataFrame(
+        {"sample_id": [f"i{i}" for i in range(20)], "text": [said[i % 2] + "!" * i for i in range(20)]}
+    )
+    table = table.assign(emotion=list("ab") * 10, speaker=list("pqrs") * 5, dialogue="d", turn=range(20))
+    table.to_csv(folder / "m.csv", index=False)
+    words = ["talk", "--manifest", str(folder / "m.csv"), "--store", str(folder / "lake"), "--prefect", "never"]
+    assert run(["refresh", *words, "--only", "text.lexicon", "--only", "text.context"]) == 0
+    store = Store(folder / "lake")
+    frame = store.load("talk", ["text.*"])
+    blocks = {"text": frame[[c for c in frame if c.startswith("text.")]]}
+    prints = {n: e["fingerprint"] for n, e in store.snapshot("talk").features.items()}
+    samples = store.samples("talk").set_index("sample_id")
+    return save(fit(samples, blocks, Plan("emotion"), "unimodal", "logreg", prints, {"dataset": "talk"}), folder / "m")
+
+
+def test_a_text_without_its_dialogue_lacks_the_context_only(talk, tmp_path):
+    (tmp_path / "m.csv").write_text("sample_id,text\na,I love this thank you\n")
+    [answer] = predicting.predict(talk, [], manifest=str(tmp_path / "m.csv")).rows
+    assert answer["label"] == "a"
+
+
+def test_a_model_says_what_it_needs(talk, tmp_path, capsys):
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    assert run(["predict", str(talk), str(tmp_path / "a.wav")]) == 1
+    assert "a.wav: every extractor of the model: it has no dialogue or text, which the model reads" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_dialogues_and_speakers_are_never_cut():
     dialogue = pd.Series(["a"] * 5 + ["b"] * 2 + [None] * 4 + ["c", "c", "d"])
     assert predicting._cuts(14, 3, [dialogue]) == [5, 8, 11, 14]
