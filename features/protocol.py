@@ -13,6 +13,7 @@ from affectlake.data.checksums import remembered_sha256
 from affectlake.data.errors import NotApplicable
 
 Reads = Literal["audio", "face", "image", "text", "dialogue"]
+Nuisance = Literal["", "level", "band"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Column:
         One sentence that a practitioner understands.
     source : str
         Paper, formula or library that defines the quantity.
+    nuisance : "" | "level" | "band"
+        What of the recording, rather than of who is recorded, the value follows: the gain it was made with, or the
+        band it was carried in. Benchmarks that name no features leave such columns out.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Column:
     high: float = float("inf")
     description: str = ""
     source: str = ""
+    nuisance: Nuisance = ""
 
 
 @runtime_checkable

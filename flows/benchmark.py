@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.flows.columns import left_out, usual
 from affectlake.flows.machine import cores
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.values import plain
@@ -44,7 +45,8 @@ class BenchOptions(PlanOptions, _OfDataset):
     store : str
         Folder or object-store URI.
     features : tuple of str
-        Globs over extractors; default: all that the store holds.
+        Globs over extractors or columns, which then say exactly what goes in; default: all that the store holds but
+        what follows the recording's level or band.
     as_of : str or None
         Snapshot id, time or tag.
     workers : int or None
@@ -124,6 +126,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     if options.normalise == "corpus" and not options.train_on:
         raise UsageError("features relative to their corpus need a second one: --train-on DATASET")
     samples, blocks, crossing = corpora(store, options, snapshot.id)
+    names = [e["extractor"] for e in extractors]
     with _mapping(options, map) as mapped:
         result = run(samples, blocks, options.plan(samples), map=mapped, progress=progress.bar("fitting"))
     done = Benchmark(
@@ -139,6 +142,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "configuration": asdict(options),
             "extractors": extractors,
             "transfer": crossing,
+            "nuisances": {} if options.features else left_out(names, {c for b in blocks.values() for c in b}),
         },
     )
     for name, rows in _records(done).items():
@@ -187,6 +191,8 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
     if samples.empty:
         raise UsageError(f"no sample of {options.dataset!r} has a value in {options.label!r}")
     frame = store.load(options.dataset, list(options.features) or None, as_of=as_of)
+    if not options.features:
+        frame = frame[usual(frame.columns)]
     blocks: dict[str, Any] = {}
     for modality in sorted({c.split(".", 1)[0] for c in frame.columns if c.count(".") >= 2}):
         block = frame[[c for c in frame.columns if c.startswith(f"{modality}.")]].dropna(how="all")

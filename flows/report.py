@@ -26,7 +26,7 @@ SHOWN = 15
 
 
 # Of results that were recorded before these were measured.
-_ABSENT = {"repeats": 1, "normalise": "none", "transductive": False} | dict.fromkeys(
+_ABSENT = {"repeats": 1, "normalise": "none", "transductive": False, "nuisances": {}} | dict.fromkeys(
     ("contrast", "missing", "importance", "fusion_gain", "transfer", "interval", "reason", "best_of", "selected")
 )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from affectlake.features.protocol import Column
+from affectlake.features.protocol import Column, Nuisance
 
 MEANINGS = {
     "mean": "mean",
@@ -19,6 +19,7 @@ MEANINGS = {
 }
 PERCENTILES = {"p10": 10, "p50": 50, "p90": 90}
 SPREADS = {"std", "dstd", "ddstd"}
+PLACES = {"mean", *PERCENTILES}
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Contour:
         ``description`` may hold ``{}`` for the quantity's number in ``names``.
     statistics : sequence of str
         Keys of `MEANINGS`.
+    leveled : bool
+        Whether the quantity goes up and down with the gain of the recording by a constant: so do its mean and
+        percentiles, while spreads and slopes stay.
     """
 
     names: Sequence[str]
@@ -42,6 +46,7 @@ class Contour:
     description: str
     source: str
     statistics: Sequence[str]
+    leveled: bool = False
 
     def columns(self) -> list[Column]:
         return [self._column(i, name, s) for s in self.statistics for i, name in enumerate(self.names)]
@@ -54,7 +59,8 @@ class Contour:
             low, high = float("-inf"), float("inf")
         unit = self.unit if statistic != "slope" else f"{self.unit}/s"
         description = f"{self.description.format(i)}: {MEANINGS[statistic]} over the frames with sound"
-        return Column(f"{name}_{statistic}", unit, low, high, description, self.source)
+        nuisance: Nuisance = "level" if self.leveled and statistic in PLACES else ""
+        return Column(f"{name}_{statistic}", unit, low, high, description, self.source, nuisance)
 
 
 def functionals(contours: Sequence[tuple[np.ndarray, Sequence[str]]], keep: np.ndarray, step: float) -> np.ndarray:

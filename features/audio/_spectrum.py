@@ -22,7 +22,6 @@ SHORT_WINDOW = 320  # 20 ms
 SHORT_FFT = 512
 BANDS = 40
 CEPSTRA = 20
-AMIN = 1e-10  # power below this counts as this, as in librosa
 TOP_DB = 80.0  # levels more than this below the clip's loudest are raised to there, as in librosa
 ACTIVE_DB = 40.0  # a frame this far below the loud ones is a pause
 SILENT = 1e-4  # half the range of samples below which a clip is silent: three steps of 16 bit
@@ -146,12 +145,12 @@ def window_sums(x: np.ndarray) -> np.ndarray:
 
 
 def level(clip: AudioClip) -> np.ndarray:
-    """dB re full scale of each frame, at least -120 [shape=(frames,)]."""
+    """dB re full scale of each frame, those raised that are more than 100 below the loudest [shape=(frames,)]."""
     return clip.once(_level)
 
 
 def _level(clip: AudioClip) -> np.ndarray:
-    return 20 * np.log10(np.maximum(rms(clip), 1e-6))
+    return 10 * np.log10(floored(np.square(rms(clip)), 100.0))
 
 
 def active(clip: AudioClip) -> np.ndarray:
@@ -172,9 +171,16 @@ def near(y: np.ndarray, flags: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def decibels(x: np.ndarray) -> np.ndarray:
-    """``10 log10`` with the floors `AMIN` and `TOP_DB` below the largest value, as librosa's power_to_db."""
-    out = 10 * np.log10(np.maximum(x, AMIN))
-    return np.maximum(out, out.max() - TOP_DB)
+    """``10 log10`` with the floor `TOP_DB` below the largest value, as librosa's power_to_db.
+
+    librosa has a second one at 1e-10, which quiet recordings reach: it would make their values those of their level.
+    """
+    return 10 * np.log10(floored(x, TOP_DB))
+
+
+def floored(x: np.ndarray, decibels: float) -> np.ndarray:
+    """Powers, those raised that are more than ``decibels`` below the largest."""
+    return np.maximum(x, max(x.max() * np.float32(10 ** (-decibels / 10)), np.finfo(np.float32).tiny))
 
 
 def mel(clip: AudioClip) -> np.ndarray:

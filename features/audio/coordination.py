@@ -11,7 +11,7 @@ from itertools import combinations, product
 import numpy as np
 
 from affectlake.data.sound import AudioClip
-from affectlake.features.audio import _pitch, prosody
+from affectlake.features.audio import _frames, _pitch
 from affectlake.features.audio import _spectrum as sp
 from affectlake.features.audio._functionals import delta
 from affectlake.features.audio._handcrafted import Handcrafted
@@ -37,10 +37,10 @@ def contours(clip: AudioClip) -> np.ndarray:
     track = _pitch.pitch(clip)
     pitch = np.zeros(len(track.hz))
     if track.voiced.any():
-        pitch[track.voiced] = prosody.semitones(track.hz[track.voiced])
+        pitch[track.voiced] = _frames.semitones(track.hz[track.voiced])
         pitch[track.voiced] -= pitch[track.voiced].mean()
     voice = {"f0": pitch, "voiced": track.voiced, "strength": track.strength, "flux": sp.flux(clip)}
-    voice |= prosody.balance(clip)
+    voice |= _frames.balance(clip)
     return np.column_stack([sp.mfcc(clip)[:, :CEPSTRA], *(voice[name] for name in VOICE)]).astype(np.float64)
 
 

@@ -1,8 +1,9 @@
 """eGeMAPSv02 by openSMILE itself, for comparison with published work; `audio.prosody` needs no licence.
 
 Eyben et al., IEEE Trans. Affective Computing 7(2), 2016. Columns keep openSMILE's names in lower case, other characters
-as underscores. What a clip does not define is 0 here, as openSMILE has it. openSMILE's licence allows research and
-private use only.
+as underscores. What a clip does not define is 0 here, as openSMILE has it. Its thresholds and floors are absolute, so
+that every one of the values follows the level of quiet recordings. openSMILE's licence allows research and private use
+only.
 """
 
 import re
@@ -93,7 +94,7 @@ def column(name: str) -> str:
 
 def _columns() -> list[Column]:
     return [
-        Column(column(name), unit, description=what.capitalize(), source="openSMILE 3.0")
+        Column(column(name), unit, description=what.capitalize(), source="openSMILE 3.0", nuisance="level")
         for name, unit, what in _named()
     ]
 

@@ -36,14 +36,15 @@ def _columns() -> list[Column]:
             for i in range(count):
                 name = f"{prefix}_{i:03d}_{statistic}" if count > 1 else f"{prefix}_{statistic}"
                 said = f"{meaning.format(i)}: {'mean' if statistic == 'mean' else 'standard deviation'} over frames"
-                found.append(Column(name, unit, bottom, top, said, f"librosa 0.11, librosa.feature.{call}"))
+                found.append(Column(name, unit, bottom, top, said, f"librosa 0.11, librosa.feature.{call}", "level"))
     return found
 
 
 class Librosa(Handcrafted):
     """See `affectlake.features.protocol.Extractor`.
 
-    Level and length of the clip are in it, as they are in the published recipe; `audio.spectral` is the better choice.
+    Level and length of the clip are in it, as they are in the published recipe (floors are absolute, so that what is no
+    level follows it too); `audio.spectral` is the better choice.
     """
 
     name = "audio.librosa"

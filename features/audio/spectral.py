@@ -15,10 +15,12 @@ from affectlake.features.protocol import Column
 ROLLOFF = 0.85
 CONTRAST_LOW = 200.0  # Hz, upper edge of the lowest of seven octave bands
 CONTRAST_QUANTILE = 0.02
+NOTHING = 1e-12  # of the clip's largest power: less counts as this where a logarithm is taken
 _BLOCK = 27  # of 513 bins: 19 blocks
 
 LIBROSA = "librosa 0.11, librosa.feature."
 SHAPE = ("mean", "std", "p10", "p50", "p90", "slope", "dstd")
+PLACE = ("p10", "p50", "p90")
 INF = float("inf")
 
 
@@ -121,8 +123,9 @@ def flatness(clip: AudioClip) -> np.ndarray:
     """dB of geometric over arithmetic mean power [shape=(frames,)], <= 0; librosa.feature.spectral_flatness in dB."""
     power = sp.power(clip)
     arithmetic, geometric = np.empty((2, len(power)), np.float32)
+    nothing = power.max() * np.float32(NOTHING)
     for rows in sp.blocks(len(power)):
-        floored = np.maximum(power[rows], sp.AMIN)
+        floored = np.maximum(power[rows], nothing)
         floored.mean(axis=1, out=arithmetic[rows])
         np.log(floored, out=floored).mean(axis=1, out=geometric[rows])
     return 10 / np.log(10) * (geometric - np.log(arithmetic))
@@ -130,7 +133,7 @@ def flatness(clip: AudioClip) -> np.ndarray:
 
 def zero_crossings(clip: AudioClip) -> np.ndarray:
     """Share of sample pairs that change sign [shape=(frames,)]; as librosa.feature.zero_crossing_rate."""
-    negative = sp.centred(clip) < -sp.AMIN
+    negative = sp.centred(clip) < 0
     changes = np.zeros(len(negative), np.float32)
     np.not_equal(negative[1:], negative[:-1], out=changes[1:], casting="unsafe")
     blocks = sp.hops(changes)
@@ -143,8 +146,10 @@ def _names(prefix: str, count: int, first: int = 0) -> list[str]:
 
 
 CONTOURS: tuple[Contour, ...] = (
-    Contour(["level"], "dB re full scale", -120, 20, "Level of the frame", "20 log10 of the RMS", SHAPE),
-    Contour(["mfcc_00"], "dB", -INF, INF, "Cepstral coefficient 0 (loudness)", LIBROSA + "mfcc", SHAPE),
+    Contour(["level"], "dB re full scale", -200, 20, "Level of the frame", "20 log10 of the RMS", SHAPE, leveled=True),
+    Contour(["mfcc_00"], "dB", -INF, INF, "Cepstral coefficient 0 (loudness)", LIBROSA + "mfcc", SHAPE, leveled=True),
+    Contour(["level_relative"], "dB", -INF, INF, "Level over the clip's mean", "20 log10 of the RMS", PLACE),
+    Contour(["mfcc_00_relative"], "dB", -INF, INF, "Cepstral coefficient 0 over its mean", LIBROSA + "mfcc", PLACE),
     Contour(
         _names("mfcc", sp.CEPSTRA - 1, 1), "dB", -INF, INF, "Cepstral coefficient 1 + {}", LIBROSA + "mfcc",
         ("mean", "std", "p10", "p90", "slope", "dstd", "ddstd"),
@@ -171,10 +176,13 @@ CONTOURS: tuple[Contour, ...] = (
 def contours(clip: AudioClip) -> list[np.ndarray]:
     """The arrays that `CONTOURS` describes, each [shape=(frames, d)]."""
     cepstra, pitch_classes = sp.mfcc(clip), chroma(clip)
+    level, keep = sp.level(clip)[:, None], sp.active(clip)
     single = (centroid(clip), bandwidth(clip), rolloff(clip), flatness(clip), sp.flux(clip), zero_crossings(clip))
     return [
-        sp.level(clip)[:, None],
+        level,
         cepstra[:, :1],
+        level - level[keep].mean(),
+        cepstra[:, :1] - cepstra[keep, :1].mean(),
         cepstra[:, 1:],
         relative_mel(clip),
         pitch_classes,
@@ -188,9 +196,9 @@ class Spectral(Handcrafted):
     """See `affectlake.features.protocol.Extractor`; columns are functionals over the frames with sound."""
 
     name = "audio.spectral"
-    version = "1"
+    version = "2"
     parameters: Mapping[str, object] = {
-        **sp.SETTINGS, "rolloff": ROLLOFF, "contrast_low": CONTRAST_LOW,
+        **sp.SETTINGS, "rolloff": ROLLOFF, "contrast_low": CONTRAST_LOW, "nothing": NOTHING,
     }  # fmt: skip
     columns: Sequence[Column] = tuple(column for contour in CONTOURS for column in contour.columns())
     cost = 4.0

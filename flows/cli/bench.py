@@ -10,6 +10,7 @@ from affectlake.data.errors import AffectlakeError
 from affectlake.flows.benchmark import BenchOptions
 from affectlake.flows.cli.options import Json, PrefectOption, StoreOption
 from affectlake.flows.cli.output import as_json, as_lines, as_table, fitting, note
+from affectlake.flows.columns import MEANINGS
 
 
 def bench(
@@ -99,6 +100,9 @@ def print_result(result: dict, top: int = 0) -> None:
         note(f"{len(chosen)} of {len(rows)} rows; --top 0 prints all")
     for said in _reserve(result):
         note(said)
+    for follows, counts in result.get("nuisances", {}).items():
+        columns = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        note(f"left out, as they follow {MEANINGS[follows]}: {columns}; --features takes them in")
     if result["transductive"]:
         note(f"transductive: features are relative to their {result['normalise']}, the tested samples included")
     if contrast:

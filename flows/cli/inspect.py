@@ -100,6 +100,7 @@ def _show_settings(json: bool) -> int:
 def _show_extractor(extractor, json: bool) -> int:
     columns = [
         {"column": f"{extractor.name}.{c.name}", "unit": c.unit, "description": c.description, "source": c.source}
+        | ({"follows": c.nuisance} if any(c.nuisance for c in extractor.columns) else {})
         for c in extractor.columns
     ]
     about = {
