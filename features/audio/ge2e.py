@@ -25,10 +25,10 @@ BANDS = 40
 LENGTH = 160  # frames that the encoder reads at a time
 STRIDE = 77  # frames between two such parts: 1.3 of them per second
 COVERED = 0.75  # share of the last part that must be sound
-QUIET = -30.0  # dB re full scale: quieter speech is raised to this
+LEVEL = -30.0  # dB re full scale that speech is brought to; the original only raises what is quieter
 LONGEST_PAUSE = 0.18  # s kept on either side of a sound
 
-SETTINGS = {"covered": COVERED, "quiet": QUIET, "longest_pause": LONGEST_PAUSE, "stride": STRIDE, **sp.SETTINGS}
+SETTINGS = {"covered": COVERED, "level": LEVEL, "longest_pause": LONGEST_PAUSE, "stride": STRIDE, **sp.SETTINGS}
 SOURCE = "Wan et al. 2018, weights of resemblyzer 0.1"
 BATCH = 64  # parts at a time
 
@@ -42,10 +42,10 @@ WEIGHTS = PackagedFile(
 
 
 def speech(clip: AudioClip) -> np.ndarray:
-    """Samples about sounds, long pauses shortened, at least as loud as the encoder is used to [shape=(n,)]."""
+    """Samples about sounds, long pauses shortened, as loud as the encoder is used to [shape=(n,)]."""
     y = sp.near(sp.centred(clip), sp.active(clip), LONGEST_PAUSE)
     level = 10 * np.log10(np.mean(np.square(y, dtype=np.float64)))
-    return y * np.float32(10 ** (max(QUIET - level, 0) / 20))
+    return y * np.float32(10 ** ((LEVEL - level) / 20))
 
 
 def parts(y: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ class GE2E:
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.ge2e"
-    version = "1"
+    version = "2"
     reads = "audio"
     parameters: Mapping[str, object] = SETTINGS
     columns: Sequence[Column] = tuple(

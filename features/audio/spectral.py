@@ -15,7 +15,7 @@ from affectlake.features.protocol import Column
 ROLLOFF = 0.85
 CONTRAST_LOW = 200.0  # Hz, upper edge of the lowest of seven octave bands
 CONTRAST_QUANTILE = 0.02
-NOTHING = 1e-12  # of the clip's largest power: less counts as this where a logarithm is taken
+NOTHING = 1e-14  # of the clip's largest power: less counts as this where a logarithm is taken
 _BLOCK = 27  # of 513 bins: 19 blocks
 
 LIBROSA = "librosa 0.11, librosa.feature."
