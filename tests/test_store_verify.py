@@ -74,17 +74,86 @@ def test_what_was_put_has_to_be_put_again(store):
     assert fresh.load("d", "text.glove")["text.glove.g"].tolist() == frame["g"].tolist()
 
 
-def test_samples_and_logs_are_named(store):
+def test_samples_are_named_and_keep_ids_and_values(store):
     file = flip(store, "samples", top="tables")
     fresh = Store(store.uri)
     with pytest.raises(AffectlakeError, match="tables/d/samples/.*damaged"):
         fresh.samples("d")
+    with pytest.raises(AffectlakeError, match="tables/d/samples/.*damaged"):
+        fresh.sql('select * from "d.samples"')
+    assert fresh.sql('select count(*) n from "d.audio.x"')["n"].tolist() == [40]  # of other tables as ever
     assert [d["file"] for d in fresh.verify()["damaged"]] == [file]
-    assert fresh.repair("d")["lost"][0]["file"] == file
+    done = fresh.repair("d")
+    assert done["rebuilt"] == [file] and [e["file"] for e in done["lost"]] == [file]
+    assert fresh.verify()["damaged"] == []
+    contents = dict(contents_of(40), **{"p1-00001": "other"})
+    assert read(fresh) == expected(contents)
+    _, todo = refresh(fresh, contents)
+    assert todo == [] and fresh.samples("d")["speaker"].notna().all()  # labels are read again, nothing is computed
+
+
+def test_the_catalogue_is_made_anew(store):
+    before = store.columns("audio.x")
+    for at in (0.3, 0.7):
+        file = flip(store, "columns", top="tables", at=at)
+    fresh = Store(store.uri)
+    with pytest.raises(AffectlakeError, match="tables/d/columns/.*damaged"):
+        fresh.columns("audio.x")
+    done = fresh.repair("d")
+    assert done["rebuilt"] == [file] and done["lost"] == [] and fresh.verify()["damaged"] == []
+    # what the columns mean is known from the snapshot before
+    pd.testing.assert_frame_equal(fresh.columns("audio.x"), before)
+
+
+def test_where_no_catalogue_is_sound_it_is_said_what_is_lost(store):
+    for path in (store_path(store) / "tables" / "d" / "columns").glob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-9])
+    fresh = Store(store.uri)
+    (lost, *_) = fresh.repair("d")["lost"]
+    assert "audio.x" in lost["why"] and fresh.columns("audio.x")["n"].tolist() == [40, 40]
+
+
+def test_a_log_of_a_table_is_named(store):
     log = flip(store, "audio.x", kind="*.json", at=0.4)
-    assert log in {d["file"] for d in Store(store.uri).verify()["damaged"]} or "features/d/audio.x" in {
-        d["file"] for d in Store(store.uri).verify()["damaged"]
-    }
+    files = {d["file"] for d in Store(store.uri).verify()["damaged"]}
+    assert log in files or "features/d/audio.x" in files
+
+
+def test_records_are_compared_too(store):
+    store.record("benchmarks", pd.DataFrame({"dataset": ["d"], "uar": [0.5]}))
+    store.record("benchmarks", pd.DataFrame({"dataset": ["d"], "uar": [0.6]}))
+    file = flip(store, "benchmarks", dataset="", top="records", at=0.1)
+    fresh = Store(store.uri)
+    with pytest.raises(AffectlakeError, match="records/benchmarks/.*damaged"):
+        fresh.records("benchmarks")
+    with pytest.raises(AffectlakeError, match="records/benchmarks/.*damaged"):
+        fresh.sql("select uar from benchmarks")
+    (damage,) = fresh.verify()["damaged"]
+    assert damage["file"] == file and "copy of the store" in damage["remedy"]
+
+
+def test_the_log_of_snapshots_goes_back_to_the_one_before(store):
+    file = flip(store, "", dataset="", top="snapshots", at=0.4)
+    fresh = Store(store.uri)
+    with pytest.raises(AffectlakeError, match="snapshots/.*damaged"):
+        fresh.load("d")
+    assert [d["file"] for d in fresh.verify()["damaged"]] == [file]
+    assert [e["file"] for e in fresh.repair("d")["lost"]] == [file]
+    assert fresh.verify()["damaged"] == [] and read(fresh) == expected(contents_of(40))
+
+
+def test_current_is_compared_where_it_is_a_copy(store):
+    """As on a file system without hard links."""
+    (path,) = (store_path(store) / "current" / "d" / "audio.x").iterdir()
+    raw = bytearray(path.read_bytes())
+    path.unlink()
+    raw[len(raw) // 2] ^= 4
+    path.write_bytes(bytes(raw))
+    fresh = Store(store.uri)
+    (damage,) = fresh.verify()["damaged"]
+    assert damage["file"].endswith(path.name) and ".views/" in damage["file"]
+    assert fresh.repair("d")["dropped"] == [] and fresh.verify()["damaged"] == []
+    assert len(pd.read_parquet(store_path(store) / "current" / "d" / "audio.x")) == 40
 
 
 def test_a_file_that_is_gone_and_stores_without_sums(store):
@@ -93,7 +162,8 @@ def test_a_file_that_is_gone_and_stores_without_sums(store):
     shutil.rmtree(f"{store.uri}/sums")
     fresh = Store(store.uri)
     found = fresh.verify()
-    assert found["files"] == 0 and found["unrecorded"] > 10 and found["damaged"] == []
+    assert found["files"] == 1  # the log of snapshots, whose commits say its sums
+    assert found["unrecorded"] > 10 and found["damaged"] == []
     refresh(fresh, contents_of(41))
     assert fresh.verify()["files"] > 10
     path = next((store_path(store) / "features" / "d" / "audio.x").rglob("*.parquet"))

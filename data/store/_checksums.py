@@ -1,18 +1,24 @@
 """Checksums of a store's files: written with the snapshot that first names a file, compared when it is read.
 
 Files are never changed once they are written, so one sum per file holds for all versions of all tables that name it.
+Every commit of a table also says the sums of the files that it adds: by these, tables that no snapshot names (records,
+the log of snapshots) are compared, and all of them on object stores, where `note` would have to read what it wrote.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Container, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store._snapshots import Snapshot
-from affectlake.data.store._table_store import TableStore
+from affectlake.data.store._delta import Table
+from affectlake.data.store._table_store import SHA256, TableStore
+
+if TYPE_CHECKING:
+    from affectlake.data.store._snapshots import Snapshot
 
 FOLDER = "sums"
 VARIABLE = "AFFECTLAKE_VERIFY"
@@ -51,11 +57,33 @@ def known(store: TableStore, dataset: str) -> dict[str, str]:
     return dict(zip(rows["file"].to_pylist(), rows["sum"].to_pylist(), strict=True))
 
 
-def note(store: TableStore, snapshot: Snapshot, base: Snapshot | None) -> None:
-    """Note the sums of the files that a snapshot names and the one before did not; before it is published.
+def in_log(store: TableStore, path: str, commits: int | None = None) -> dict[str, str]:
+    """Sum of each file that the last commits of a table (None: all) added, by its path relative to the store."""
+    found: dict[str, str] = {}
+    for commit in store.open(path).history(commits):
+        found |= {f"{path}/{f}": s for f, s in json.loads(commit.get(SHA256, "{}")).items()}
+    return found
 
-    Object stores keep sums of their own.
+
+def compared(store: TableStore, path: str, commits: int | None = None) -> Table | None:
+    """The newest version of a small table, its files compared with their sums; None where there is none.
+
+    Parameters
+    ----------
+    commits : int, optional
+        How many of the last commits can have added its files: of a table that is replaced whole, one.
     """
+    table = store.open_or_none(path)
+    if table is not None and store.local and os.environ.get(VARIABLE) != "0":
+        sums = in_log(store, path, commits)
+        for file in (f"{path}/{f}" for f in table.paths()):
+            if file in sums and sum_of(store, file) != sums[file]:
+                raise Damaged(store.root, file)
+    return table
+
+
+def note(store: TableStore, snapshot: "Snapshot", base: "Snapshot | None") -> None:
+    """Note the sums of the files that a snapshot names and the one before did not; before it is published."""
     if not store.local:
         return
     table = store.open_or_none(f"{FOLDER}/{snapshot.dataset}")
@@ -120,6 +148,14 @@ class Sums:
         if sum_of(self.store, file) != wanted:
             raise Damaged(self.store.root, file)
         _checked.add(key)
+
+
+def compare(store: TableStore, path: str, table: Table) -> None:
+    """Compare all files of a version of the table at ``path``; raises Damaged."""
+    found = [f"{path}/{f}" for f in table.paths()]
+    if (known_sums := sums(store, path, found)) is not None:
+        for file in found:
+            known_sums.compare(file)
 
 
 def sums(store: TableStore, path: str, found: Iterable[str]) -> Sums | None:

@@ -14,10 +14,7 @@ def read(
     """A table at the version that a snapshot names; raises FileNotFoundError where it is gone."""
     table = store.load_version(entry)
     if columns is None or not set(columns) <= set(KEYS):  # for ids and hashes alone not all values are read
-        found = [f"{entry['path']}/{f}" for f in table.paths()]
-        if (compared := _checksums.sums(store, entry["path"], found)) is not None:
-            for file in found:
-                compared.compare(file)
+        _checksums.compare(store, entry["path"], table)
     return table.to_pyarrow_dataset().to_table(columns=columns, filter=filter)
 
 

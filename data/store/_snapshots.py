@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.data.store import _checksums
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
 LOG, TAGS = "snapshots", "tags"
@@ -78,7 +79,7 @@ class Log:
 
     def __init__(self, store: TableStore):
         self.store = store
-        table = store.open_or_none(LOG)
+        table = _checksums.compared(store, LOG, commits=1)
         self.version = table.version() if table else None
         every = [_parse(r) for r in table.to_pyarrow_table().to_pylist()] if table else []
         every.sort(key=lambda s: s.number)

@@ -8,6 +8,7 @@ A query only reads, and only the store: DuckDB is shut off from files and networ
 it would still reach by itself (memory addresses, settings, secrets, text that is run as a query) is refused by name.
 """
 
+import re
 import tempfile
 from collections.abc import Mapping
 from functools import cache
@@ -17,8 +18,8 @@ import duckdb
 import pandas as pd
 
 from affectlake.data.errors import UsageError
-from affectlake.data.store import _load
-from affectlake.data.store._snapshots import LOG, Snapshot
+from affectlake.data.store import _checksums, _load
+from affectlake.data.store._snapshots import FEATURES, LOG, Snapshot
 from affectlake.data.store._spelling import HIDDEN, KEYS, PREFIX, for_others, spoken
 from affectlake.data.store._table_store import TableStore
 
@@ -55,10 +56,11 @@ def query(store: TableStore, state: Mapping[str, Snapshot], text: str, allow_fil
         taken: set[str] = set()
         for dataset, snapshot in state.items():
             if dataset.lower() not in taken:  # stores of earlier versions may have two that case alone tells apart
+                _compare(store, dataset, snapshot, text)
                 _views(connection, store, dataset, snapshot)
                 taken.add(dataset.lower())
         for name, path in {"snapshots": LOG, **{n: f"records/{n}" for n in store.list_tables("records")}}.items():
-            table = store.open_or_none(path)
+            table = _checksums.compared(store, path) if _says(text, name) else store.open_or_none(path)
             if table is not None and name not in taken:
                 connection.register(name, table.to_pyarrow_dataset())
         try:
@@ -72,6 +74,17 @@ def query(store: TableStore, state: Mapping[str, Snapshot], text: str, allow_fil
             if isinstance(error, duckdb.PermissionException):
                 message += "; --allow-files lets a query reach files"
             raise UsageError(f"{message} (views: {', '.join(_names(connection))})") from None
+
+
+def _compare(store: TableStore, dataset: str, snapshot: Snapshot, text: str) -> None:
+    """Compare the files of the tables that a query may mean with their sums."""
+    for table, entry in snapshot.tables.items():
+        if _says(text, dataset) or _says(text, f"{dataset}.{table.removeprefix(FEATURES)}"):
+            _checksums.compare(store, entry["path"], store.load_version(entry))
+
+
+def _says(text: str, view: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(view)}(?![\w.])", text, re.IGNORECASE) is not None
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, text: str) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.store import _catalog, _load, _put, _status
+from affectlake.data.store import _catalog, _checksums, _load, _put, _status
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._delta import NotWritable
 from affectlake.data.store._read import read, read_or_none
@@ -522,13 +522,16 @@ class Store:
         Returns
         -------
         dict
-            ``restored``: files that a copy of was found; ``dropped``: files whose values go, until they are computed or
-            put again; ``lost``: what cannot be had back here, and how to get it.
+            ``restored``: files that a copy of was found; ``rebuilt``: tables of samples, columns and statistics that
+            were made anew from the others; ``dropped``: files whose values go, until they are computed or put again;
+            ``lost``: what cannot be had back here, such as labels of old snapshots, and how to get it.
         """
-        from affectlake.data.store import _verify
+        from affectlake.data.store import _repair
 
+        lost = _repair.mend_log(self._tables)
         with self.writer(dataset):
-            return _verify.repair(self._tables, dataset)
+            done = _repair.repair(self._tables, dataset)
+        return done | {"lost": lost + done["lost"]}
 
     def forget_erasure(
         self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None
@@ -564,7 +567,7 @@ class Store:
 
     def records(self, name: str) -> pd.DataFrame:
         """All rows of a table of results; empty where nothing was recorded."""
-        table = self._tables.open_or_none(f"records/{name}")
+        table = self._reading(lambda: _checksums.compared(self._tables, f"records/{name}"))
         return table.to_pandas() if table else pd.DataFrame()
 
 

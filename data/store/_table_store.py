@@ -1,5 +1,7 @@
 """Where a store lives: a local folder or an object store, and the Delta tables in it."""
 
+import hashlib
+import json
 import os
 import random
 import re
@@ -164,12 +166,18 @@ class TableStore:
             os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
         return path
 
-    def write(self, path: str, rows: pa.Table) -> None:
-        """A Parquet file at ``path``, plain: floats hardly repeat, so that a dictionary would cost half as much space
-        again, and statistics would repeat people's ids.
+    def write(self, path: str, rows: pa.Table) -> str:
+        """A Parquet file at ``path``, plain; its sha256.
+
+        Floats hardly repeat, so that a dictionary would cost half as much space again, and statistics would repeat
+        people's ids.
         """
+        buffer = pa.BufferOutputStream()
+        pq.write_table(rows, buffer, compression="none", use_dictionary=False, write_statistics=False)
+        content = buffer.getvalue().to_pybytes()  # which all that is an object store's takes
         with self.files.open_output_stream(self.parent(path)) as out:
-            pq.write_table(rows, out, compression="none", use_dictionary=False, write_statistics=False)
+            out.write(content)
+        return hashlib.sha256(content).hexdigest()
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows to a table of small things; creates it, and gives it the columns that it lacks."""
@@ -203,8 +211,10 @@ class TableStore:
             head = self.open(table)
             known = pa.schema(head.schema().to_arrow())
         rows = rows.cast(pa.schema([f if f.name not in known.names else known.field(f.name) for f in rows.schema]))
-        added = self._written(table, rows)
-        self._kept(table, added, lambda: head.create_write_transaction(added, "append", head.schema()))
+        added, once = self._written(table, rows)
+        self._kept(
+            table, added, lambda: head.create_write_transaction(added, "append", head.schema(), commit_properties=once)
+        )
 
     def swap(self, table: str, rows: pa.Table, version: int | None) -> int:
         """Replace the whole table, which must still be at ``version`` (None: must not exist); the new version.
@@ -249,21 +259,23 @@ class TableStore:
 
     def _commit(self, head: Table | None, table: str, rows: pa.Table, shards: Sequence[int] | None = None) -> int:
         partitions = [PARTITION] if PARTITION in rows.schema.names else []
-        schema, added = Schema.from_arrow(rows.schema), self._written(table, rows)
+        schema, (added, once) = Schema.from_arrow(rows.schema), self._written(table, rows)
         if head is None:
-            self._kept(table, added, lambda: self._created(table, schema, added, partitions))
+            self._kept(table, added, lambda: self._created(table, schema, added, partitions, once))
             return 0
         chosen = None if shards is None else [(PARTITION, "in", [str(s) for s in sorted(shards)])]
         self._kept(
             table,
             added,
             lambda: head.create_write_transaction(
-                added, "overwrite", schema, partitions, chosen, commit_properties=_ONCE
+                added, "overwrite", schema, partitions, chosen, commit_properties=once
             ),
         )
         return head.version() + 1  # what a commit without a second attempt can only be
 
-    def _created(self, table: str, schema: Schema, added: list[AddAction], partitions: list[str]) -> None:
+    def _created(
+        self, table: str, schema: Schema, added: list[AddAction], partitions: list[str], once: CommitProperties
+    ) -> None:
         self.parent(f"{table}/_delta_log/0")
         try:
             # Without a limit the library would, after another's first commit, add these rows to theirs.
@@ -274,35 +286,39 @@ class TableStore:
                 mode="error",
                 partition_by=partitions,
                 configuration=SETTINGS,
-                commit_properties=_ONCE,
+                commit_properties=once,
             )
         except DeltaError as error:
             if "already exists" in str(error):
                 raise CommitConflict(table) from None
             raise
 
-    def _written(self, table: str, rows: pa.Table) -> list[AddAction]:
-        """Write a file per shard (or one), which no version of the table names yet."""
+    def _written(self, table: str, rows: pa.Table) -> tuple[list[AddAction], CommitProperties]:
+        """Write a file per shard (or one), which no version of the table names yet; what their commit says of them."""
         if not rows.num_rows:
-            return []
+            return [], _ONCE
         if PARTITION not in rows.schema.names:
-            return [self._file(table, "", rows, {})]
+            return _said([self._file(table, "", rows, {})])
         shards = rows[PARTITION].to_numpy()
         if (np.diff(shards) < 0).any():
             rows = rows.sort_by(PARTITION)
             shards = rows[PARTITION].to_numpy()
         values = rows.drop_columns([PARTITION])
         bounds = [*np.flatnonzero(np.diff(shards, prepend=-1)), len(shards)]
-        return [
-            self._file(table, f"{PARTITION}={shards[a]}/", values.slice(a, b - a), {PARTITION: str(shards[a])})
-            for a, b in pairwise(bounds)
-        ]
+        return _said(
+            [
+                self._file(table, f"{PARTITION}={shards[a]}/", values.slice(a, b - a), {PARTITION: str(shards[a])})
+                for a, b in pairwise(bounds)
+            ]
+        )
 
-    def _file(self, table: str, folder: str, rows: pa.Table, partition: Mapping[str, str | None]) -> AddAction:
+    def _file(
+        self, table: str, folder: str, rows: pa.Table, partition: Mapping[str, str | None]
+    ) -> tuple[AddAction, str]:
         path = f"{folder}part-{uuid.uuid4()}.parquet"
-        self.write(f"{table}/{path}", rows)
+        sha256 = self.write(f"{table}/{path}", rows)
         size = self.files.get_file_info(f"{table}/{path}").size
-        return AddAction(path, size, dict(partition), int(time.time() * 1000), True, "{}")
+        return AddAction(path, size, dict(partition), int(time.time() * 1000), True, "{}"), sha256
 
     def _kept(self, table: str, added: Sequence[AddAction], commit: Callable[[], None]) -> None:
         """Commit; where somebody was quicker, what was written for it goes."""
@@ -319,6 +335,13 @@ PARTITION = "shard"
 LONGEST = 200
 """Characters of a name that becomes a folder's, to which an erasure adds some."""
 _ONCE = CommitProperties(max_commit_retries=0)
+SHA256 = "sha256"
+"""What a commit says of the files that it adds: JSON, by path the sum."""
+
+
+def _said(files: Sequence[tuple[AddAction, str]]) -> tuple[list[AddAction], CommitProperties]:
+    sums = json.dumps({action.path: sha256 for action, sha256 in files})
+    return [action for action, _ in files], CommitProperties({SHA256: sums}, max_commit_retries=0)
 
 
 def wait(attempt: int) -> None:

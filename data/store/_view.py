@@ -13,10 +13,11 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store import _lock
+from affectlake.data.store import _checksums, _lock
 from affectlake.data.store._read import read
 from affectlake.data.store._snapshots import Log, Snapshot
 from affectlake.data.store._spelling import HIDDEN, KEYS, PREFIX, for_others
@@ -26,6 +27,7 @@ CURRENT, VIEWS = "current", ".views"
 MARK = ".snapshot"
 """In each view: its name, by which a folder is told that was a link once."""
 
+_MADE = "00000.parquet"
 KEPT = 2  # the one before stays for readers that have just listed it
 _SECONDS, _ROUNDS = 60.0, 20
 _log = logging.getLogger("affectlake.store")
@@ -63,6 +65,47 @@ def publish(store: TableStore, kept: int = KEPT) -> None:
     except (OSError, AffectlakeError) as error:
         reason = " ".join(str(error).split())
         _log.warning("%s is not up to date, what was published is read as ever: %s", store.path(CURRENT), reason)
+
+
+def damaged(store: TableStore, dataset: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Files of a dataset in the views that are not what was written, each with the reason; see `_checksums.known`."""
+    found: dict[str, str] = {}
+    if not store.local:
+        return found
+    files = {os.path.basename(file): file for file in known}
+    views = [f"{VIEWS}/{v}" for v in store.list_tables(VIEWS) if not v.startswith(".")]
+    for root in views if os.path.islink(store.path(CURRENT)) else [*views, CURRENT]:
+        for folder, _, names in os.walk(store.path(root, dataset)):
+            for name in sorted(names):
+                path = os.path.relpath(os.path.join(folder, name), store.root)
+                if why := _why(store, path, files.get(name.partition("-")[2]), known):
+                    found[path] = why
+    return found
+
+
+def _why(store: TableStore, path: str, of: str | None, known: Mapping[str, str]) -> str:
+    """What is wrong with a file of a view; ``of``: the table's file that it is."""
+    with suppress(FileNotFoundError):
+        if of is not None and os.path.samefile(store.path(path), store.path(of)):
+            return ""  # what is wrong with it is wrong with the table
+    if of is not None:
+        return "" if _checksums.sum_of(store, path) == known[of] else "its bytes are not those that were written"
+    try:
+        shown = pq.read_table(store.path(path), partitioning=None)
+        ours = _made_for_others(store, path)
+        return "" if ours is None or shown.equals(ours) else "it is not what the table holds"
+    except (OSError, pa.ArrowException, AffectlakeError) as error:
+        return f"it cannot be read: {' '.join(str(error).split())[:200]}"
+
+
+def _made_for_others(store: TableStore, path: str) -> pa.Table | None:
+    """What a file of the newest view should hold that is no table's own file; None for all others."""
+    *root, dataset, table, name = path.split("/")
+    snapshot = Log(store).head(dataset)
+    if name != _MADE or snapshot is None or _shown(store) != root[-1]:
+        return None
+    entry = snapshot.tables["samples"] if table == "samples" else snapshot.features[table]
+    return for_others(read(store, entry), (*HIDDEN, *KEYS[1:]))
 
 
 def clear(store: TableStore) -> None:
@@ -118,7 +161,7 @@ def _link(store: TableStore, entry: dict, folder: str) -> None:
     if any(f.name.startswith(PREFIX) for f in store.load_version(entry).schema().fields):
         # A name that is one of ours as well: whoever knows nothing of us finds it by itself, in a file of its own.
         table = for_others(read(store, entry), (*HIDDEN, *KEYS[1:]))
-        pq.write_table(table, os.path.join(folder, "00000.parquet"))
+        pq.write_table(table, os.path.join(folder, _MADE))
         return
     for i, path in enumerate(sorted(store.load_version(entry).file_uris())):
         beside = os.path.join(folder, f"{i:05d}-{os.path.basename(path)}")

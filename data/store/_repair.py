@@ -1,0 +1,177 @@
+"""Takes what is damaged out of a dataset's snapshots, makes anew what the rest tells, and says what is lost."""
+
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from affectlake.data.errors import UnknownName
+from affectlake.data.samples import samples_frame
+from affectlake.data.store import _catalog, _changes, _checksums, _load, _maintenance, _statistics, _verify, _view
+from affectlake.data.store._arrow import to_arrow
+from affectlake.data.store._checksums import Damaged
+from affectlake.data.store._names import ErasureTarget
+from affectlake.data.store._read import read
+from affectlake.data.store._rebuild import Rebuilt
+from affectlake.data.store._snapshots import FEATURES, LOG, Log, Snapshot, edit, features_of
+from affectlake.data.store._spelling import HIDDEN, KEYS
+from affectlake.data.store._table_store import TableStore
+
+
+def repair(store: TableStore, dataset: str) -> dict[str, Any]:
+    """See `Store.repair`; the caller holds the dataset's lock."""
+    log = Log(store)
+    mine = [s for s in log.rows if s.dataset == dataset]
+    if not mine:
+        raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
+    known = _verify.checksums(store, dataset, mine)
+    damage = _verify.find_damage(store, mine, dataset)
+    restored = [f for f in damage.why if _restored(store, dataset, f, known.get(f))]
+    bad = {f: t for f, t in damage.table.items() if f not in restored}
+    mended = _Mended(store, bad, mine)
+    rows = {s.id: mended.without(s) for s in mine} if bad else {}
+    for s in rows.values():
+        _checksums.note(store, s, None)
+    if rows:
+        edit(store, lambda every: [rows.get(s.id, s) for s in every])
+        _maintenance.collect(store, dataset, Log(store))
+    if rows or restored or _view.damaged(store, dataset, known):
+        _view.clear(store)
+        _view.publish(store)
+    lost = [
+        {"file": f, "why": damage.why[f], "remedy": _verify.remedy(dataset, damage, f)}
+        for f, table in bad.items()
+        if f in damage.put or table == "samples"
+    ]
+    return {
+        "dataset": dataset,
+        "restored": restored,
+        "rebuilt": [f for f, table in bad.items() if table in ("samples", "columns", "moments")],
+        "dropped": [f for f, table in bad.items() if table not in ("samples", "columns", "moments")],
+        "lost": lost + mended.undocumented,
+    }
+
+
+def mend_log(store: TableStore) -> list[dict[str, Any]]:
+    """Go back to the newest log of snapshots that is sound; what was lost with those behind it.
+
+    Raises
+    ------
+    Damaged
+        None is.
+    """
+    try:
+        Log(store)
+        return []
+    except Damaged as error:
+        damage = error
+    head = store.open(LOG)
+    sums = _checksums.in_log(store, LOG)
+    for version in range(head.version() - 1, -1, -1):
+        with suppress(*_verify.READ_ERRORS):
+            table = store.open(LOG, version)
+            if all(_checksums.sum_of(store, f) == sums.get(f) for f in (f"{LOG}/{p}" for p in table.paths())):
+                store.swap(LOG, table.to_pyarrow_table(), head.version())
+                why = "the snapshots since the log before it are gone: refresh, and what was computed is computed again"
+                return [{"file": damage.file, "why": str(damage), "remedy": why}]
+    raise damage
+
+
+def _restored(store: TableStore, dataset: str, file: str, wanted: str | None) -> bool:
+    """Bring a file back from a view of the store that holds a copy of it, where there are no hard links."""
+    if wanted is None or not store.local:
+        return False
+    views = [f"{store.path('.views')}/{v}" for v in store.list_tables(".views")] + [store.path("current")]
+    for view in views:
+        for folder, _, names in os.walk(f"{view}/{dataset}"):
+            for name in names:
+                if name.endswith(os.path.basename(file)):
+                    copy = os.path.relpath(os.path.join(folder, name), store.root)
+                    if _checksums.sum_of(store, copy) == wanted:
+                        shutil.copyfile(store.path(copy), store.path(file) + ".mended")
+                        os.replace(store.path(file) + ".mended", store.path(file))
+                        return True
+    return False
+
+
+class _Mended(Rebuilt):
+    """Builds tables anew without their damaged files."""
+
+    def __init__(self, store: TableStore, bad: dict[str, str], snapshots: list[Snapshot]):
+        super().__init__(store, uuid.uuid4().hex[:8], ErasureTarget(frozenset()), frozenset())
+        self.bad, self.snapshots = bad, snapshots
+        self.undocumented: list[dict[str, Any]] = []
+
+    def without(self, s: Snapshot) -> Snapshot:
+        """The snapshot on what is sound; what of it can be told from the rest is made anew."""
+        hit = {name for name, entry in s.tables.items() if self._damaged(entry)}
+        if not hit:
+            return s
+        tables = dict(s.tables)
+        for name in hit - {"samples", "columns"}:
+            entry = tables[name]
+            if name == "outcomes":
+                tables[name] = self._made(entry, _changes.OUTCOMES.empty_table())
+            elif not name.startswith(FEATURES) or self._unreadable(entry):
+                del tables[name]  # made again by the next writer
+            else:
+                tables[name] = self._entry(name, entry)
+                tables[name]["rows"] = self._count(tables[name])
+        tables.pop("moments", None)  # they hold what the damaged files held
+        if "samples" in hit:
+            tables["samples"] = self._made(s.tables["samples"], to_arrow(self._samples(s.dataset, tables)))
+        tables["columns"] = self._catalogue(s, tables)
+        return replace(s, tables=tables, samples=self._count(tables["samples"]))
+
+    def _damaged(self, entry: dict[str, Any]) -> bool:
+        """Whether a file of this very version is."""
+        if self._unreadable(entry):
+            return True
+        return any(f"{entry['path']}/{f}" in self.bad for f in self.store.load_version(entry).paths())
+
+    def _unreadable(self, entry: dict[str, Any]) -> bool:
+        return any(f == entry["path"] or f.startswith(f"{entry['path']}/_delta_log/") for f in self.bad)
+
+    def _samples(self, dataset: str, tables: dict[str, dict[str, Any]]) -> pd.DataFrame:
+        """Ids and shards, as tables of features and outcomes have them."""
+        parts = [read(self.store, e, KEYS).to_pandas()[["sample_id", "shard"]] for e in features_of(tables).values()]
+        known = pd.concat([*parts, pd.DataFrame({"sample_id": [], "shard": []})]).drop_duplicates("sample_id")
+        others = read(self.store, tables["outcomes"], ["sample_id"]).to_pandas()["sample_id"]
+        last = int(known["shard"].max()) if len(known) else 0
+        new = pd.DataFrame({"sample_id": others[~others.isin(known["sample_id"])].unique()}).assign(shard=last)
+        known = pd.concat([known, new]).sort_values("shard", kind="stable", ignore_index=True)
+        frame = samples_frame(known[["sample_id"]].astype("str"), dataset, readable=False)
+        position, shard = HIDDEN
+        return frame.assign(**{position: np.arange(len(frame)), shard: known["shard"].to_numpy(np.int32)})
+
+    def _catalogue(self, s: Snapshot, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Statistics of what is there; what columns mean, from this catalogue or the nearest sound one."""
+        sound = [
+            e for t in sorted(self.snapshots, key=lambda t: abs(t.number - s.number)) for e in [t.tables["columns"]]
+        ]
+        old = [read(self.store, e).to_pandas() for e in sound if not self._damaged(e)]
+        parts = []
+        for name, entry in features_of(tables).items():
+            about = next((found for frame in old if (found := _catalog.documented(frame, name))), [])
+            known = {c["name"] for c in about}
+            bare = [{"name": c} for c in _load.column_names(self.store, entry) if c not in known]
+            if bare:
+                why = "no sound catalogue says what its columns mean: a refresh of another version of it does"
+                self.undocumented.append({"file": entry["path"], "why": f"{s.id}: {name}", "remedy": why})
+            names = [c["name"] for c in (*about, *bare)]
+            found = _statistics.table_statistics(self.store, entry, names)
+            parts.append(_catalog.describe(name, [*about, *bare], found))
+        return self._made(s.tables["columns"], to_arrow(_catalog.together(parts)))
+
+    def _made(self, entry: dict[str, Any], table: pa.Table) -> dict[str, Any]:
+        path = self._path(entry["path"])
+        return {"path": path, "version": self.store.replace(path, table, None)}
+
+    def _file(self, name: str, old: str, new: str, path: str, fragment: Any) -> Any:
+        return None if f"{old}/{path}" in self.bad else super()._file(name, old, new, path, fragment)
