@@ -10,6 +10,7 @@ import uuid
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from lakes import contents_of, expected, read, refresh
 
@@ -80,6 +81,26 @@ def test_export_and_history(store, tmp_path):
     store.rollback("d", "paper")
     assert read(store) == expected(contents)
     assert store.tidy("d", keep=1)["snapshots"] == 1  # the tagged one stays
+
+
+def test_a_changed_object_is_found(store):
+    refresh(store, contents_of(20))
+    store.record("benchmarks", pd.DataFrame({"dataset": ["d"], "uar": [0.5]}))
+    found = store.verify()
+    assert found["damaged"] == [] and found["files"] >= 5 and found["unrecorded"] == 0
+    files = store._tables.files
+    for folder in ("features/d/audio.x", "records/benchmarks"):
+        (path,) = (i.path for i in store._tables.listing(folder) if i.path.endswith(".parquet"))
+        with files.open_input_file(path) as stream:
+            raw = bytearray(stream.read())
+        raw[len(raw) // 2] ^= 4
+        files.delete_file(path)
+        table = pa.BufferReader(bytes(raw))
+        with files.open_output_stream(path) as out:
+            out.upload(table)
+    assert {d["file"].split("/")[0] for d in store.verify()["damaged"]} == {"features", "records"}
+    assert len(store.repair("d")["dropped"]) == 1
+    assert refresh(store, contents_of(20))[1] and read(store) == expected(contents_of(20))
 
 
 def test_erase_leaves_nothing(store):

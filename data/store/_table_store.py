@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -172,11 +173,11 @@ class TableStore:
         Floats hardly repeat, so that a dictionary would cost half as much space again, and statistics would repeat
         people's ids.
         """
-        buffer = pa.BufferOutputStream()
-        pq.write_table(rows, buffer, compression="none", use_dictionary=False, write_statistics=False)
-        content = buffer.getvalue().to_pybytes()  # which all that is an object store's takes
+        plain = partial(pq.write_table, rows, compression="none", use_dictionary=False, write_statistics=False)
+        plain(buffer := pa.BufferOutputStream())
+        content = buffer.getvalue()
         with self.files.open_output_stream(self.parent(path)) as out:
-            out.write(content)
+            out.write(content) if self.local else plain(out)  # streams to object stores take no buffer as a whole
         return hashlib.sha256(content).hexdigest()
 
     def append(self, table: str, rows: pa.Table) -> None:
