@@ -27,7 +27,7 @@ from affectlake.data.store import Store
 from affectlake.features.workers import one_thread
 from affectlake.flows.benchmark import BenchOptions, features
 from affectlake.models import benchmark, splits, training, zoo
-from affectlake.models.benchmark import Plan, Target
+from affectlake.models.benchmark import Plan, target_of
 from affectlake.models.training import Data
 
 
@@ -78,7 +78,7 @@ def table(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, wo
 
 
 def ratio(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan) -> None:
-    target = Target.of(samples[plan.label])
+    target = target_of(samples[list(plan.labels)])
     fold = splits.folds(samples, target.y, plan.protocol, plan.folds, 1, plan.seed)[0]
     first = samples.assign(split=np.where(np.isin(np.arange(len(samples)), fold.test), "test", "train"))
     start = time.process_time()

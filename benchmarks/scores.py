@@ -26,7 +26,7 @@ from affectlake.data.store import Store
 from affectlake.features.workers import one_thread
 from affectlake.flows.benchmark import BenchOptions, features
 from affectlake.models import benchmark, calibration, late, member, metrics, splits, training
-from affectlake.models.benchmark import Plan, Target
+from affectlake.models.benchmark import Plan, Target, target_of
 from affectlake.models.early import Table, View
 from affectlake.models.splits import Fold
 from affectlake.models.training import Data
@@ -89,7 +89,7 @@ def votes(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
 def compare(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], names: tuple[str, ...], models) -> None:
     """Print each candidate's accuracy and UAR on the tested parts, and those of the one chosen inside."""
     plan = Plan("emotion", metric="accuracy")
-    target = Target.of(samples["emotion"])
+    target = target_of(samples["emotion"])
     groups = splits.groups(samples).to_numpy()
     data = Data(benchmark.aligned(samples, {m: blocks[m] for m in names}), target.y, groups)
     folds = splits.folds(samples, target.y, "grouped", 5, 1, plan.seed)

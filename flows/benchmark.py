@@ -75,7 +75,10 @@ class BenchOptions(PlanOptions, _OfDataset):
     @property
     def command(self) -> str:
         """The command that runs this benchmark again."""
-        words = ["affectlake", "bench", self.dataset, "--label", self.label, "--store", self.store]
+        words = ["affectlake", "bench", self.dataset]
+        for label in self.labels:
+            words += ["--label", label]
+        words += ["--store", self.store]
         for field in fields(self):
             value, option = getattr(self, field.name), field.name.replace("_", "-")
             if field.name in ("dataset", "label", "store", "workers") or value == field.default:
@@ -179,17 +182,20 @@ def corpora(store, options: BenchOptions, as_of: str):
                     "or choose other --features"
                 )
         trained[name] = features(store, replace(options, dataset=name), theirs.id)
-    return together(tested, trained, options.label)
+    if len(options.labels) > 1:
+        raise UsageError("--train-on takes one label, of one class or number each")
+    return together(tested, trained, options.labelled)
 
 
 def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", dict[str, "pd.DataFrame"]]:
     """The labelled samples, and per modality the features of those that have it, all indexed by sample_id."""
     samples = store.samples(options.dataset, as_of=as_of).set_index("sample_id")
-    if options.label not in samples:
-        raise UnknownName("label", options.label, samples.columns)
-    samples = samples[samples[options.label].notna()]
+    for label in options.labels:
+        if label not in samples:
+            raise UnknownName("label", label, samples.columns)
+    samples = samples[samples[list(options.labels)].notna().all(axis=1)]
     if samples.empty:
-        raise UsageError(f"no sample of {options.dataset!r} has a value in {options.label!r}")
+        raise UsageError(f"no sample of {options.dataset!r} has a value in {options.labelled!r}")
     frame = store.load(options.dataset, list(options.features) or None, as_of=as_of)
     if not options.features:
         frame = frame[usual(frame.columns)]

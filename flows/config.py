@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.features import settings
-from affectlake.models.options import Calibration, Metric, Normalisation, Protocol, Subsets
+from affectlake.models.options import Calibration, Metric, Normalisation, Protocol, Subsets, TaskName
 
 Where = tuple[str | int, ...]
 """Keys and positions that lead to a value: ``("dataset", 0, "benchmark", "label")``."""
@@ -68,7 +68,8 @@ Number = Annotated[float, BeforeValidator(_whole)]
 class Bench(_Strict):
     """The benchmark of one dataset; keys as the options of ``affectlake bench``."""
 
-    label: str
+    label: str | Names
+    task: TaskName = "auto"
     protocol: Protocol = "auto"
     folds: int = Field(5, ge=2)
     repeats: int = Field(1, ge=1)
@@ -76,7 +77,7 @@ class Bench(_Strict):
     fusions: Names = ()
     features: Names = ()
     subsets: Subsets = "all"
-    metric: Metric = "uar"
+    metric: Metric = "auto"
     tune: bool = False
     calibrate: Calibration = "temperature"
     normalise: Normalisation = "none"
@@ -283,8 +284,9 @@ def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> No
     for key in ("models", "fusions"):
         attempt(("benchmark", key), lambda k=key: _plan(bench, k))
     labels = attempt(("manifest",) if dataset.manifest else ("root",), lambda: _labels(dataset, config))
-    if labels and bench.label not in labels:
-        raise source.wrong((*at, "benchmark", "label"), UnknownName("label", bench.label, labels))
+    for label in (bench.label,) if isinstance(bench.label, str) else bench.label:
+        if labels and label not in labels:
+            raise source.wrong((*at, "benchmark", "label"), UnknownName("label", label, labels))
 
 
 def _plan(bench: Bench, key: str) -> None:

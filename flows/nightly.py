@@ -285,7 +285,7 @@ def _last_result(store: "Store", options: BenchOptions) -> dict[str, Any] | None
     records = store.records("benchmarks")
     if not len(records):
         return None
-    mine = records[(records["dataset"] == options.dataset) & (records["label"] == options.label)]
+    mine = records[(records["dataset"] == options.dataset) & (records["label"] == options.labelled)]
     for text in mine.sort_values("created", ascending=False)["document"]:
         document = json.loads(text)
         if document["command"] == options.command:

@@ -146,12 +146,16 @@ def benchmark_flow(options: BenchOptions, show_progress: bool = False) -> Benchm
                 "fusion": row["fusion"],
                 "modalities": "+".join(row["modalities"]),
                 "model": row["model"] or "",
-                **{m: f"{row[m]['value']:.3f}" for m in ("uar", "accuracy", "ccc") if m in row},
+                **{
+                    m: f"{row[m]['value']:.3f}"
+                    for m in dict.fromkeys((document["metric"], "uar", "accuracy", "ccc"))
+                    if m in row
+                },
             }
             for row in document["rows"]
         ],
         key=f"leaderboard-{_key(options.dataset)}",
-        description=f"{options.dataset}: {options.label}, {document['protocol']}, snapshot {document['snapshot']}",
+        description=f"{options.dataset}: {options.labelled}, {document['protocol']}, snapshot {document['snapshot']}",
     )
     return done
 

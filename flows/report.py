@@ -18,6 +18,17 @@ METRIC_NAMES = {
     "ccc": "CCC",
     "pearson": "Pearson r",
     "mae": "MAE",
+    "auc": "AUC",
+    "ap": "average precision",
+    "qwk": "QWK",
+    "within_one": "within one step",
+    "acc2": "Acc-2",
+    "acc7": "Acc-7",
+    "f1_micro": "micro F1",
+    "exact": "all labels right",
+    "label_accuracy": "label accuracy",
+    "soft_accuracy": "soft accuracy",
+    "cross_entropy": "cross-entropy",
 }
 
 
@@ -26,8 +37,9 @@ SHOWN = 15
 
 
 # Of results that were recorded before these were measured.
-_ABSENT = {"repeats": 1, "normalise": "none", "transductive": False, "nuisances": {}} | dict.fromkeys(
+_ABSENT = {"repeats": 1, "normalise": "none", "transductive": False, "nuisances": {}, "per_output": []} | dict.fromkeys(
     ("contrast", "missing", "importance", "fusion_gain", "transfer", "interval", "reason", "best_of", "selected")
+    + ("target", "speaker_score")
 )
 
 
@@ -72,7 +84,9 @@ def html(document: dict, history: Sequence[dict] = ()) -> str:
         modalities=sorted({m for r in document["rows"] for m in r["modalities"]}),
         metric=metric,
         metric_name=METRIC_NAMES[metric],
-        speaker_metric_name=METRIC_NAMES["mae" if document["task"] == "regression" else "accuracy"],
+        speaker_metric_name=METRIC_NAMES[
+            document["speaker_score"] or ("mae" if document["task"] == "regression" else "accuracy")
+        ],
         metrics=others,
         names=METRIC_NAMES,
         chance=max(dummies, default=None),

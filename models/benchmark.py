@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,16 @@ import pandas as pd
 from affectlake.data.errors import UsageError
 from affectlake.models import importance, intervals, leakage, missing, scores, selection
 from affectlake.models.candidates import candidates_of
+from affectlake.models.importance import Group
 from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
+from affectlake.models.member import Settings
 from affectlake.models.parts import Part, aligned, parts_of
-from affectlake.models.plan import FUSIONS, METRICS, Plan, Target, settings_of
-from affectlake.models.scores import Entry, Scorer
+from affectlake.models.plan import FUSIONS, METRICS, Plan, settings_of
+from affectlake.models.scores import Candidate, Entry, Scorer
+from affectlake.models.tasks import Problem, Target, target_of
 from affectlake.models.training import HEADS
 
-__all__ = ["FUSIONS", "HEADS", "METRICS", "Plan", "Result", "Target", "aligned", "run", "settings_of"]
+__all__ = ["FUSIONS", "HEADS", "METRICS", "Plan", "Result", "Target", "aligned", "run", "settings_of", "target_of"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def run(
     Parameters
     ----------
     samples : DataFrame [index=sample_id]
-        Column ``plan.label``, and speaker, dialogue, split, text as far as known.
+        Columns ``plan.labels``, and speaker, dialogue, split, text as far as known.
     blocks : mapping of modality to DataFrame [index=sample_id]
         float32 features; samples without a row lack the modality.
     plan : Plan
@@ -76,55 +79,96 @@ def run(
     Raises
     ------
     UsageError
-        See `Target.of` and `affectlake.models.splits.folds`.
+        See `affectlake.models.tasks.target_of` and `affectlake.models.splits.folds`.
     """
-    target = Target.of(samples[plan.label])
+    target = target_of(samples[list(plan.labels)], plan.task)
     if len(target.y) < 10:
         raise UsageError(f"{len(target.y)} labelled samples are too few to compare anything")
     if plan.missing and len(blocks) < 2:
         raise UsageError("what happens when modalities are missing can only be asked where there are two or more")
-    settings = settings_of(plan, target)
+    problems = [_Problem(p, settings_of(plan, target, p)) for p in target.problems]
     parts = parts_of(samples, blocks, target, plan)
     with tempfile.TemporaryDirectory() as folder:
-        for part in parts:
-            write(Path(folder) / part.name, part)
-        jobs = [j for part in parts for j in jobs_of(str(Path(folder) / part.name), part, settings)]
+        tables = [_tables(Path(folder), part, problems) for part in parts]
+        jobs = [
+            j
+            for each in tables
+            for q, (where, table) in zip(problems, each, strict=True)
+            for j in jobs_of(str(where), table, q.settings)
+        ]
         # Fold by fold, so that what its jobs share is prepared once; in each the longest first.
         jobs.sort(key=lambda j: (j.folder, j.fold, -cost(j), -len(j.names)))
-        explained = len(parts[0].folds) if plan.explain else 0
+        main = parts[0]
+        explained = len(main.folds) * len(problems) if plan.explain else 0
         count = _Count(progress, len(jobs) + explained)
-        outputs: dict[str, dict[Any, Any]] = {part.name: {} for part in parts}
+        outputs: dict[str, dict[Any, Any]] = {str(where): {} for each in tables for where, _ in each}
         for job, output in zip(jobs, map(work, jobs), strict=True):
-            outputs[Path(job.folder).name][job.kind, job.names, job.model, job.fold] = output
+            outputs[job.folder][job.kind, job.names, job.model, job.fold] = output
             count.one()
         ranked = {}
-        for part in parts:
-            ranked[part.name] = part.scorer(samples, target, settings).rank(
-                candidates_of(outputs[part.name], part, settings)
-            )
-        main = parts[0]
+        for part, each in zip(parts, tables, strict=True):
+            found = [
+                candidates_of(outputs[str(where)], table, q.settings)
+                for q, (where, table) in zip(problems, each, strict=True)
+            ]
+            ranked[part.name] = part.scorer(samples, target).rank(_combined(found, target))
         best = next((e for e in ranked["main"] if e.candidate.names), None)
         wanted, shuffled = [], []
         if plan.explain and best is not None:
             columns = {m: [str(c) for c in blocks[m].columns] for m in best.candidate.names}
-            wanted = importance.groups(columns, main.data, main.folds, target.task)
-            every = range(len(main.folds))
+            first = tables[0][0][1]
+            wanted = importance.groups(columns, first.data, first.folds, problems[0].settings.task)
+            rest = (wanted, plan.calibrate, plan.inner)
             explains = [
-                Explain(
-                    str(Path(folder) / "main"),
-                    *best.candidate.key,
-                    wanted,
-                    f,
-                    main.settings(settings, f),
-                    plan.calibrate,
-                    plan.inner,
-                )
-                for f in every
+                _explain(str(where), best, table.settings(q.settings, f), f, *rest)
+                for f in range(len(main.folds))
+                for q, (where, table) in zip(problems, tables[0], strict=True)
             ]
+            said = []
             for output in map(explain, explains):
-                shuffled.append(output)
+                said.append(output)
                 count.one()
-    return _result(samples, parts, ranked, plan, target, settings, best, wanted, shuffled)
+            for at in range(0, len(said), len(problems)):
+                of_fold = said[at : at + len(problems)]
+                base, changed = (target.task.combine([o[i] for o in of_fold]) for i in (0, 1))
+                shuffled.append((base, changed))
+    return _result(samples, parts, ranked, plan, target, best, wanted, shuffled)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    problem: Problem
+    settings: Settings
+
+
+def _tables(folder: Path, part: Part, problems: list[_Problem]) -> list[tuple[Path, Part]]:
+    """A table for each problem, and where workers read it; those of the same samples share their features."""
+    found: list[tuple[Path, Part]] = []
+    for i, q in enumerate(problems):
+        where, table = folder / f"{part.name}-{i}", part.of(q.problem)
+        write(where, table, found[0][0] if found and q.problem.copies == problems[0].problem.copies else None)
+        found.append((where, table))
+    return found
+
+
+def _combined(found: list[list[Candidate]], target: Target) -> list[Candidate]:
+    """Rows of the label from those of its problems, which are the same in the same order."""
+    copies, combine = target.problems[0].copies, target.task.combine
+    return [
+        replace(
+            same[0],
+            answers=[combine(answers) for answers in zip(*(c.answers for c in same), strict=True)],
+            inner=[combine([a[::copies] for a in answers]) for answers in zip(*(c.inner for c in same), strict=True)],
+            seconds=sum(c.seconds for c in same),
+        )
+        for same in zip(*found, strict=True)
+    ]
+
+
+def _explain(
+    folder: str, best: Entry, settings: Settings, fold: int, wanted: list[Group], calibrate: str, inner: int
+) -> Explain:
+    return Explain(folder, *best.candidate.key, wanted, fold, settings, calibrate, inner)
 
 
 class _Count:
@@ -142,14 +186,16 @@ class _Count:
 # The result.
 
 
-def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, settings, best, wanted, shuffled) -> Result:
+def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, best, wanted, shuffled) -> Result:
     main, entries = parts[0], ranked["main"]
-    scorer = main.scorer(samples, target, settings)
-    chosen, _ = selection.selected(entries, scorer, target.y)
+    scorer = main.scorer(samples, target)
+    chosen, _ = selection.selected(entries, scorer)
     who = samples["speaker"] if "speaker" in samples else pd.Series(dtype="str")
     about = {
-        "label": plan.label,
-        "task": target.task,
+        "label": plan.labelled,
+        "task": target.task.kind,
+        "target": {"task": target.task.name, "why": target.why, "labels": list(plan.labels)}
+        | target.task.facts(target),
         "metric": scorer.metric,
         "protocol": plan.protocol,
         "folds": 1 if plan.protocol == "official" else len(main.folds) // main.repeats,
@@ -173,10 +219,12 @@ def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, sett
         "importance": scorer.importance(best, wanted, shuffled) if wanted else None,
         "contrast": _contrast(parts, ranked, scorer),
         "missing": _missing(parts, ranked, scorer.metric),
-        **(scorer.details(best) if best else {"confusion": None, "per_class": [], "per_speaker": []}),
+        **(scorer.details(best) if best else _NOTHING),
     }
     return Result([e.row for e in entries], scorer.predictions(entries), about)
 
+
+_NOTHING: dict[str, Any] = {"confusion": None, "per_class": [], "per_output": [], "per_speaker": []}
 
 _CONTRASTS = {
     "grouped": ("random", "grouped by speaker", "the gap is leakage: folds at random know the tested speakers"),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.models import benchmark, normalise, splits, training
+from affectlake.models.tasks import TASKS, Target, metric_of, target_of
 from affectlake.models.training import Data, Early, Headed, Late, Settings, Unimodal
 
 
@@ -19,31 +20,68 @@ class Answers:
     Attributes
     ----------
     ids : list of str
-    classes : tuple of str
-        Empty for a quantity.
-    fused : float array, shape=(n, classes)
-    single : dict of modality to float array, shape=(n, classes)
+    target : Target
+        Task and classes; there is no truth.
+    fused : float array, shape=(n, outputs)
+    single : dict of modality to float array, shape=(n, outputs)
         What each modality says alone; rows of NaN where a sample lacks it.
+    cuts : float array, shape=(outputs,), or None
+        Thresholds of probabilities.
     """
 
     ids: list[str]
-    classes: tuple[str, ...]
+    target: Target
     fused: np.ndarray
     single: dict[str, np.ndarray]
+    cuts: np.ndarray | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Empty for quantities."""
+        return self.target.classes
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Per sample: label, probabilities by class, and the same for each modality that it has."""
+        task = self.target.task
+        decided = {m: task.decide(self.target, np.nan_to_num(p), self.cuts) for m, p in self._all().items()}
         rows = []
         for i in range(len(self.fused)):
-            said = {m: self._one(p[i]) for m, p in self.single.items() if not np.isnan(p[i]).any()}
-            rows.append(self._one(self.fused[i]) | {"modalities": said})
+            said = {
+                m: task.said(self.target, p[i], decided[m][i])
+                for m, p in self.single.items()
+                if not np.isnan(p[i]).any()
+            }
+            rows.append(task.said(self.target, self.fused[i], decided[""][i]) | {"modalities": said})
         return rows
 
-    def _one(self, p: np.ndarray) -> dict[str, Any]:
-        if not self.classes:
-            return {"label": float(p[0]), "probabilities": {}}
-        probabilities = {c: float(v) for c, v in zip(self.classes, p, strict=True)}
-        return {"label": self.classes[int(p.argmax())], "probabilities": probabilities}
+    def _all(self) -> dict[str, np.ndarray]:
+        return {"": self.fused, **self.single}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What answers one of the label's problems.
+
+    Attributes
+    ----------
+    single : dict of modality to Unimodal
+    top : Early, Late, Headed or None
+        What puts modalities together; None for a single one.
+    settings : Settings
+    """
+
+    single: dict[str, Unimodal]
+    top: Early | Late | Headed | None
+    settings: Settings
+
+    def predict(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Fused answers [shape=(n, classes)], and those of each modality."""
+        said = {m: self.single[m].predict(x) for m, x in arrays.items()}
+        if self.top is None:
+            return said[next(iter(said))], said
+        if isinstance(self.top, Late):
+            return self.top.predict(said, {m: training.present(x) for m, x in arrays.items()}), said
+        return self.top.predict(arrays), said
 
 
 @dataclass(frozen=True)
@@ -59,14 +97,18 @@ class Fitted:
         Columns in the order of training.
     fingerprints : dict of extractor to str
         Of the features that it was trained on.
-    single : dict of modality to Unimodal
-    top : Early, Late, Headed or None
-        What puts modalities together; None for a single one.
-    settings : Settings
+    machines : tuple of Machine
+        One for each of the label's problems.
     card : dict
         Samples, speakers, versions: the model card.
     normalise : str
         What features are taken relative to, see `affectlake.models.normalise`.
+    task : str
+        See `affectlake.models.tasks`.
+    outputs : tuple of str
+        Names of quantities.
+    cuts : float array, shape=(outputs,), or None
+        Thresholds of probabilities, from inner folds.
     """
 
     label: str
@@ -75,11 +117,12 @@ class Fitted:
     model: str | None
     columns: dict[str, list[str]]
     fingerprints: dict[str, str]
-    single: dict[str, Unimodal]
-    top: Early | Late | Headed | None
-    settings: Settings
+    machines: tuple[Machine, ...]
     card: dict[str, Any] = field(default_factory=dict)
     normalise: str = "none"
+    task: str = "class"
+    outputs: tuple[str, ...] = ()
+    cuts: np.ndarray | None = None
 
     @property
     def extractors(self) -> list[str]:
@@ -133,15 +176,12 @@ class Fitted:
         relative = self._relative(index, speakers)
         arrays = {m: normalise.normalised(x, relative) for m, x in arrays.items()}
         there = {m: training.present(x) for m, x in arrays.items()}
-        said = {m: self.single[m].predict(x) for m, x in arrays.items()}
-        if self.top is None:
-            fused = said[next(iter(said))]
-        elif isinstance(self.top, Late):
-            fused = self.top.predict(said, there)
-        else:
-            fused = self.top.predict(arrays)
-        single = {m: np.where(there[m][:, None], p, np.nan) for m, p in said.items()}
-        return Answers([str(i) for i in index], self.classes, fused, single)
+        fused, single = zip(*(machine.predict(arrays) for machine in self.machines), strict=True)
+        target = Target(TASKS[self.task], np.empty(0), self.classes, self.outputs)
+        alone = {
+            m: np.where(there[m][:, None], target.task.combine([s[m] for s in single]), np.nan) for m in self.columns
+        }
+        return Answers([str(i) for i in index], target, target.task.combine(fused), alone, self.cuts)
 
     def _relative(self, index: pd.Index, speakers: pd.Series | None) -> np.ndarray | None:
         about = pd.DataFrame({"dataset": "this"}, index=index)
@@ -171,28 +211,47 @@ def fit(
     card : mapping, optional
         Added to the model card.
     """
-    target = benchmark.Target.of(samples[plan.label])
-    settings = benchmark.settings_of(plan, target)
+    target = target_of(samples[list(plan.labels)], plan.task)
     relative = normalise.groups(samples, plan.normalise)
     arrays = {m: normalise.normalised(x, relative) for m, x in benchmark.aligned(samples, blocks).items()}
-    data = Data(arrays, target.y, splits.groups(samples).to_numpy())
+    groups = splits.groups(samples).to_numpy()
+    machines, inner = [], []
+    for problem in target.problems:
+        copies = {m: np.repeat(x, problem.copies, axis=0) for m, x in arrays.items()}
+        data = Data(copies, problem.y, np.repeat(groups, problem.copies))
+        settings = benchmark.settings_of(plan, target, problem)
+        machine, oof = _machine(data, plan, fusion, model, settings)
+        machines.append(machine)
+        inner.append(oof[:: problem.copies])
+    cuts = target.task.cuts(target.y, target.task.combine(inner), metric_of(target, plan.metric))
+    columns = {m: [str(c) for c in blocks[m].columns] for m in arrays}
+    about = {"samples": len(samples), "speakers": int(samples["speaker"].nunique()) if "speaker" in samples else 0}
+    about |= card or {}
+    what = (plan.labelled, target.classes, fusion, model, columns)
+    task = (target.task.name, target.outputs, cuts)
+    fitted = Fitted(*what, {}, tuple(machines), about, plan.normalise, *task)
+    made_of = {name: fingerprints[name] for name in fitted.extractors if name in fingerprints}
+    return replace(fitted, fingerprints=made_of)
+
+
+def _machine(
+    data: Data, plan: benchmark.Plan, fusion: str, model: str | None, settings: Settings
+) -> tuple[Machine, np.ndarray]:
+    """A row fitted for one problem, and its out-of-fold answers about the samples [shape=(n, classes)]."""
     names = tuple(data.blocks)
     # Whatever fuses them, each modality also answers for itself.
     single = {m: training.fit_unimodal(data, m, model or "logreg", settings, plan.calibrate, plan.inner) for m in names}
-    top: Early | Late | Headed | None = None
+    oof = {m: u.oof for m, u in single.items() if u.oof is not None}
     if fusion == "early":
-        top = training.fit_early(data, names, model or "logreg", settings, plan.calibrate, plan.inner)
-    elif fusion in benchmark.HEADS:
-        top = training.fit_head(data, names, benchmark.HEADS[fusion], settings, plan.inner)
-    elif fusion.startswith("late-"):
+        early = training.fit_early(data, names, model or "logreg", settings, plan.calibrate, plan.inner)
+        return Machine(single, early, settings), early.oof
+    if fusion in benchmark.HEADS:
+        headed = training.fit_head(data, names, benchmark.HEADS[fusion], settings, plan.inner)
+        return Machine(single, headed, settings), headed.head.oof
+    if fusion.startswith("late-"):
         base = training.prior(data.y, settings)
-        oof = {m: u.oof for m, u in single.items()}
         there = {m: data.present(m) for m in names}
-        top = training.fit_late(fusion.removeprefix("late-"), names, oof, there, data.y, base, settings.balanced)
-    columns = {m: [str(c) for c in blocks[m].columns] for m in names}
-    about = {"samples": len(samples), "speakers": int(samples["speaker"].nunique()) if "speaker" in samples else 0}
-    about |= card or {}
-    what = (plan.label, target.classes, fusion, model, columns)
-    fitted = Fitted(*what, {}, single, top, settings, about, plan.normalise)
-    made_of = {name: fingerprints[name] for name in fitted.extractors if name in fingerprints}
-    return replace(fitted, fingerprints=made_of)
+        late = training.fit_late(fusion.removeprefix("late-"), names, oof, there, data.y, base, settings.balanced)
+        inner = training.late_out_of_fold(late, oof, there, data.y, data.groups, settings, plan.inner)
+        return Machine(single, late, settings), inner
+    return Machine(single, None, settings), oof[names[0]]

@@ -19,10 +19,24 @@ METHOD = "jackknife-t"
 FEWEST = 5
 """Speakers below which nothing is said: with four, one unusual speaker is all that there is to see of the spread."""
 
-SHARES = ("uar", "accuracy", "f1_macro", "f1_weighted")
+SHARES = (
+    "uar",
+    "accuracy",
+    "f1_macro",
+    "f1_weighted",
+    "f1_micro",
+    "auc",
+    "ap",
+    "within_one",
+    "exact",
+    "label_accuracy",
+    "soft_accuracy",
+    "acc2",
+    "acc7",
+)
 """Scores from 0 to 1, whose intervals are taken on the scale of logits, which keeps them there."""
 
-CORRELATIONS = ("ccc", "pearson")
+CORRELATIONS = ("ccc", "pearson", "qwk")
 """Scores from -1 to 1, whose intervals are taken on Fisher's scale."""
 
 _EDGE = 1e-4
@@ -131,7 +145,7 @@ def interval(
     found = spread(values, score, df, inflation)
     reach = found.error * max(critical or 0.0, _t(found.freedom))
     low, high = (_back(v, score) for v in (found.value - reach, found.value + reach))
-    if score in ("ece", "mae", "log_loss", "brier"):
+    if score in ("ece", "mae", "log_loss", "brier", "cross_entropy"):
         low = max(low, 0.0)
     # Rounding on the other scale must not put a value outside of its own interval.
     return {"value": value, "low": min(low, value), "high": max(high, value)}

@@ -66,11 +66,15 @@ def subsets(plan: Plan, names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [s for k in sizes for s in combinations(names, k)]
 
 
-def write(folder: Path, part: Part) -> None:
+def write(folder: Path, part: Part, like: Path | None = None) -> None:
+    """Write what workers read; ``like``: a folder that has the same features."""
     folder.mkdir()
     data = part.data
     for m, block in data.blocks.items():
-        np.save(folder / f"block-{m}.npy", block)
+        if like is None:
+            np.save(folder / f"block-{m}.npy", block)
+        else:
+            (folder / f"block-{m}.npy").symlink_to(like / f"block-{m}.npy")
     np.save(folder / "y.npy", data.y)
     np.save(folder / "groups.npy", np.unique(data.groups, return_inverse=True)[1])
     for i, fold in enumerate(part.folds):

@@ -7,6 +7,7 @@ interval (`affectlake.models.intervals`) is made of.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Draws:
         return cls(group, np.vstack([np.ones((1, n)), 1 - np.eye(n)]))
 
     @cached_property
-    def _by_group(self):
+    def _by_group(self) -> Any:
         from scipy.sparse import csr_array
 
         n = len(self.group)
@@ -58,7 +59,8 @@ class Draws:
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Sums of ``values`` [shape=(n, k)] in each draw [shape=(1 + draws, k)]."""
-        return self.weights @ (self._by_group @ values)
+        found: np.ndarray = self.weights @ (self._by_group @ values)
+        return found
 
     def counts(self, codes: np.ndarray, size: int) -> np.ndarray:
         """How often each of ``size`` codes [shape=(n,)] is there in each draw [shape=(1 + draws, size)]."""
@@ -76,7 +78,9 @@ def blocks(groups: np.ndarray, most: int = BLOCKS, seed: int = 0) -> tuple[np.nd
     return dealt[group], max(most, 1)
 
 
-def classification(truth: np.ndarray, probability: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
+def classification(
+    truth: np.ndarray, probability: np.ndarray, draws: Draws, predicted: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Scores of a classifier in each draw.
 
     Parameters
@@ -84,8 +88,10 @@ def classification(truth: np.ndarray, probability: np.ndarray, draws: Draws) -> 
     truth : int array, shape=(n,)
         Class indices.
     probability : float array, shape=(n, classes)
-        Rows sum to one. The predicted class is the most probable one.
+        Rows sum to one.
     draws : Draws
+    predicted : int array, shape=(n,), optional
+        Class indices; default: the most probable one.
 
     Returns
     -------
@@ -95,8 +101,8 @@ def classification(truth: np.ndarray, probability: np.ndarray, draws: Draws) -> 
         is NaN in a draw that lacks one of the data's: it would be another quantity.
     """
     n, k = probability.shape
-    predicted = probability.argmax(axis=1)
-    confusion = draws.counts(truth * k + predicted, k * k).reshape(-1, k, k)
+    predicted = probability.argmax(axis=1) if predicted is None else predicted
+    confusion = _confusion(truth, predicted, k, draws)
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     actual, claimed = confusion.sum(axis=2), confusion.sum(axis=1)
     total = actual.sum(axis=1)
@@ -114,15 +120,164 @@ def classification(truth: np.ndarray, probability: np.ndarray, draws: Draws) -> 
         "f1_weighted": np.nansum(f1 * actual, axis=1) / total,
         "log_loss": means[:, 0],
         "brier": means[:, 1],
-        "ece": _ece(probability.max(axis=1), predicted == truth, draws) / total,
+        "ece": _ece(probability.max(axis=1), probability.argmax(axis=1) == truth, draws) / total,
     }
+
+
+def binary(truth: np.ndarray, p: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
+    """Of two classes in each draw: ``auc`` (area under the ROC curve) and ``ap`` (average precision of the second).
+
+    Parameters
+    ----------
+    truth : int array, shape=(n,)
+        0 or 1.
+    p : float array, shape=(n,)
+        Of the second class.
+    draws : Draws
+        NaN where a draw has one class only.
+    """
+    order = np.argsort(-p, kind="stable")
+    ends = np.append(p[order][1:] != p[order][:-1], True)
+    weight = draws.weights[:, draws.group[order]]
+    hits = np.cumsum(weight * (truth[order] == 1), axis=1)[:, ends]
+    taken = np.cumsum(weight, axis=1)[:, ends]
+    gained = np.diff(hits, axis=1, prepend=0.0)
+    false = np.diff(taken - hits, axis=1, prepend=0.0)
+    positive, negative = hits[:, -1], taken[:, -1] - hits[:, -1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        auc = (false * (hits - gained / 2)).sum(axis=1) / (positive * negative)
+        ap = np.nansum(gained * hits / taken, axis=1) / positive
+    return {"auc": auc, "ap": np.where(positive > 0, ap, np.nan)}
+
+
+def ordinal(
+    truth: np.ndarray, predicted: np.ndarray, probability: np.ndarray, steps: np.ndarray, draws: Draws
+) -> dict[str, np.ndarray]:
+    """Scores of ratings in each draw.
+
+    Parameters
+    ----------
+    truth, predicted : int array, shape=(n,)
+        Positions in ``steps``.
+    probability : float array, shape=(n, k)
+    steps : float array, shape=(k,)
+        The ratings, in order.
+    draws : Draws
+
+    Returns
+    -------
+    dict of str to float array, shape=(1 + draws,)
+        ``qwk`` (quadratic weighted kappa, Cohen 1968), ``mae`` (in ratings), ``within_one`` (off by one step at most),
+        ``accuracy``, ``log_loss``.
+
+    Examples
+    --------
+    >>> once = Draws.of(np.zeros(4, dtype=int))
+    >>> found = ordinal(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1]), np.eye(3)[[0, 1, 2, 2]], np.arange(3.0), once)
+    >>> {k: round(float(v[0]), 3) for k, v in found.items()}
+    {'qwk': 0.8, 'mae': 0.25, 'within_one': 1.0, 'accuracy': 0.75, 'log_loss': 0.0}
+    """
+    k = len(steps)
+    confusion = _confusion(truth, predicted, k, draws)
+    total = confusion.sum(axis=(1, 2))
+    apart = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+    expected = np.einsum("dt,dp->dtp", confusion.sum(axis=2), confusion.sum(axis=1)) / total[:, None, None]
+    own = np.clip(probability[np.arange(len(truth)), truth], _EPS, 1)
+
+    def over(cost: np.ndarray, table: np.ndarray) -> np.ndarray:
+        found: np.ndarray = (table * cost).sum(axis=(1, 2))
+        return found
+
+    chance = over(apart**2, expected)
+    return {
+        "qwk": 1 - np.divide(over(apart**2, confusion), chance, out=np.ones(len(total)), where=chance > 0),
+        "mae": over(np.abs(np.subtract.outer(steps, steps)), confusion) / total,
+        "within_one": over(apart <= 1, confusion) / total,
+        "accuracy": over(apart == 0, confusion) / total,
+        "log_loss": draws.sums(-np.log(own)[:, None])[:, 0] / total,
+    }
+
+
+def multilabel(
+    truth: np.ndarray, probability: np.ndarray, predicted: np.ndarray, draws: Draws
+) -> dict[str, np.ndarray]:
+    """Scores of several labels at once in each draw.
+
+    Parameters
+    ----------
+    truth, predicted : int array, shape=(n, labels)
+        0 or 1.
+    probability : float array, shape=(n, labels)
+    draws : Draws
+
+    Returns
+    -------
+    dict of str to float array, shape=(1 + draws,)
+        ``f1_macro`` (mean over the labels that are there; NaN in a draw that lacks one of them), ``f1_micro``,
+        ``exact`` (all labels of a sample right), ``label_accuracy``, ``log_loss`` (mean over labels).
+    """
+    k = truth.shape[1]
+    p = np.clip(probability, _EPS, 1 - _EPS)
+    loss = -np.where(truth == 1, np.log(p), np.log(1 - p)).mean(axis=1)
+    right = truth == predicted
+    sums = draws.sums(
+        np.column_stack(
+            [truth * predicted, truth, predicted, right.all(axis=1), right.mean(axis=1), loss, np.ones(len(truth))]
+        ).astype(np.float64)
+    )
+    hits, actual, claimed = sums[:, :k], sums[:, k : 2 * k], sums[:, 2 * k : 3 * k]
+    exact, each, losses, n = sums[:, 3 * k :].T
+    f1 = np.divide(2 * hits, actual + claimed, out=np.zeros_like(hits), where=actual + claimed > 0)
+    f1 = np.where(actual[0] > 0, f1, np.nan)
+    lacking = ((actual[0] > 0) & (actual == 0)).any(axis=1)
+    whole = actual.sum(axis=1) + claimed.sum(axis=1)
+    return {
+        "f1_macro": np.where(lacking, np.nan, _mean(f1)),
+        "f1_micro": np.divide(2 * hits.sum(axis=1), whole, out=np.zeros(len(n)), where=whole > 0),
+        "exact": exact / n,
+        "label_accuracy": each / n,
+        "log_loss": losses / n,
+    }
+
+
+def votes(shares: np.ndarray, probability: np.ndarray, predicted: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
+    """Scores against what raters voted for, in each draw.
+
+    Parameters
+    ----------
+    shares : float array, shape=(n, classes)
+        Of the votes; rows sum to one.
+    probability : float array, shape=(n, classes)
+    predicted : int array, shape=(n,)
+    draws : Draws
+
+    Returns
+    -------
+    dict of str to float array, shape=(1 + draws,)
+        ``soft_accuracy`` (share of raters who say what is predicted), ``accuracy`` (it is the plurality, or one of
+        several), ``cross_entropy`` (nats), ``brier`` (squared distance of the distributions).
+    """
+    own = shares[np.arange(len(shares)), predicted]
+    entropy = -(shares * np.log(np.clip(probability, _EPS, 1))).sum(axis=1)
+    apart = ((shares - probability) ** 2).sum(axis=1)
+    hit = own >= shares.max(axis=1) - 1e-9
+    sums = draws.sums(np.column_stack([own, hit, entropy, apart, np.ones(len(own))]))
+    means = sums[:, :-1] / sums[:, -1:]
+    return dict(zip(("soft_accuracy", "accuracy", "cross_entropy", "brier"), means.T, strict=True))
+
+
+def _confusion(truth: np.ndarray, predicted: np.ndarray, k: int, draws: Draws) -> np.ndarray:
+    """Confusion matrix of each draw [shape=(1 + draws, k, k)], the truth in rows."""
+    return draws.counts(truth * k + predicted, k * k).reshape(-1, k, k)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
     """Mean of what is there in each row, NaN where nothing is."""
     known = ~np.isnan(values)
     n = known.sum(axis=1)
-    return np.divide(np.where(known, values, 0).sum(axis=1), n, out=np.full(len(values), np.nan), where=n > 0)
+    out = np.full(len(values), np.nan)
+    np.divide(np.where(known, values, 0).sum(axis=1), n, out=out, where=n > 0)
+    return out
 
 
 def _ece(confidence: np.ndarray, hit: np.ndarray, draws: Draws) -> np.ndarray:
@@ -130,7 +285,8 @@ def _ece(confidence: np.ndarray, hit: np.ndarray, draws: Draws) -> np.ndarray:
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gap = np.zeros((len(confidence), BINS))
     gap[np.arange(len(confidence)), bins] = confidence - hit
-    return np.abs(draws.sums(gap)).sum(axis=1)
+    found: np.ndarray = np.abs(draws.sums(gap)).sum(axis=1)
+    return found
 
 
 def regression(truth: np.ndarray, predicted: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
@@ -147,16 +303,34 @@ def regression(truth: np.ndarray, predicted: np.ndarray, draws: Draws) -> dict[s
     return {"ccc": np.nan_to_num(ccc), "pearson": pearson, "mae": absolute / n}
 
 
-def recalls(truth: np.ndarray, probability: np.ndarray, draws: Draws) -> np.ndarray:
+def sentiment(truth: np.ndarray, predicted: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
+    """MOSI's accuracies in each draw: ``acc2`` (negative or positive, zeros left out), ``acc7`` (rounded to -3 … 3)."""
+    signed = truth != 0
+    hit = signed & ((truth > 0) == (predicted > 0))
+    seven = np.round(np.clip(truth, -3, 3)) == np.round(np.clip(predicted, -3, 3))
+    sums = draws.sums(np.column_stack([hit, signed, seven, np.ones(len(truth))]).astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {"acc2": sums[:, 0] / sums[:, 1], "acc7": sums[:, 2] / sums[:, 3]}
+
+
+def recalls(
+    truth: np.ndarray, probability: np.ndarray, draws: Draws, predicted: np.ndarray | None = None
+) -> np.ndarray:
     """Recall of each class in each draw [shape=(1 + draws, classes)], NaN where a draw has none of it."""
     k = probability.shape[1]
-    hit = probability.argmax(axis=1) == truth
+    hit = (probability.argmax(axis=1) if predicted is None else predicted) == truth
     cells = draws.counts(truth + k * hit, 2 * k)
     found = cells[:, k:]
     actual = cells[:, :k] + found
-    return np.divide(found, actual, out=np.full_like(found, np.nan), where=actual > 0)
+    out = np.full_like(found, np.nan)
+    np.divide(found, actual, out=out, where=actual > 0)
+    return out
 
 
 def speakers_of_classes(truth: np.ndarray, group: np.ndarray, classes: int) -> np.ndarray:
-    """How many speakers have each class [shape=(classes,)]."""
-    return np.array([len(np.unique(group[truth == c])) for c in range(classes)])
+    """How many speakers have each class or label [shape=(classes,)].
+
+    ``truth``: class indices [shape=(n,)], or 0 and 1 (shares of votes) by label [shape=(n, classes)].
+    """
+    has = (truth == c if truth.ndim == 1 else truth[:, c] > 0 for c in range(classes))
+    return np.array([len(np.unique(group[h])) for h in has], dtype=np.int64)

@@ -4,7 +4,25 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 Protocol = Literal["auto", "official", "loso", "grouped", "kfold", "random"]
-Metric = Literal["uar", "accuracy", "f1_macro", "f1_weighted"]
+TaskName = Literal["auto", "class", "ordinal", "number", "multilabel", "votes"]
+Metric = Literal[
+    "auto",
+    "uar",
+    "accuracy",
+    "f1_macro",
+    "f1_weighted",
+    "auc",
+    "ap",
+    "qwk",
+    "within_one",
+    "ccc",
+    "pearson",
+    "acc2",
+    "acc7",
+    "f1_micro",
+    "exact",
+    "soft_accuracy",
+]
 Calibration = Literal["temperature", "sigmoid", "isotonic"]
 Normalisation = Literal["none", "speaker", "corpus"]
 Subsets = Literal["all", "full"]
@@ -16,8 +34,12 @@ class PlanOptions:
 
     Attributes
     ----------
-    label : str
-        Label column to predict.
+    label : str or tuple of str
+        Label column to predict; several where a sample has several labels, quantities or votes.
+    task : TaskName
+        What the label is: names of classes, ratings with an order, numbers, several labels at once (a column of 0 and 1
+        each, or separated by | or ;), or votes of raters (a column of counts each, or happy|happy|sad). auto takes it
+        from the values and says so.
     protocol : Protocol
         auto is the official split where the dataset has one, else folds grouped by speaker. random leaks speakers, is
         refused unless named here, and is shown beside the grouped score.
@@ -38,7 +60,8 @@ class PlanOptions:
     subsets : Subsets
         Fuse every subset of modalities, or the full set only.
     metric : Metric
-        Ranks the rows. With uar and f1_macro models weight rare classes up; with the others they do not.
+        Ranks the rows; auto is uar for classes, qwk for ratings, ccc for numbers, f1_macro for several labels,
+        soft_accuracy for votes. With uar and f1_macro models weight rare classes up; with the others they do not.
     tune : bool
         Choose models' parameters from small grids on inner folds grouped by speaker.
     calibrate : Calibration
@@ -47,8 +70,9 @@ class PlanOptions:
         Seed of folds, models and intervals.
     """
 
-    label: str
+    label: tuple[str, ...] | str
     _: KW_ONLY
+    task: TaskName = "auto"
     protocol: Protocol = "auto"
     folds: int = 5
     repeats: int = 1
@@ -58,7 +82,17 @@ class PlanOptions:
     models: tuple[str, ...] = ()
     fusions: tuple[str, ...] = ()
     subsets: Subsets = "all"
-    metric: Metric = "uar"
+    metric: Metric = "auto"
     tune: bool = False
     calibrate: Calibration = "temperature"
     seed: int = 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label columns."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
+    @property
+    def labelled(self) -> str:
+        """The label columns as one name."""
+        return "+".join(self.labels)

@@ -9,9 +9,10 @@ import pandas as pd
 from affectlake.data.errors import UsageError
 from affectlake.models import missing, normalise, splits, transfer
 from affectlake.models.member import Settings
-from affectlake.models.plan import Plan, Target
+from affectlake.models.plan import Plan
 from affectlake.models.scores import Scorer
 from affectlake.models.splits import Fold
+from affectlake.models.tasks import Problem, Target, metric_of
 from affectlake.models.training import Data
 
 
@@ -36,10 +37,19 @@ class Part:
         """Those of a fold: each repetition has a seed of its own."""
         return replace(settings, seed=settings.seed + fold // (len(self.folds) // self.repeats))
 
-    def scorer(self, samples: pd.DataFrame, target: Target, settings: Settings) -> Scorer:
-        metric = self.plan.metric if target.task == "classification" else "ccc"
-        rest = (metric, self.plan.draws, self.plan.seed)
-        return Scorer(samples, target.y, target.classes, self.data.groups, self.folds, self.repeats, *rest)
+    def of(self, problem: Problem) -> "Part":
+        """What is trained for one of the label's problems: samples stand there as often as it wants them."""
+        if problem.copies == 1:
+            return replace(self, data=Data(self.data.blocks, problem.y, self.data.groups))
+        each = np.arange(problem.copies)
+        rows = np.repeat(np.arange(len(self.data.groups)), problem.copies)
+        blocks = {m: b[rows] for m, b in self.data.blocks.items()}
+        folds = [Fold((f.train[:, None] * problem.copies + each).ravel(), f.test * problem.copies) for f in self.folds]
+        return replace(self, data=Data(blocks, problem.y, self.data.groups[rows]), folds=folds)
+
+    def scorer(self, samples: pd.DataFrame, target: Target) -> Scorer:
+        rest = (metric_of(target, self.plan.metric), self.plan.draws, self.plan.seed)
+        return Scorer(samples, target, self.data.groups, self.folds, self.repeats, *rest)
 
 
 def parts_of(samples, blocks, target: Target, plan: Plan) -> list[Part]:
@@ -70,19 +80,24 @@ def _folds(samples: pd.DataFrame, target: Target, plan: Plan) -> list[Fold]:
     if plan.protocol == "cross-corpus":
         folds = [transfer.fold(samples, str(plan.test_on))]
     else:
-        folds = splits.folds(samples, target.y, plan.protocol, plan.folds, plan.repeats, plan.seed)
+        folds = splits.folds(samples, target.strata, plan.protocol, plan.folds, plan.repeats, plan.seed)
     _check_folds(folds, target)
     return folds
 
 
 def _check_folds(folds: list[Fold], target: Target) -> None:
     for i, fold in enumerate(folds, 1):
-        known = np.unique(target.y[fold.train])
-        if target.task == "classification" and len(known) < 2:
-            raise UsageError(
-                f"the training part of fold {i} knows only the class {target.classes[known[0]]!r}: classes and "
-                "speakers coincide, no protocol that keeps speakers apart can tell them from each other"
-            )
+        for j, problem in enumerate(target.problems):
+            known = np.unique(problem.y.reshape(-1, problem.copies)[fold.train])
+            if problem.kind == "classification" and len(known) < 2:
+                one = target.classes[known[0]] if problem.classes == len(target.classes) else target.classes[j]
+                raise UsageError(
+                    f"the training part of fold {i} knows only the class {one!r}: classes and speakers coincide, no "
+                    "protocol that keeps speakers apart can tell them from each other"
+                    if target.y.ndim == 1
+                    else f"in the training part of fold {i} {one!r} is there always or never: fewer --folds, or leave "
+                    "it out"
+                )
 
 
 def aligned(samples: pd.DataFrame, blocks: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import math
 import re
 import zipfile
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +21,11 @@ import numpy as np
 import pandas as pd
 
 from affectlake.models import boosters, early, head
-from affectlake.models.fit import Fitted
+from affectlake.models.fit import Fitted, Machine
 from affectlake.models.member import Ensemble, Selected, Settings
 from affectlake.models.normalise import METHODS
 from affectlake.models.sound import BadModel, check, finite
+from affectlake.models.tasks import TASKS
 from affectlake.models.training import Early, Headed, Late, Unimodal
 
 FORMAT = 2
@@ -52,7 +54,7 @@ def save(fitted: Fitted, path: Path | str) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     parts: dict[str, bytes] = {}
-    about = {
+    about: dict[str, Any] = {
         "format": FORMAT,
         "label": fitted.label,
         "classes": list(fitted.classes),
@@ -60,14 +62,19 @@ def save(fitted: Fitted, path: Path | str) -> Path:
         "model": fitted.model,
         "columns": fitted.columns,
         "fingerprints": fitted.fingerprints,
-        "settings": asdict(fitted.settings),
+        "task": fitted.task,
+        "outputs": list(fitted.outputs),
+        "cuts": None if fitted.cuts is None else fitted.cuts.tolist(),
         "normalise": fitted.normalise,
         "card": fitted.card,
         "versions": {p: version(p) for p in ("affectlake", "scikit-learn", "numpy", "xgboost", "torch")},
-        "prior": next(iter(fitted.single.values())).prior.tolist(),
-        "single": {m: _put_unimodal(parts, m, u) for m, u in fitted.single.items()},
-        "top": _put_top(parts, fitted.top),
+        **_put_machine(parts, fitted.machines[0]),
+        "others": [],
     }
+    for i, machine in enumerate(fitted.machines[1:], 1):
+        its: dict[str, bytes] = {}
+        about["others"].append(_put_machine(its, machine))
+        parts |= {f"{i}.{name}": content for name, content in its.items()}
     beside = path.with_name(f".{path.name}.part")
     with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         file.writestr("model.json", json.dumps(about, indent=1))
@@ -98,6 +105,7 @@ def card(path: Path | str) -> dict[str, Any]:
     """
     about = _reading(path, _about)
     told = {k: about[k] for k in ("label", "classes", "fusion", "model")}
+    told |= {"task": about.get("task", "class" if about["classes"] else "number")}
     told |= {"modalities": list(about["single"]), "features": "as they are"}
     if about["normalise"] != "none":
         told["features"] = f"relative to their {about['normalise']} (transductive: all of one are needed at once)"
@@ -132,8 +140,16 @@ class _Parts:
     def __init__(self, file: zipfile.ZipFile, size: int):
         self._file, self._given = file, set[str]()
         self._size, self._unpacked = size, 0
+        self._prefix, self._whole = "", self
+
+    def below(self, prefix: str) -> "_Parts":
+        """The parts whose names begin with ``prefix``, counted together with all others."""
+        found = copy(self)
+        found._prefix = prefix
+        return found
 
     def __call__(self, name: str) -> bytes:
+        name = self._prefix + name
         # Few bytes may name a large part often: each of them would be a copy in memory.
         if name in self._given:
             raise BadModel(f"the part {name[:80]} is named twice: no model of ours does")
@@ -142,10 +158,10 @@ class _Parts:
 
     def weigh(self, inner: zipfile.ZipFile) -> None:
         """Count what the zip in a part unpacks to, before it does."""
-        self._unpacked += sum(i.file_size for i in inner.infolist())
-        if self._unpacked > _most(self._size):
+        self._whole._unpacked += sum(i.file_size for i in inner.infolist())
+        if self._whole._unpacked > _most(self._size):
             raise BadModel(
-                f"its parts unpack from {self._size} to {self._unpacked} bytes and more: no model of ours does"
+                f"its parts unpack from {self._size} to {self._whole._unpacked} bytes and more: no model of ours does"
             )
 
 
@@ -194,8 +210,13 @@ def _about(file: zipfile.ZipFile) -> dict[str, Any]:
         raise BadModel("classes, fingerprints and columns are names")
     if about["normalise"] not in METHODS:
         raise BadModel(f"features relative to {about['normalise'][:40]!r}: no model of ours has them")
-    if not about["single"] or set(about["single"]) != set(about["columns"]):
-        raise BadModel("modalities and columns do not agree with each other")
+    for machine in (about, *about.get("others", [])):
+        if not machine["single"] or set(machine["single"]) != set(about["columns"]):
+            raise BadModel("modalities and columns do not agree with each other")
+    if about.get("task", "class") not in TASKS:
+        raise BadModel(f"the task {str(about['task'])[:40]!r}: no model of ours has it")
+    if not all(isinstance(w, str) for w in about.get("outputs", [])):
+        raise BadModel("outputs are names")
     return about
 
 
@@ -208,16 +229,54 @@ def _tried(fitted: Fitted) -> Fitted:
         x = np.vstack([rng.normal(size=len(columns)), np.full(len(columns), np.nan)]).astype(np.float32)
         blocks[m] = pd.DataFrame(x, index=ids, columns=columns)
     said = fitted.predict(blocks, pd.Series(ids, index=ids))
+    width = len(fitted.classes) or max(1, len(fitted.outputs))
     for p in (said.fused, *(p[:1] for p in said.single.values())):
-        if p.ndim != 2 or p.shape[1] != fitted.settings.classes or not np.isfinite(p).all():
+        if p.ndim != 2 or p.shape[1] != width or not np.isfinite(p).all():
             raise BadModel("the model gives no proper answers")
+    said.to_rows()
     return fitted
 
 
 def _fitted(about: dict[str, Any], read: _Parts) -> Fitted:
+    classes = tuple(about["classes"])
+    machines = [_get_machine(about, read)]
+    for i, other in enumerate(about.get("others", []), 1):
+        machines.append(_get_machine(other, read.below(f"{i}.")))
+    # A model of a quantity of before there were tasks says so by having no classes.
+    task = about.get("task", "class" if classes else "number")
+    for machine in machines:
+        if task not in ("multilabel", "number") and len(classes) != machine.settings.classes:
+            raise BadModel("the classes do not agree with each other")
+    cuts = about.get("cuts")
+    return Fitted(
+        about["label"],
+        classes,
+        about["fusion"],
+        about["model"],
+        about["columns"],
+        about["fingerprints"],
+        tuple(machines),
+        about["card"] | {"versions": about["versions"]},
+        about["normalise"],
+        task,
+        tuple(about.get("outputs", ())),
+        None if cuts is None else finite("cuts", np.array(cuts, dtype=np.float64)),
+    )
+
+
+def _put_machine(parts: dict[str, bytes], machine: Machine) -> dict[str, Any]:
+    return {
+        "settings": asdict(machine.settings),
+        "prior": next(iter(machine.single.values())).prior.tolist(),
+        "single": {m: _put_unimodal(parts, m, u) for m, u in machine.single.items()},
+        "top": _put_top(parts, machine.top),
+    }
+
+
+def _get_machine(about: dict[str, Any], read: _Parts) -> Machine:
     settings = Settings(**about["settings"])
     prior = np.array(about["prior"], dtype=np.float64)
-    if len(prior) != settings.classes or len(about["classes"]) not in (0, settings.classes):
+    if len(prior) != settings.classes:
         raise BadModel("the classes do not agree with each other")
     single = {
         m: Unimodal(
@@ -230,19 +289,7 @@ def _fitted(about: dict[str, Any], read: _Parts) -> Fitted:
         )
         for m, part in about["single"].items()
     }
-    return Fitted(
-        about["label"],
-        tuple(about["classes"]),
-        about["fusion"],
-        about["model"],
-        about["columns"],
-        about["fingerprints"],
-        single,
-        _get_top(read, about["top"], prior, settings, list(single)),
-        settings,
-        about["card"] | {"versions": about["versions"]},
-        about["normalise"],
-    )
+    return Machine(single, _get_top(read, about["top"], prior, settings, list(single)), settings)
 
 
 # Parts: each `_put_…` writes bytes and returns a JSON-able reference, each `_get_…` reads it back.

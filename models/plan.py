@@ -1,15 +1,13 @@
-"""What is compared and how, and the label as numbers."""
+"""What is compared and how."""
 
 from dataclasses import dataclass
 from typing import get_args
 
-import numpy as np
-import pandas as pd
-
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.models import splits, zoo
 from affectlake.models.member import Settings
-from affectlake.models.options import Calibration, Metric, Normalisation, PlanOptions, Subsets
+from affectlake.models.options import Calibration, Metric, Normalisation, PlanOptions, Subsets, TaskName
+from affectlake.models.tasks import Problem, Target, metric_of
 
 FUSIONS = (
     "unimodal",
@@ -23,7 +21,6 @@ FUSIONS = (
 )
 _ALL_FUSIONS = (*FUSIONS, "mlp-dense")
 METRICS: tuple[str, ...] = get_args(Metric)
-_NUMBERS_FROM = 10  # a numeric label with more values than this is a quantity, not a class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +62,7 @@ class Plan(PlanOptions):
             ("protocol", [self.protocol], (*splits.PROTOCOLS, *(["cross-corpus"] if self.test_on else []))),
             ("normalisation", [self.normalise], get_args(Normalisation)),
             ("subsets", [self.subsets], get_args(Subsets)),
+            ("task", [self.task], get_args(TaskName)),
             ("metric", [self.metric], METRICS),
             ("calibration", [self.calibrate], get_args(Calibration)),
         ):
@@ -76,42 +74,14 @@ class Plan(PlanOptions):
                 raise UsageError(f"{name} must be at least {least}, got {value}")
 
 
-@dataclass(frozen=True)
-class Target:
-    """The label as numbers.
+def settings_of(plan: Plan, target: Target, problem: Problem | None = None) -> Settings:
+    """What all models share that are trained for one of the label's problems; by default its first.
 
-    Attributes
-    ----------
-    task : "classification" | "regression"
-    y : int or float array, shape=(n,)
-    classes : tuple of str
-        In the order of class indices; empty for regression.
+    Raises
+    ------
+    UsageError
+        The plan's metric does not rank what is predicted.
     """
-
-    task: zoo.Task
-    y: np.ndarray
-    classes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, label: pd.Series) -> "Target":
-        """Read a label column: numbers of many different values are a quantity, everything else is classes.
-
-        Raises
-        ------
-        UsageError
-            Fewer than two classes, or a class with a single sample.
-        """
-        numeric = pd.api.types.is_numeric_dtype(label) and not pd.api.types.is_bool_dtype(label)
-        if numeric and label.nunique() > _NUMBERS_FROM:
-            return cls("regression", label.to_numpy(dtype=np.float64), ())
-        names = label.astype("str")
-        counts = names.value_counts()
-        if len(counts) < 2:
-            raise UsageError(f"label {label.name!r} has {len(counts)} class(es): {', '.join(counts.index)}")
-        classes = tuple(sorted(counts.index))
-        return cls("classification", names.map({c: i for i, c in enumerate(classes)}).to_numpy(dtype=np.int64), classes)
-
-
-def settings_of(plan: Plan, target: Target) -> Settings:
-    balanced = plan.metric in ("uar", "f1_macro")
-    return Settings(target.task, max(len(target.classes), 1), plan.seed, balanced, plan.tune)
+    problem = problem or target.problems[0]
+    balanced = target.task.balanced(metric_of(target, plan.metric))
+    return Settings(problem.kind, problem.classes, plan.seed, balanced, plan.tune)

@@ -10,6 +10,7 @@ import pandas as pd
 from affectlake.models import intervals, metrics
 from affectlake.models.importance import Group
 from affectlake.models.splits import Fold
+from affectlake.models.tasks import Target
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,27 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Entry:
-    """A scored row: what the table shows, the answers behind it, and the ranking metric without each speaker."""
+    """A scored row.
+
+    Attributes
+    ----------
+    candidate : Candidate
+    row : dict
+        What the table shows.
+    answers : float array, shape=(tested samples, outputs)
+    decided : array
+        What is said of each sample, see `affectlake.models.tasks.Task`.
+    cuts : float array, shape=(tested samples, outputs), or None
+        Thresholds, from inner folds.
+    draws : float array, shape=(1 + speakers,)
+        The ranking metric, then without each speaker.
+    """
 
     candidate: Candidate
     row: dict[str, Any]
     answers: np.ndarray
+    decided: np.ndarray
+    cuts: np.ndarray | None
     draws: np.ndarray
 
 
@@ -65,9 +82,7 @@ class Scorer:
     Parameters
     ----------
     samples : DataFrame [index=sample_id]
-    y : array, shape=(n,)
-    classes : tuple of str
-        Empty for numbers.
+    target : Target
     groups : array, shape=(n,)
         What the bootstrap draws: speakers.
     folds : list of Fold
@@ -78,10 +93,11 @@ class Scorer:
     draws, seed : int
     """
 
-    def __init__(self, samples, y, classes, groups, folds: list[Fold], repeats: int, metric: str, draws: int, seed):
-        self.samples, self.classes, self.metric, self.folds, self.seed = samples, classes, metric, folds, seed
+    def __init__(self, samples, target: Target, groups, folds: list[Fold], repeats: int, metric: str, draws: int, seed):
+        self.samples, self.target, self.metric, self.folds, self.seed = samples, target, metric, folds, seed
+        self.classes = target.classes
         self.at = np.concatenate([f.test for f in folds])
-        self.truth = y[self.at]
+        self.truth = target.y[self.at]
         self.groups = groups[self.at]
         self.draws = metrics.Draws.of(self.groups, seed=seed)
         self.units = len(np.unique(self.groups))
@@ -90,7 +106,7 @@ class Scorer:
         self.inflation = intervals.overlap([len(f.train) for f in once], [len(f.test) for f in once])
         self.repeat = np.concatenate([np.full(len(f.test), i // per_repeat) for i, f in enumerate(folds)])
         self.repeats, self.random = repeats, draws
-        self.owners = metrics.speakers_of_classes(self.truth, self.draws.group, len(classes))
+        self.owners = metrics.speakers_of_classes(self.truth, self.draws.group, len(self.classes))
 
     def interval(self, values: np.ndarray, score: str = "", critical: float | None = None) -> dict[str, Any]:
         """Of a score by its name, or of a difference; see `affectlake.models.intervals.interval`."""
@@ -109,13 +125,14 @@ class Scorer:
         """Best first, the dummy last among equals; all are compared with the best, which was chosen among them."""
         entries, seen = [], []
         for c in candidates:
-            answers = np.concatenate(c.answers)
-            scores = self.scores(answers, self.draws)
+            answers, cuts = np.concatenate(c.answers), self.cuts(c.inner)
+            decided = self.decide(answers, cuts)
+            scores = self.scores(answers, decided, self.draws)
             row = c.called | {name: self.interval(values, name) for name, values in scores.items()}
             row |= {"p_value": None, "difference": None, "seconds": round(c.seconds, 3)}
             if self.repeats > 1:
-                row["repeats"] = self._by_repeat(answers)
-            entries.append(Entry(c, row, answers, scores[self.metric]))
+                row["repeats"] = self._by_repeat(answers, decided)
+            entries.append(Entry(c, row, answers, decided, cuts, scores[self.metric]))
             seen.append(scores)
         order = sorted(
             range(len(entries)),
@@ -145,7 +162,9 @@ class Scorer:
         bias = None
         if len(rows) > 1 and self.reason(self.metric) is None:
             inside, outside = (
-                np.stack([self.scores(e.answers, metrics.Draws(self.draws.group, w))[self.metric] for e in rows])
+                np.stack(
+                    [self.scores(e.answers, e.decided, metrics.Draws(self.draws.group, w))[self.metric] for e in rows]
+                )
                 for w in intervals.bagged(len(self.draws.weights) - 1, _BAGS, self.seed)
             )
             bias = intervals.optimism(inside, outside, float(rows[0].draws[0]))
@@ -158,22 +177,29 @@ class Scorer:
             "method": "bootstrap bias-corrected cross-validation",
         }
 
-    def scores(self, answers: np.ndarray, draws: metrics.Draws) -> dict[str, np.ndarray]:
-        if not self.classes:
-            return metrics.regression(self.truth, answers[:, 0], draws)
-        return metrics.classification(self.truth, answers, draws)
+    def cuts(self, inner: Sequence[np.ndarray]) -> np.ndarray | None:
+        """Thresholds of each tested sample, from the inner answers of its training part; None where nothing is cut."""
+        found = [
+            self.target.task.cuts(self.target.y[f.train], a, self.metric)
+            for f, a in zip(self.folds, inner, strict=False)
+        ]
+        each = [np.tile(c, (len(f.test), 1)) for f, c in zip(self.folds, found, strict=False) if c is not None]
+        return np.concatenate(each) if each else None
 
-    def _by_repeat(self, answers: np.ndarray) -> list[float]:
+    def decide(self, answers: np.ndarray, cuts: np.ndarray | None) -> np.ndarray:
+        return self.target.task.decide(self.target, answers, cuts)
+
+    def scores(self, answers: np.ndarray, decided: np.ndarray, draws: metrics.Draws) -> dict[str, np.ndarray]:
+        return self.target.task.scores(self.target, self.truth, answers, decided, draws)
+
+    def _by_repeat(self, answers: np.ndarray, decided: np.ndarray) -> list[float]:
         """The ranking metric of each repetition by itself."""
         found = []
         for r in range(self.repeats):
             mine = self.repeat == r
             once = metrics.Draws.of(self.groups[mine], 0)
-            if self.classes:
-                scores = metrics.classification(self.truth[mine], answers[mine], once)
-            else:
-                scores = metrics.regression(self.truth[mine], answers[mine, 0], once)
-            found.append(float(scores[self.metric][0]))
+            rest = (self.truth[mine], answers[mine], decided[mine], once)
+            found.append(float(self.target.task.scores(self.target, *rest)[self.metric][0]))
         return found
 
     # What is shown of the best rows
@@ -207,9 +233,9 @@ class Scorer:
             "overall": self._chosen(entries, fused, alone),
             "classes": [],
         }
-        if self.classes:
-            ours = metrics.recalls(self.truth, fused.answers, self.draws)
-            theirs = metrics.recalls(self.truth, alone.answers, self.draws)
+        if self.classes and self.truth.ndim == 1:
+            ours = metrics.recalls(self.truth, fused.answers, self.draws, fused.decided)
+            theirs = metrics.recalls(self.truth, alone.answers, self.draws, alone.decided)
             about["classes"] = [
                 {"label": c, "fused": float(ours[0, i]), "unimodal": float(theirs[0, i])}
                 | self._of_class(ours[:, i] - theirs[:, i], i)
@@ -237,40 +263,66 @@ class Scorer:
         return intervals.interval(values, score, n - 1.0, reason, inflation=self.inflation)
 
     def details(self, best: Entry) -> dict[str, Any]:
-        """Confusion, scores by class and by speaker of a row."""
+        """Confusion, scores by class, quantity and speaker of a row."""
         speaker = self.samples["speaker"] if "speaker" in self.samples else pd.Series(index=self.samples.index)
-        speaker = speaker.to_numpy()[self.at]
-        if not self.classes:
-            error = np.abs(best.answers[:, 0] - self.truth)
-            return {"confusion": None, "per_class": [], "per_speaker": _by_speaker(speaker, error)}
-        from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-        predicted, every = best.answers.argmax(axis=1), list(range(len(self.classes)))
-        p, r, f, n = precision_recall_fscore_support(self.truth, predicted, labels=every, zero_division=0)
-        recall = metrics.recalls(self.truth, best.answers, self.draws)
-        bounds = [self._of_class(recall[:, i], i, "accuracy") for i in every]
+        name, each = self.target.task.each(self.target, self.truth, best.decided)
         return {
-            "confusion": {
-                "labels": list(self.classes),
-                "matrix": confusion_matrix(self.truth, predicted, labels=every).tolist(),
-            },
-            "per_class": [
-                {"label": c, "recall": float(r[i]), "precision": float(p[i]), "f1": float(f[i]), "n": int(n[i])}
-                | {"recall_low": bounds[i]["low"], "recall_high": bounds[i]["high"]}
-                for i, c in enumerate(self.classes)
-            ],
-            "per_speaker": _by_speaker(speaker, predicted == self.truth),
+            "confusion": self._confusion(best),
+            "per_class": self._per_class(best),
+            "per_output": self._per_output(best),
+            "per_speaker": _by_speaker(speaker.to_numpy()[self.at], each),
+            "speaker_score": name,
         }
+
+    def _confusion(self, best: Entry) -> dict[str, Any] | None:
+        if not self.classes or self.truth.ndim > 1:
+            return None
+        from sklearn.metrics import confusion_matrix
+
+        every = list(range(len(self.classes)))
+        matrix = confusion_matrix(self.truth, best.decided, labels=every).tolist()
+        return {"labels": list(self.classes), "matrix": matrix}
+
+    def _per_class(self, best: Entry) -> list[dict[str, Any]]:
+        if not self.classes or best.decided.ndim != self.truth.ndim:
+            return []
+        from sklearn.metrics import precision_recall_fscore_support
+
+        every = list(range(len(self.classes)))
+        p, r, f, n = precision_recall_fscore_support(self.truth, best.decided, labels=every, zero_division=0)
+        bounds = [{"low": None, "high": None}] * len(every)
+        if self.truth.ndim == 1:
+            recall = metrics.recalls(self.truth, best.answers, self.draws, best.decided)
+            bounds = [self._of_class(recall[:, i], i, "accuracy") for i in every]
+        return [
+            {"label": c, "recall": float(r[i]), "precision": float(p[i]), "f1": float(f[i]), "n": int(n[i])}
+            | {"recall_low": bounds[i]["low"], "recall_high": bounds[i]["high"]}
+            for i, c in enumerate(self.classes)
+        ]
+
+    def _per_output(self, best: Entry) -> list[dict[str, Any]]:
+        """Each of several quantities by itself."""
+        if self.classes or self.truth.ndim == 1:
+            return []
+        each = [metrics.regression(t, a, self.draws) for t, a in zip(self.truth.T, best.answers.T, strict=True)]
+        return [
+            {"label": name} | {k: self.interval(v, k) for k, v in scores.items()}
+            for name, scores in zip(self.target.outputs, each, strict=True)
+        ]
 
     def importance(self, best: Entry, wanted: list[Group], answers: list[tuple[np.ndarray, np.ndarray]]):
         """What the score loses when columns are shuffled in the tested parts; see `affectlake.models.importance`."""
         base = np.concatenate([b for b, _ in answers])
         changed = np.concatenate([c for _, c in answers], axis=2)
         draws = self.draws
-        whole = self.scores(base, draws)[self.metric]
+
+        def score(answers: np.ndarray) -> np.ndarray:
+            return self.scores(answers, self.decide(answers, best.cuts), draws)[self.metric]
+
+        whole = score(base)
         found: dict[str, list[dict[str, Any]]] = {"modalities": [], "extractors": [], "columns": []}
         for group, each in zip(wanted, changed, strict=True):
-            lost = whole - np.mean([self.scores(a, draws)[self.metric] for a in each], axis=0)
+            lost = whole - np.mean([score(a) for a in each], axis=0)
             found[group.kind].append({"name": group.name, "modality": group.modality} | self.interval(lost))
         for rows in found.values():
             rows.sort(key=lambda r: -r["value"])
@@ -287,15 +339,22 @@ class Scorer:
             frame = pd.DataFrame({"sample_id": ids, "fold": fold, "repeat": self.repeat})
             frame = frame.assign(fusion=e.candidate.fusion, modalities="+".join(e.candidate.names))
             frame = frame.assign(model=e.candidate.model or "")
-            if self.classes:
-                labels = np.array(self.classes)
-                frame = frame.assign(truth=labels[self.truth], predicted=labels[e.answers.argmax(axis=1)])
-                shares = {f"p_{c}": e.answers[:, i].astype(np.float32) for i, c in enumerate(self.classes)}
-                frame = frame.assign(**shares)
-            else:
-                frame = frame.assign(truth=self.truth, predicted=e.answers[:, 0])
+            frame = frame.assign(truth=self._named(self.truth), predicted=self._named(e.decided))
+            shares = {f"p_{c}": e.answers[:, i].astype(np.float32) for i, c in enumerate(self.classes)}
+            frame = frame.assign(**shares)
             parts.append(frame)
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _named(self, values: np.ndarray) -> np.ndarray | list[str]:
+        """Labels or decisions as they are written: of votes the plurality, several labels or quantities with ``|``."""
+        labels = np.array(self.classes)
+        if values.ndim == 1:
+            return labels[values] if self.classes else values
+        if not self.classes:
+            return values[:, 0] if values.shape[1] == 1 else ["|".join(f"{v:g}" for v in row) for row in values]
+        if values.dtype.kind == "f":
+            return labels[values.argmax(axis=1)]
+        return ["|".join(labels[row == 1]) for row in values]
 
 
 def contrast(ours: list[Entry], theirs: list[Entry], metric: str, inflation: float) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from affectlake.models.scores import Candidate, Entry, Scorer
 RULE = "in each training part, the row of the highest {metric} on its inner folds"
 
 
-def selected(entries: Sequence[Entry], scorer: Scorer, y: np.ndarray) -> tuple[dict[str, Any] | None, Entry | None]:
+def selected(entries: Sequence[Entry], scorer: Scorer) -> tuple[dict[str, Any] | None, Entry | None]:
     """Choose a row inside every training part and score what was chosen on the tested parts.
 
     The out-of-fold answers of inner folds are there already; nothing is trained for it.
@@ -22,8 +22,6 @@ def selected(entries: Sequence[Entry], scorer: Scorer, y: np.ndarray) -> tuple[d
     entries : sequence of Entry
         Rows of the table; the dummy is none to choose.
     scorer : Scorer
-    y : array, shape=(n,)
-        Of all samples.
 
     Returns
     -------
@@ -38,14 +36,16 @@ def selected(entries: Sequence[Entry], scorer: Scorer, y: np.ndarray) -> tuple[d
     rows = [e for e in entries if e.candidate.names]
     if not rows:
         return None, None
-    inner = np.array([_inner(e.candidate, scorer, y) for e in rows])
+    inner = np.array([_inner(e.candidate, scorer) for e in rows])
     best = inner.argmax(axis=0)
     answers = [rows[i].candidate.answers[f] for f, i in enumerate(best)]
     overall = int(inner.mean(axis=1).argmax())
     seconds = sum(e.candidate.seconds for e in rows)
     candidate = Candidate("selected", (), None, answers, seconds, [])
     together = np.concatenate(answers)
-    scores = scorer.scores(together, scorer.draws)
+    cuts = scorer.cuts([rows[i].candidate.inner[f] for f, i in enumerate(best)])
+    decided = scorer.decide(together, cuts)
+    scores = scorer.scores(together, decided, scorer.draws)
     called = [rows[i].candidate.called for i in best]
     times = Counter(int(i) for i in best)
     about = {
@@ -59,18 +59,17 @@ def selected(entries: Sequence[Entry], scorer: Scorer, y: np.ndarray) -> tuple[d
     dummy = next((e for e in entries if not e.candidate.names), None)
     if dummy is not None:
         about["p_dummy"] = intervals.paired_p(scores[scorer.metric], dummy.draws, scorer.inflation)
-    return about, Entry(candidate, about, together, scores[scorer.metric])
+    return about, Entry(candidate, about, together, decided, cuts, scores[scorer.metric])
 
 
-def _inner(candidate: Candidate, scorer: Scorer, y: np.ndarray) -> list[float]:
+def _inner(candidate: Candidate, scorer: Scorer) -> list[float]:
     """Score of a row on the inner folds of each training part; the lowest where it cannot be told."""
     found = []
+    target, task = scorer.target, scorer.target.task
     for fold, answers in zip(scorer.folds, candidate.inner, strict=True):
         once = metrics.Draws(np.zeros(len(answers), dtype=int), np.ones((1, 1)))
-        truth = y[fold.train]
-        if scorer.classes:
-            score = metrics.classification(truth, answers, once)[scorer.metric][0]
-        else:
-            score = metrics.regression(truth, answers[:, 0], once)[scorer.metric][0]
+        truth = target.y[fold.train]
+        decided = task.decide(target, answers, task.cuts(truth, answers, scorer.metric))
+        score = task.scores(target, truth, answers, decided, once)[scorer.metric][0]
         found.append(float(np.nan_to_num(score, nan=-1.0)))
     return found

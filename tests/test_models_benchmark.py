@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.models import intervals, leakage, metrics, splits, zoo
-from affectlake.models.benchmark import FUSIONS, Plan, Target, run
+from affectlake.models.benchmark import FUSIONS, Plan, run, target_of
 from affectlake.models.fit import fit
 from affectlake.models.splits import Fold
 
@@ -113,7 +113,7 @@ def test_nothing_is_learned_from_the_test_part(made):
 @pytest.mark.parametrize("protocol", ["grouped", "loso"])
 def test_speakers_never_cross(made, protocol):
     samples, _ = made
-    y = Target.of(samples["emotion"]).y
+    y = target_of(samples["emotion"]).y
     for fold in splits.folds(samples, y, protocol, 4, 1, 0):
         who = samples["speaker"].to_numpy()
         assert not set(who[fold.train]) & set(who[fold.test])

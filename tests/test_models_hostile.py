@@ -164,7 +164,7 @@ def test_trees_that_claim_more_nodes_than_they_have(saved, tmp_path):
     assert n > 100
     packed(out := io.BytesIO(), inner)
     fitted = load(packed(tmp_path / "m", content | {"audio.estimator.skops": out.getvalue()}))
-    trees = [t.tree_ for t in fitted.single["audio"].estimator.estimator.estimators_]
+    trees = [t.tree_ for t in fitted.machines[0].single["audio"].estimator.estimator.estimators_]
     assert all(t.node_count == t.capacity < 1000 for t in trees)
 
 

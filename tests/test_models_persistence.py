@@ -70,7 +70,7 @@ def test_models_that_choose_their_columns_survive(made, tmp_path, model):
     wide = pd.DataFrame(noise, index=samples.index, columns=[f"audio.n.c{i}" for i in range(zoo.COLUMNS)])
     wide = pd.concat([blocks["audio"], wide], axis=1)
     fitted = fit(samples, {"audio": wide}, Plan("emotion"), "unimodal", model, {})
-    chosen = fitted.single["audio"].estimator.columns
+    chosen = fitted.machines[0].single["audio"].estimator.columns
     assert len(chosen) == zoo.COLUMNS and 0 in chosen
     again = load(save(fitted, tmp_path / "model"))
     np.testing.assert_allclose(again.predict({"audio": wide}).fused, fitted.predict({"audio": wide}).fused, atol=1e-6)

@@ -61,7 +61,7 @@ def bench(
 
         earlier = []
         with suppress(AffectlakeError):  # none is recorded of a first benchmark by who may only read the store
-            earlier = plain.history(options.store, options.dataset, options.label)
+            earlier = plain.history(options.store, options.dataset, options.labelled)
         note(f"report: {write_html(result.to_json(), report, earlier)}")
         remember(options.store, "report", report, options.dataset)
     if save is not None:
@@ -69,6 +69,22 @@ def bench(
         if plain.no_better_than_chance(result.to_json()):
             note(f"affectlake: this model is no better than chance ({result.result.about['metric']}): do not use it")
     return 0
+
+
+_SHOWN = (
+    "accuracy",
+    "f1_weighted",
+    "uar",
+    "auc",
+    "mae",
+    "pearson",
+    "acc2",
+    "acc7",
+    "f1_micro",
+    "exact",
+    "cross_entropy",
+)
+"""Metrics beside the one that ranks, as far as the task has them."""
 
 
 def print_result(result: dict, top: int = 0) -> None:
@@ -81,7 +97,7 @@ def print_result(result: dict, top: int = 0) -> None:
     if result.get("selected"):
         print(_selected(result))
     rows, metric = result["rows"], result["metric"]
-    shown = [m for m in ("accuracy", "f1_weighted", "uar", "mae", "pearson") if m in rows[0] and m != metric]
+    shown = [m for m in _SHOWN if m in rows[0] and m != metric]
     contrast = result["contrast"]
     against = {_key(r): r for r in contrast["rows"]} if contrast else {}
     chosen = [r for i, r in enumerate(rows) if not top or i < top or r["fusion"] == "dummy"]
@@ -98,7 +114,7 @@ def print_result(result: dict, top: int = 0) -> None:
     as_table(fitting(table, [*reversed(shown), "repeats", "p"]), title=title)
     if len(chosen) < len(rows):
         note(f"{len(chosen)} of {len(rows)} rows; --top 0 prints all")
-    for said in _reserve(result):
+    for said in (*_target(result), *_reserve(result)):
         note(said)
     for follows, counts in result.get("nuisances", {}).items():
         columns = ", ".join(f"{count} of {name}" for name, count in counts.items())
@@ -118,9 +134,31 @@ def print_result(result: dict, top: int = 0) -> None:
 def _selected(result: dict) -> str:
     """One line: the score of what inner folds chose, and what that was."""
     found, metric = result["selected"], result["metric"]
-    others = [f"{m} {_interval(found[m])}" for m in ("accuracy", "uar", "pearson") if m in found and m != metric]
+    others = [
+        f"{m} {_interval(found[m])}" for m in ("accuracy", "uar", "pearson", "f1_micro") if m in found and m != metric
+    ]
     chosen = "; ".join(f"{_called(r)} ({r['times']} of {len(found['folds'])})" for r in found["chosen"])
     return f"selected: {', '.join([f'{metric} {_interval(found[metric])}', *others])}; chosen inside: {chosen}"
+
+
+def _target(result: dict) -> list[str]:
+    """What the label was taken for and why, and what its raters allow; nothing of results that do not tell."""
+    target = result.get("target")
+    if not target:
+        return []
+    said = [f"label: {', '.join(target['labels'])} taken as {target['task']}: {target['why']}"]
+    for output in result["per_output"]:
+        said.append(
+            f"{output['label']}: " + ", ".join(f"{m} {_interval(output[m])}" for m in ("ccc", "pearson", "mae"))
+        )
+    if "ceiling" in target:
+        most = target["ceiling"]
+        rater = "" if most["rater"] is None else f"; a rater says in {most['rater']:.3f} what most others say"
+        said.append(
+            f"raters: whoever knows the votes reaches soft accuracy {most['soft_accuracy']:.3f} and cross-entropy "
+            f"{most['cross_entropy']:.3f}{rater}"
+        )
+    return said
 
 
 def _called(row: dict) -> str:
@@ -351,10 +389,15 @@ def predict(
 def _answer(row: dict) -> dict:
     shown = {
         "sample_id": row["sample_id"],
-        "label": row["label"],
+        "label": _said(row["label"]),
         "p": max(row["probabilities"].values(), default=None),
     }
-    return shown | {m: said["label"] for m, said in row["modalities"].items()}
+    return shown | {m: _said(said["label"]) for m, said in row["modalities"].items()}
+
+
+def _said(label: object) -> object:
+    """A label as a cell: of several quantities each by its name."""
+    return ", ".join(f"{k} {v:.3g}" for k, v in label.items()) if isinstance(label, dict) else label
 
 
 def show_card(model: Path, json: bool = False) -> int:

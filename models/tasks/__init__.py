@@ -1,0 +1,115 @@
+"""What labels are: told by ``--task``, or taken from the values, and then said with the reason."""
+
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+
+from affectlake.data.errors import UnknownName, UsageError
+from affectlake.models.options import TaskName
+from affectlake.models.tasks import classes, multilabel, number, ordinal, votes
+from affectlake.models.tasks.protocol import Problem, Target, Task
+
+__all__ = ["TASKS", "Problem", "Target", "Task", "metric_of", "target_of"]
+
+TASKS: dict[str, Task] = {t.name: t for t in (classes.task, ordinal.task, number.task, multilabel.task, votes.task)}
+
+_CATEGORICAL = ("emotion", "class", "label", "category", "code", "intent", "act", "id")
+_FEW = 10  # values that a scale or a set of classes has at most, unless something else says what they are
+_CODES, _EACH = 100, 5  # most codes of classes, and samples of each on average
+
+
+def target_of(label: pd.Series | pd.DataFrame, task: str = "auto") -> Target:
+    """Read a label of one or several columns.
+
+    Parameters
+    ----------
+    label : Series or DataFrame [index=sample_id]
+        Without gaps.
+    task : str
+        One of `TASKS`, or ``auto``.
+
+    Raises
+    ------
+    UnknownName
+        No such task.
+    UsageError
+        The values are none of the task, or have nothing to learn.
+
+    Examples
+    --------
+    >>> target = target_of(pd.Series(["sad", "happy", "sad|happy"], name="emotions"))
+    >>> target.task.name, target.classes
+    ('multilabel', ('happy', 'sad'))
+    """
+    labels = label.to_frame() if isinstance(label, pd.Series) else label
+    if task not in get_args(TaskName):
+        raise UnknownName("task", task, get_args(TaskName))
+    name, why = _taken(labels) if task == "auto" else (task, "asked for by --task")
+    found = TASKS[name].read(labels)
+    return Target(found.task, found.y, found.classes, found.outputs, why)
+
+
+def metric_of(target: Target, metric: str) -> str:
+    """The metric that ranks the rows; ``auto`` is the task's own.
+
+    Raises
+    ------
+    UsageError
+        The metric says nothing about this task.
+    """
+    allowed = list(target.task.ranks)
+    if target.task.name == "class" and len(target.classes) != 2:
+        allowed = [m for m in allowed if m not in ("auc", "ap")]
+    if metric == "auto":
+        return allowed[0]
+    if metric not in allowed:
+        raise UsageError(
+            f"--metric {metric} does not rank what --task {target.task.name} predicts ({target.why}): "
+            f"{', '.join(allowed)} do"
+        )
+    return metric
+
+
+def _taken(labels: pd.DataFrame) -> tuple[str, str]:
+    """Name of the task that the values look like, and why."""
+    if labels.shape[1] > 1:
+        values = labels.apply(pd.to_numeric, errors="coerce")
+        if values.isna().any(axis=None):
+            raise UsageError(
+                f"labels {', '.join(labels.columns)} are not all numbers: several labels are columns of 0 and 1 "
+                "(multilabel), quantities (number) or votes (votes)"
+            )
+        if values.isin([0, 1]).all(axis=None):
+            return "multilabel", "several columns of 0 and 1"
+        return "number", "several columns of numbers; --task votes if they count raters"
+    label = labels.iloc[:, 0]
+    if pd.api.types.is_numeric_dtype(label) and not pd.api.types.is_bool_dtype(label):
+        return _number(label)
+    parts = label.astype("str").map(multilabel.SEPARATORS.split)
+    if (parts.map(len) > 1).any():
+        if (parts.map(lambda p: len(set(p)) < len(p))).any() or parts.map(votes.counted).all():
+            return "votes", "values name a class several times or count it, as votes of raters do"
+        return "multilabel", "values name several labels, separated by | or ;"
+    return "class", "values are names"
+
+
+def _number(label: pd.Series) -> tuple[str, str]:
+    values = label.to_numpy(dtype=np.float64)
+    steps = np.unique(values)
+    n = len(steps)
+    if n > 2 and (steps != np.round(steps)).any():
+        return "number", f"{n} different numbers with fractions"
+    span = f"whole numbers from {steps[0]:g} to {steps[-1]:g}"
+    whole = n > 2 and steps[-1] - steps[0] + 1 == n
+    named = any(word in _CATEGORICAL for word in str(label.name).lower().replace("-", "_").split("_"))
+    if whole and named and n <= _CODES:
+        return "class", f"{span} in a column called {label.name!r}; --task ordinal or number if they have an order"
+    scale = steps[0] in (1, -steps[-1]) or (steps[0], steps[-1]) == (0, 10)
+    if whole and scale and n <= _FEW + 1:
+        return "ordinal", f"{span}, as ratings are; --task class if they are codes of names"
+    if whole and steps[0] == 0 and n <= _CODES and (n <= _FEW or len(values) >= _EACH * n):
+        return "class", f"{span}, as codes of names are; --task ordinal or number if they have an order"
+    if n > _FEW:
+        return "number", f"{n} different whole numbers; --task class if they are codes of names"
+    return "class", f"{n} different numbers; --task ordinal or number if they have an order"
