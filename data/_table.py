@@ -20,6 +20,10 @@ MOST_COLUMNS = 16_384
 
 _SHOWN = 3  # offenders named in a message
 
+_LITTLE = 256 << 20  # bytes that any file may unpack to
+_RATIO = 100  # times its size that a larger one may: tables of text seldom shrink to a thirtieth
+_MOST = 8 << 30
+
 
 @dataclass(frozen=True)
 class TableOptions:
@@ -153,3 +157,8 @@ def _counts_up(values: pd.Series) -> bool:
         return False
     first = numbers.iloc[0]
     return first in (0, 1) and bool((numbers.to_numpy() == np.arange(len(numbers)) + first).all())
+
+
+def most_bytes(packed: int) -> int:
+    """Bytes that a file of so many may unpack to."""
+    return min(max(_LITTLE, _RATIO * packed), _MOST)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectlake.data._table import SPACE, Rows, Table, check_header
+from affectlake.data._table import SPACE, Rows, Table, check_header, most_bytes
 from affectlake.data.encodings import Text
 from affectlake.data.errors import BadManifest
 
@@ -85,8 +85,6 @@ def _shown(cell: Any) -> str:
 
 def _check_workbook(raw: bytes, path: str | Path) -> None:
     """Refuse what would take far more memory than its cells are worth."""
-    from affectlake.data.tables import most_bytes
-
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             parts = archive.infolist()
@@ -185,8 +183,6 @@ def read_parquet(raw: bytes, path: str | Path) -> Table:
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from affectlake.data.tables import most_bytes
 
     try:
         file = pq.ParquetFile(io.BytesIO(raw))

@@ -42,7 +42,7 @@ class Download:
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """A known corpus and how to read it from its official folder.
+    r"""A known corpus and how to read it from its official folder.
 
     Attributes
     ----------
@@ -68,6 +68,25 @@ class Dataset:
         Whether ``split`` (train, dev, test) is filled in.
     downloads : tuple of Download
         Empty where the terms forbid fetching or no lasting address is known.
+
+    Examples
+    --------
+    A corpus whose folder holds one table:
+
+    >>> def read(root: Path) -> pd.DataFrame:
+    ...     return pd.read_csv(root / "lines.csv")
+    >>> calls = Dataset(
+    ...     name="calls", title="Calls", licence="CC0-1.0", citation="-", url="-", access="-", layout="lines.csv",
+    ...     read=read, labels={"emotion": ("rage", "joy")}, common={"rage": "anger", "joy": "happiness"},
+    ... )
+    >>> calls
+    <dataset calls: Calls>
+    >>> _ = Path("lines.csv").write_text("sample_id,text,emotion\na,No!,rage\nb,Yes!,joy\n")
+    >>> calls.load(".")["emotion7"].tolist()
+    ['anger', 'happiness']
+    >>> calls.load("elsewhere")
+    Traceback (most recent call last):
+    affectlake.data.errors.BadManifest: calls: no folder elsewhere; it should hold lines.csv
     """
 
     name: str

@@ -73,6 +73,17 @@ def samples_frame(
         No ``sample_id`` column; empty or duplicate ids; neither media nor text in any row; ``start``, ``end`` or
         ``turn`` that are not numbers; an end that is not after its start; a column of a type that cannot be kept
         exactly (nested values, bytes, durations, integers beyond 64 bits, times finer than a microsecond).
+
+    Examples
+    --------
+    >>> rows = [("a", "a.wav", "Oh!", "up"), ("b", "", "Well.", "down")]
+    >>> table = pd.DataFrame(rows, columns=["sample_id", "audio", "text", "mood"])
+    >>> samples = samples_frame(table, "calls", base="/corpus")
+    >>> samples[["dataset", "audio", "text", "mood"]].to_csv(index=False).splitlines()
+    ['dataset,audio,text,mood', 'calls,/corpus/a.wav,Oh!,up', 'calls,,Well.,down']
+    >>> samples_frame(pd.DataFrame({"id": ["a"], "text": ["Oh!"]}), "calls")
+    Traceback (most recent call last):
+    affectlake.data.errors.BadManifest: ...
     """
     df = df.reset_index(drop=True)
     df.columns = [str(c) for c in df.columns]

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Protocol
 
-from affectlake.data._table import AS_IT_IS, Rows, Table, TableOptions, without_index
+from affectlake.data._table import AS_IT_IS, Rows, Table, TableOptions, most_bytes, without_index
 from affectlake.data.errors import BadManifest, BadMedia
 from affectlake.data.media import POINTER
 
-__all__ = ["SUFFIXES", "Rows", "Table", "TableOptions", "most_bytes", "read_table_file"]
+__all__ = ["SUFFIXES", "Rows", "Table", "TableOptions", "read_table_file"]
 
 TEXT = (".csv", ".tsv", ".tab", ".txt")
 JSON = (".jsonl", ".ndjson", ".json")
@@ -23,15 +23,7 @@ PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 SUFFIXES = (*TEXT, *JSON, *EXCEL, *PARQUET)
 """Kinds of tables; those in text, each also with one of `PACKED` behind it."""
 
-_LITTLE = 256 << 20  # bytes that any file may unpack to
-_RATIO = 100  # times its size that a larger one may: tables of text seldom shrink to a thirtieth
-_MOST = 8 << 30
 _STEP = 1 << 20
-
-
-def most_bytes(packed: int) -> int:
-    """Bytes that a file of so many may unpack to."""
-    return min(max(_LITTLE, _RATIO * packed), _MOST)
 
 
 def read_table_file(path: str | Path, options: TableOptions = AS_IT_IS, names: Sequence[str] | None = None) -> Table:

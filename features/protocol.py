@@ -78,6 +78,26 @@ class Extractor(Protocol):
         SPDX id of the strictest part (code or weights).
     summary : str
         One line for listings.
+
+    Examples
+    --------
+    >>> class Length:
+    ...     name, version, reads, parameters = "text.length", "1", "text", {}
+    ...     columns = (Column("characters", "characters", 0, description="Length of the utterance"),)
+    ...     requires, install, cost, licence = (), "", 0.001, "Apache-2.0"
+    ...     summary = "How long the utterance is"
+    ...
+    ...     def weights(self):
+    ...         return ()
+    ...
+    ...     def extract(self, batch):
+    ...         texts = [request.text for request in batch]
+    ...         return [np.array([len(t)], np.float32) if t else NotApplicable("no text") for t in texts]
+    >>> isinstance(Length(), Extractor)
+    True
+    >>> from affectlake.features.inputs import Request
+    >>> Length().extract([Request("a", text="Oh!"), Request("b", text="")])
+    [array([3.], dtype=float32), NotApplicable('no text')]
     """
 
     name: str

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,34 @@ def test_imports_run_one_way(path):
 def test_only_flows_know_prefect(path):
     if path.relative_to(ROOT).parts[0] != "flows":
         assert not any(name.split(".")[0] == "prefect" for name in imported(path))
+
+
+def module(path: Path) -> str:
+    return ".".join(("affectlake", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {module(path): path for path in FILES}
+IN_CIRCLES = {("affectlake.flows.night_page", "affectlake.flows.nightly")}
+"""Imports inside of functions that close a circle; only ever fewer."""
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Our modules that a file imports when it runs, inside of functions too; not those for types alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found = {name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in (a.name for a in node.names)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in whole}
+    return found & set(MODULES) - {module(path)}
+
+
+def test_no_imports_run_in_circles():
+    graph = {name: {i for i in modules_imported(p) if (name, i) not in IN_CIRCLES} for name, p in MODULES.items()}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which names a circle
 
 
 def test_packages_are_the_folders():
