@@ -30,6 +30,7 @@ SETTINGS = {
     "octave": OCTAVE, "jump": JUMP, "switch": SWITCH, "floor": FLOOR, "ceiling": CEILING, "enough": ENOUGH,
 }  # fmt: skip
 
+_FINE = np.arange(15, 24, 0.25)  # lags between samples: a period of so few is told from its double by them
 _LAGS = slice(int(RATE / HIGHEST), int(np.ceil(RATE / LOWEST)) + 1)
 _CHUNK = 128
 _MOST = 1 + OCTAVE * np.log2(HIGHEST * 1.1 / LOWEST)  # gain of the best candidate that there can be
@@ -73,7 +74,7 @@ def _pitch(clip: AudioClip) -> Pitch:
 
 def _candidates(power: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frame, Hz and strength of the (at most four) strongest peaks of the frames' autocorrelations, frame by frame."""
-    parts = [_peaks(_autocorrelation(power[some])) for some in _chunks(frames)]
+    parts = [_peaks(*_autocorrelation(power[some])) for some in _chunks(frames)]
     places = [some[part[0]] for some, part in zip(_chunks(frames), parts, strict=True)]
     return np.concatenate(places), *(np.concatenate([part[k] for part in parts]) for k in (1, 2))
 
@@ -82,15 +83,28 @@ def _chunks(x: np.ndarray) -> list[np.ndarray]:
     return [x[first : first + _CHUNK] for first in range(0, len(x), _CHUNK)]
 
 
-def _autocorrelation(power: np.ndarray) -> np.ndarray:
-    """Normalised, the window's own divided out [shape=(frames, last lag + 2)]; ``power`` is overwritten."""
+def _autocorrelation(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised, the window's own divided out: at whole lags [shape=(frames, last lag + 2)] and at those of `_FINE`.
+
+    ``power`` is overwritten.
+    """
     import scipy.fft
 
     power[:, :_RUMBLE] = 0
+    fine = power @ _fine_basis()
     # Of a real and even spectrum this is the inverse Fourier transform, but for a factor.
     r = scipy.fft.dct(power, type=1, axis=1, overwrite_x=True)[:, : _LAGS.stop + 1]
-    zero = r[:, :1]
-    return r / (np.where(zero > 0, zero, 1) * _window_autocorrelation())
+    zero = np.where(r[:, :1] > 0, r[:, :1], 1)
+    return r / (zero * _window_autocorrelation()), fine / zero
+
+
+@cache
+def _fine_basis() -> np.ndarray:
+    """What takes power to its autocorrelation at `_FINE`, the window's own divided out [shape=(513, 36)]."""
+    basis = np.cos(np.pi / (sp.BINS - 1) * np.outer(np.arange(sp.BINS), _FINE))
+    basis[1:-1] *= 2
+    window = _window_autocorrelation()
+    return (basis / np.interp(_FINE, np.arange(len(window)), window)).astype(np.float32)
 
 
 @cache
@@ -99,15 +113,30 @@ def _window_autocorrelation() -> np.ndarray:
     return (r / r[0]).astype(np.float32)
 
 
-def _peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _peaks(r: np.ndarray, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     before, here, after = (r[:, _LAGS.start + k : _LAGS.stop + k] for k in (-1, 0, 1))
     frame, lag = where((here > before) & (here >= after) & (here > VOICING / 2))
     a, b, c = before[frame, lag], here[frame, lag], after[frame, lag]
     lag = (lag + _LAGS.start).astype(np.float32)
+    short = np.flatnonzero(lag < _FINE[-1] - 0.5)
+    near, highest = _between(fine[frame[short]], lag[short])
+    b[short] = highest
     best = _strongest(frame, np.float32(OCTAVE) * np.log2(lag) - b)
-    frame, lag, a, b, c = (x[best] for x in (frame, lag, a, b, c))
     shift = np.clip(0.5 * (a - c) / np.minimum(a - 2 * b + c, -1e-9), -0.5, 0.5)
-    return frame, RATE / (lag + shift), np.minimum(b - 0.25 * (a - c) * shift, 1)
+    strength = b - 0.25 * (a - c) * shift
+    shift[short], strength[short] = near - lag[short], highest
+    return frame[best], RATE / (lag + shift)[best], np.minimum(strength[best], 1)
+
+
+def _between(fine: np.ndarray, lag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lag and height of the highest point within half a sample of each lag [shape=(n,) each]."""
+    first = np.rint((lag - 0.75 - _FINE[0]) * 4).astype(np.int64)
+    rows = np.arange(len(lag))
+    around = fine[rows[:, None], np.clip(first[:, None] + np.arange(7), 0, len(_FINE) - 1)]
+    top = 1 + around[:, 1:-1].argmax(axis=1)
+    a, b, c = (around[rows, top + k] for k in (-1, 0, 1))
+    shift = np.clip(0.5 * (a - c) / np.minimum(a - 2 * b + c, -1e-9), -0.5, 0.5)
+    return _FINE[0] + (first + top + shift) / 4, b - 0.25 * (a - c) * shift
 
 
 def _strongest(frame: np.ndarray, weakness: np.ndarray) -> np.ndarray:

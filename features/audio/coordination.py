@@ -82,7 +82,7 @@ class Coordination(Handcrafted):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.coordination"
-    version = "2"
+    version = "3"
     parameters: Mapping[str, object] = {**sp.SETTINGS, **_pitch.SETTINGS, "cepstra": CEPSTRA, "lags": LAGS}
     columns: Sequence[Column] = tuple(_columns())
     cost = 4.0

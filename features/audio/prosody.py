@@ -43,7 +43,7 @@ INF = float("inf")
 PAPER = "Eyben et al. 2016 (eGeMAPS)"
 BOERSMA = "Boersma 1993, autocorrelation"
 WEMPE = "de Jong & Wempe 2009"
-F0_RANGE = (_pitch.LOWEST - 1, _pitch.HIGHEST + 20)  # interpolation may pass the outermost lags by half a sample
+F0_RANGE = (_pitch.LOWEST - 1, _pitch.HIGHEST + 45)  # interpolation passes the outermost lags by half a sample
 SHORTEST_PAUSE = 0.1  # s
 DIP = 2.0  # dB that intensity falls between two syllables (de Jong & Wempe, Behavior Research Methods 41, 2009)
 
@@ -297,7 +297,7 @@ class Prosody(Handcrafted):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.prosody"
-    version = "4"
+    version = "5"
     parameters: Mapping[str, object] = {
         **sp.SETTINGS, **_pitch.SETTINGS, **_cycles.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE,
         "dip": DIP, "swing": SWING, "top_db": sp.TOP_DB,
