@@ -51,7 +51,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def is_in(values: pd.Series, known: pd.Series) -> np.ndarray:
+def is_in(values: pd.Series | pd.Index, known: pd.Series | pd.Index) -> np.ndarray:
     """`Series.isin` for strings, by Arrow: some thirty times faster on a hundred thousand hashes."""
     return pc.is_in(strings(values), value_set=strings(known).combine_chunks()).to_numpy()
 

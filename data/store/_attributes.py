@@ -52,7 +52,8 @@ def _instead(
     """What values of a column that name somebody become."""
     if column in _STAY:
         return {}
-    kind, instead = kind_of(column), {}
+    kind = kind_of(column)
+    instead: dict[str | None, str | None] = {}
     for value in values:
         if value is None:
             continue

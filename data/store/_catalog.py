@@ -44,7 +44,8 @@ def describe(extractor: str, columns: Sequence[dict[str, Any]], found: ShardStat
 
 def documented(catalogue: pd.DataFrame, extractor: str) -> list[dict[str, Any]]:
     """What a catalogue says about an extractor's columns, as `describe` takes it."""
-    return catalogue[catalogue["extractor"] == extractor].rename(columns={"column": "name"}).to_dict("records")
+    rows = catalogue[catalogue["extractor"] == extractor].rename(columns={"column": "name"})
+    return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
 
 
 def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

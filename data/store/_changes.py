@@ -62,7 +62,14 @@ def outcomes_of(outcomes: pd.DataFrame) -> dict[str, int]:
     return {k: int((outcomes["outcome"] == k).sum()) for k in ("failed", "not_applicable")}
 
 
-def counts_of(rows, good, base, said_before, same: bool, said) -> dict[str, int]:
+def counts_of(
+    rows: pd.DataFrame,
+    good: pd.DataFrame,
+    base: pd.DataFrame,
+    said_before: pd.DataFrame,
+    same: bool,
+    said: pd.DataFrame,
+) -> dict[str, int]:
     had = pd.concat([base[["sample_id", "content"]], said_before[["sample_id", "content"]]])
     at = index_in(rows["sample_id"], had["sample_id"])
     known = at >= 0

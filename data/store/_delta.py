@@ -41,18 +41,28 @@ class Table(DeltaTable):
             return super().file_uris(*arguments, **options)
         return [f"{self._folder}/{path}" for path in self.paths()]
 
-    def to_pyarrow_dataset(self, *arguments: Any, filesystem: Any = None, **options: Any) -> Any:
+    def to_pyarrow_dataset(self, partitions: Any = None, filesystem: Any = None, *more: Any, **options: Any) -> Any:
         if filesystem is None and self._folder is not None:
             from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
             filesystem = SubTreeFileSystem(self._folder, LocalFileSystem())
-        return super().to_pyarrow_dataset(*arguments, filesystem=filesystem, **options)
+        return super().to_pyarrow_dataset(partitions, filesystem, *more, **options)
 
-    def vacuum(self, *arguments: Any, dry_run: bool = True, full: bool = False, **options: Any) -> list[str]:
+    def vacuum(
+        self,
+        retention_hours: int | None = None,
+        dry_run: bool = True,
+        enforce_retention_duration: bool = True,
+        *more: Any,
+        full: bool = False,
+        **options: Any,
+    ) -> list[str]:
         """See deltalake; ``full`` takes files that no version ever named as well."""
         if self._folder is None:
-            return super().vacuum(*arguments, dry_run=dry_run, full=full, **options)
-        gone = set(super().vacuum(*arguments, dry_run=True, **options))  # as the log has it: those that were replaced
+            return super().vacuum(retention_hours, dry_run, enforce_retention_duration, *more, full=full, **options)
+        gone = set(
+            super().vacuum(retention_hours, True, enforce_retention_duration, *more, **options)
+        )  # as the log has it: those that were replaced
         if full:
             gone |= {p for p in _files(self._folder) if p.endswith(".parquet")}
         gone -= set(self.paths())

@@ -73,7 +73,7 @@ def labels(before: pa.Table | None, samples: pd.DataFrame) -> list[str]:
 
 
 def _values(extractor: str, columns: pd.DataFrame) -> list[str]:
-    slack = 1e-4 * np.maximum(1.0, np.fmax(columns["low"].abs(), columns["high"].abs()).replace(np.inf, 1.0))
+    slack = 1e-4 * np.maximum(1.0, pd.Series(np.fmax(columns["low"].abs(), columns["high"].abs())).replace(np.inf, 1.0))
     outside = (columns["min"] < columns["low"] - slack) | (columns["max"] > columns["high"] + slack)
     infinite = np.isinf(columns["min"]) | np.isinf(columns["max"])
     empty = (columns["n"] == 0) & (columns["missing"] >= ENOUGH)

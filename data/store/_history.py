@@ -1,7 +1,6 @@
 """What the past of a store is good for: comparing, going back, explaining a value, and cleaning up."""
 
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -72,12 +71,14 @@ def rollback(store: TableStore, to: Snapshot, author: str) -> Snapshot:
         for name, entry in to.features.items()
     }
     draft = replace(to, author=author, published=True, problems=[f"rolled back to {to.id}"], counts=counts)
-    for attempt in count():
+    attempt = 0
+    while True:
         log = Log(store)
         try:
             return log.commit(draft, log.head(to.dataset))
         except CommitConflict:
             wait(attempt)
+            attempt += 1
 
 
 def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) -> dict[str, Any]:

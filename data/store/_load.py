@@ -61,7 +61,7 @@ def load(store: TableStore, snapshot: Snapshot, features: Sequence[str] | None, 
         raise AffectlakeError(missing_error(list(columns)[first], pd.Index(lacking)))
     if which.missing == "drop" and not present.all():
         whole = present.all(axis=0)
-        values, frame = values[:, whole], frame[whole]
+        values, frame = values[:, whole], frame.take(np.flatnonzero(whole))
     header = [f"{name}.{c}" for name, cs in columns.items() for c in cs]
     return _handed_over(frame, shown, header, values, to)
 
@@ -219,7 +219,11 @@ def _positions(shards: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def _reader(
-    store: TableStore, entry: dict[str, Any], fragment, columns: list[str], compared: _checksums.Sums | None
+    store: TableStore,
+    entry: dict[str, Any],
+    fragment: pads.Fragment,
+    columns: list[str],
+    compared: _checksums.Sums | None,
 ) -> Callable[[], pa.Table]:
     """Reads a fragment; local files without the detour through Delta's file system, which holds the GIL."""
     if not store.local:

@@ -37,10 +37,10 @@ def tidy(store: TableStore, dataset: str, keep: int | None) -> dict[str, int]:
             for entry in s.tables.values():
                 versions.setdefault(entry["path"], set()).add(entry["version"])
     files = 0
-    for path, stay in versions.items():
+    for path, named in versions.items():
         table = store.open(path)
         gone = table.vacuum(
-            retention_hours=0, enforce_retention_duration=False, dry_run=False, keep_versions=sorted(stay), full=True
+            retention_hours=0, enforce_retention_duration=False, dry_run=False, keep_versions=sorted(named), full=True
         )
         files += len(gone)
     return {"snapshots": len(dropped), "files": files + _compact(store)}

@@ -1,5 +1,8 @@
 """Reads a table as a snapshot names it, its files compared with their checksums."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -9,7 +12,7 @@ from affectlake.data.store._table_store import TableStore
 
 
 def read(
-    store: TableStore, entry: dict, columns: list[str] | None = None, filter: pc.Expression | None = None
+    store: TableStore, entry: Mapping[str, Any], columns: list[str] | None = None, filter: pc.Expression | None = None
 ) -> pa.Table:
     """A table at the version that a snapshot names; raises FileNotFoundError where it is gone."""
     table = store.load_version(entry)
@@ -18,6 +21,8 @@ def read(
     return table.to_pyarrow_dataset().to_table(columns=columns, filter=filter)
 
 
-def read_or_none(store: TableStore, entry: dict | None, columns: list[str] | None = None) -> pa.Table | None:
+def read_or_none(
+    store: TableStore, entry: Mapping[str, Any] | None, columns: list[str] | None = None
+) -> pa.Table | None:
     """The same where a snapshot may have no such table."""
     return None if entry is None else read(store, entry, columns)

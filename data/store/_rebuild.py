@@ -3,6 +3,7 @@
 Files that stay as they are are linked over, so that a table costs what is taken out of it.
 """
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -96,7 +97,7 @@ class Rebuilt:
         """The catalogue over the values that remain: an extreme may have been theirs."""
         entry = s.tables["columns"]
         features = features_of(tables)
-        key = "columns", *((n, e["path"], e["version"]) for n, e in features.items())
+        key = json.dumps(["columns", *((n, e["path"], e["version"]) for n, e in features.items())]), 0
         if key not in self._versions:
             old = read(self.store, entry).to_pandas()
             frame = _catalog.together([self._described(n, e, old) for n, e in features.items()])
@@ -125,7 +126,7 @@ class Rebuilt:
         same = {a.path for a in wanted}
         version = head.version() + 1
         if not head.to_pyarrow_dataset().schema.equals(schema):
-            head.create_write_transaction(new, "overwrite", schema, ["shard"])
+            head.create_write_transaction([*new], "overwrite", schema, ["shard"])
             return version
         removed = [_remove(p, f) for p, f in here.items() if p not in same]
         if not new and not removed:
@@ -133,7 +134,7 @@ class Rebuilt:
         head.create_write_transaction([*new, *removed], "append", schema, ["shard"])
         return version
 
-    def _file(self, name: str, old: str, new: str, path: str, fragment) -> AddAction | None:
+    def _file(self, name: str, old: str, new: str, path: str, fragment: pads.Fragment) -> AddAction | None:
         """A file of the new table for one of the old: the same bytes where they may stay, else without the rows."""
         shard = _shard(fragment)
         target = f"shard={shard}/{os.path.basename(path)}"
@@ -167,11 +168,11 @@ class Rebuilt:
             self.store.files.copy_file(source, goal)
 
 
-def _shard(fragment) -> int:
+def _shard(fragment: pads.Fragment) -> int:
     return pads.get_partition_keys(fragment.partition_expression)["shard"]
 
 
-def _remove(path: str, fragment) -> RemoveAction:
+def _remove(path: str, fragment: pads.Fragment) -> RemoveAction:
     return RemoveAction(path, True, _now(), partition_values={"shard": str(_shard(fragment))})
 
 

@@ -165,8 +165,8 @@ class _Mended(Rebuilt):
                 why = "no sound catalogue says what its columns mean: a refresh of another version of it does"
                 self.undocumented.append({"file": entry["path"], "why": f"{s.id}: {name}", "remedy": why})
             names = [c["name"] for c in (*about, *bare)]
-            found = _statistics.table_statistics(self.store, entry, names)
-            parts.append(_catalog.describe(name, [*about, *bare], found))
+            statistics = _statistics.table_statistics(self.store, entry, names)
+            parts.append(_catalog.describe(name, [*about, *bare], statistics))
         return self._made(s.tables["columns"], to_arrow(_catalog.together(parts)))
 
     def _made(self, entry: dict[str, Any], table: pa.Table) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -97,8 +97,8 @@ class Log:
         Datasets whose snapshot of then was tidied away are not in it; see `gone`.
         """
         upto, named = self.resolve(as_of)
-        state = {d: self.head(d, upto) for d in sorted({s.dataset for s in self.rows})}
-        state = {d: s for d, s in state.items() if s is not None and self.gone(d, upto) is None}
+        heads = {d: self.head(d, upto) for d in sorted({s.dataset for s in self.rows})}
+        state = {d: s for d, s in heads.items() if s is not None and self.gone(d, upto) is None}
         if named is not None:
             state[named.dataset] = named  # also when the gate held it: that is how it is inspected
         return dict(sorted(state.items()))
@@ -176,7 +176,7 @@ class Log:
         if isinstance(name, str) and _ID.fullmatch(name):
             raise UnknownName("snapshot", name, by_id)
         try:
-            moment = pd.Timestamp(name)
+            moment = pd.Timestamp(cast("str | datetime", name))
         except (ValueError, TypeError):
             raise UnknownName("snapshot, tag or time", as_of, [*self.tags(), *by_id]) from None
         moment = moment.tz_localize(UTC) if moment.tz is None else moment.tz_convert(UTC)

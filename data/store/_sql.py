@@ -122,7 +122,8 @@ def _called(text: str) -> list[str]:
 
 
 def _views(connection: duckdb.DuckDBPyConnection, store: TableStore, dataset: str, snapshot: Snapshot) -> None:
-    shown, joins = [f"s.* EXCLUDE ({', '.join(HIDDEN)})"], []
+    joins: list[str] = []
+    shown = [f"s.* EXCLUDE ({', '.join(HIDDEN)})"]
     for table, entry in snapshot.tables.items():
         if table == "stats":
             continue

@@ -3,11 +3,11 @@
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -27,6 +27,7 @@ _logger = logging.getLogger("affectlake.store")
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FAILURE = ("sample_id", "extractor", "outcome", "reason", "uri", "first_seen")
 
+_T = TypeVar("_T")
 AsOf = str | datetime | pd.Timestamp | Snapshot | None
 
 
@@ -75,7 +76,7 @@ class Store:
         return f"Store({self.uri!r}: {', '.join(f'{d} ({s.samples} samples)' for d, s in state.items()) or 'empty'})"
 
     def _repr_html_(self) -> str:
-        return self.catalog()._repr_html_()
+        return self.catalog().to_html(max_rows=60)
 
     # Snapshots
 
@@ -309,7 +310,7 @@ class Store:
             raise UnknownName("dataset", dataset, state)
         names = state if dataset is None else [dataset]
         parts = [
-            self._reading(lambda s=state[n]: _catalog.columns(self._tables, log, s, extractor))
+            self._reading(partial(_catalog.columns, self._tables, log, state[n], extractor))
             for n in names
             if extractor in state[n].features
         ]
@@ -317,7 +318,7 @@ class Store:
             raise UnknownName("extractor", extractor, {e for s in state.values() for e in s.features})
         return pd.concat(parts, ignore_index=True)
 
-    def _reading(self, action):
+    def _reading(self, action: Callable[[], _T]) -> _T:
         """Run a read; files that went meanwhile (an erasure, a clean-up) end in one clear sentence."""
         try:
             return action()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -136,7 +136,7 @@ class TableStore:
             if info.type == fs.FileType.File:
                 self.files.delete_file(info.path)
 
-    def listing(self, folder: str) -> list:
+    def listing(self, folder: str) -> list[Any]:
         """`pyarrow.fs.FileInfo` of everything below a folder; empty where there is none."""
         import pyarrow.fs as fs
 
@@ -151,7 +151,7 @@ class TableStore:
         return sorted({i.path.split("/")[depth] for i in self.listing(folder) if i.path.count("/") > depth})
 
     @property
-    def files(self):
+    def files(self) -> Any:
         """The root as a `pyarrow.fs.FileSystem`; see `parent` for writing."""
         import pyarrow.fs as fs
 
@@ -214,7 +214,9 @@ class TableStore:
         rows = rows.cast(pa.schema([f if f.name not in known.names else known.field(f.name) for f in rows.schema]))
         added, once = self._written(table, rows)
         self._kept(
-            table, added, lambda: head.create_write_transaction(added, "append", head.schema(), commit_properties=once)
+            table,
+            added,
+            lambda: head.create_write_transaction([*added], "append", head.schema(), commit_properties=once),
         )
 
     def swap(self, table: str, rows: pa.Table, version: int | None) -> int:
@@ -251,7 +253,7 @@ class TableStore:
                 try:
                     if head is not None and shards is not None and head.version() != base:
                         before = head.version()
-                        head.restore(base, ignore_missing_files=True, commit_properties=_ONCE)
+                        head.restore(cast("int", base), ignore_missing_files=True, commit_properties=_ONCE)
                         head = self.open(table, before + 1)
                     return self._commit(head, table, rows, shards)
                 except (CommitFailedError, CommitConflict):
@@ -269,7 +271,7 @@ class TableStore:
             table,
             added,
             lambda: head.create_write_transaction(
-                added, "overwrite", schema, partitions, chosen, commit_properties=once
+                [*added], "overwrite", schema, partitions, chosen, commit_properties=once
             ),
         )
         return head.version() + 1  # what a commit without a second attempt can only be

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from affectlake.data.errors import AffectlakeError
 from affectlake.data.samples import MEDIA
 from affectlake.data.store import _identity
 from affectlake.data.store._arrow import to_arrow
@@ -80,7 +81,7 @@ def traces(store: TableStore, dataset: str) -> Hashed | None:
     identity = _identity.find(store)
     if identity is None:
         raise _lost(store)
-    return Hashed(identity, dataset, {kind: list(rows["hash"]) for kind, rows in buried.groupby("kind")})
+    return Hashed(identity, dataset, {str(kind): list(rows["hash"]) for kind, rows in buried.groupby("kind")})
 
 
 def erased(buried: Hashed, samples: pd.DataFrame, file_index: pd.DataFrame | None = None) -> set[str]:
@@ -134,9 +135,7 @@ def hashes(store: TableStore, dataset: str, target: ErasureTarget) -> dict[str, 
     return {kind: sorted(identity.hashed(kind, dataset, v) for v in values) for kind, values in kinds.items()}
 
 
-def _lost(store: TableStore):
-    from affectlake.data.errors import AffectlakeError
-
+def _lost(store: TableStore) -> AffectlakeError:
     return AffectlakeError(
         f"{store.path(_identity.FILE)} is missing: without it those who were erased cannot be told; restore it from a "
         "copy of the store, or delete tombstones/ to let them come back"

@@ -46,7 +46,7 @@ def verify(store: TableStore, dataset: str | None) -> dict[str, Any]:
     names = sorted({s.dataset for s in log.rows})
     if dataset is not None and dataset not in names:
         raise UnknownName("dataset", dataset, names)
-    found = {"files": 0, "unrecorded": 0, "damaged": []}
+    found: dict[str, Any] = {"files": 0, "unrecorded": 0, "damaged": []}
     for name in names if dataset is None else [dataset]:
         damage = find_damage(store, [s for s in log.rows if s.dataset == name], name)
         found["files"] += damage.files

@@ -12,6 +12,7 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -156,7 +157,7 @@ def _build(store: TableStore, state: Mapping[str, Snapshot], build: str, name: s
         mark.write(name)
 
 
-def _link(store: TableStore, entry: dict, folder: str) -> None:
+def _link(store: TableStore, entry: Mapping[str, Any], folder: str) -> None:
     os.makedirs(folder)
     if any(f.name.startswith(PREFIX) for f in store.load_version(entry).schema().fields):
         # A name that is one of ours as well: whoever knows nothing of us finds it by itself, in a file of its own.

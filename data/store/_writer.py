@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -77,6 +77,10 @@ class FeatureSpec:
     source: str = ""
 
 
+_Table = tuple[dict[str, Any], dict[str, int], pd.DataFrame]
+"""Entry, counts and outcomes of a feature table."""
+
+
 class Writer:
     """A refresh of one dataset in progress; as a context manager it is the only one on this machine."""
 
@@ -105,7 +109,7 @@ class Writer:
         _view.publish(self.store)  # a crash may have come between a snapshot and its view
         return self
 
-    def __exit__(self, kind, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         try:
             if self._buffer:
                 self._flush()
@@ -236,7 +240,15 @@ class Writer:
             )
         return samples, features
 
-    def _draft(self, samples, features, file_index, author, code_version, gate) -> Snapshot:
+    def _draft(
+        self,
+        samples: pd.DataFrame,
+        features: Mapping[str, FeatureSpec],
+        file_index: pd.DataFrame | None,
+        author: str,
+        code_version: str,
+        gate: str,
+    ) -> Snapshot:
         self._statistics: dict[str, _statistics.ShardStatistics] = {}
         shards = self._shards(samples)
         tables = {"samples": self._write_samples(samples, shards)}
@@ -256,8 +268,8 @@ class Writer:
         tables["outcomes"] = self._write_small("outcomes", _changes.outcome_table(outcomes))
         if file_index is not None:
             tables["stats"] = self._write_small("stats", to_arrow(file_index))
-        elif self._table("stats"):
-            tables["stats"] = self._table("stats")
+        elif (index := self._table("stats")) is not None:
+            tables["stats"] = index
         entries = features_of(tables)
         columns, old = self._describe(entries, features)
         tables["columns"] = self._write_small("columns", to_arrow(columns))
@@ -292,7 +304,7 @@ class Writer:
 
     # Feature tables
 
-    def _assembled(self, name: str, wanted: FeatureSpec, shards: pd.Series, outcomes: pd.DataFrame):
+    def _assembled(self, name: str, wanted: FeatureSpec, shards: pd.Series, outcomes: pd.DataFrame) -> _Table:
         """Entry, counts and outcomes of a table that is brought up to date."""
         entry = self._table(f"features.{name}")
         same = entry is not None and entry["fingerprint"] == wanted.fingerprint
@@ -306,7 +318,7 @@ class Writer:
             counts = (
                 dict.fromkeys(_changes.COUNTED, 0) | {"unchanged": len(wanted.rows)} | _changes.outcomes_of(said_before)
             )
-            return entry | _source(name, wanted, entry), counts, said_before
+            return _there(entry) | _source(name, wanted, entry), counts, said_before
         rows = wanted.rows.reset_index(drop=True)
         rows = rows.assign(shard=_changes.shards_at(shards, rows["sample_id"]))
         computed = pending.loc[pending["outcome"] == "ok", "content"]
@@ -316,7 +328,7 @@ class Writer:
 
         changed = _changes.changed_shards(valid, good)
         if same and not changed:
-            new = entry
+            new = _there(entry)
         else:
             every = not same or base.empty
             todo = good if every else good[good["shard"].isin(changed)]
@@ -325,9 +337,9 @@ class Writer:
         new |= _changes.outcomes_of(mine) | _source(name, wanted, entry if same else None)
         return new, _changes.counts_of(rows, good, base, said_before, same, mine), mine
 
-    def _carried(self, name: str, shards: pd.Series, outcomes: pd.DataFrame):
+    def _carried(self, name: str, shards: pd.Series, outcomes: pd.DataFrame) -> _Table:
         """The same of a table that nobody refreshes now: it only loses the samples that left."""
-        entry = self._table(f"features.{name}")
+        entry = _there(self._table(f"features.{name}"))
         base = self._keys(entry)
         mine = outcomes[outcomes["extractor"] == name]
         stays = mine[is_in(mine["sample_id"], shards.index)]
@@ -347,11 +359,19 @@ class Writer:
         )
         return new, counts, stays
 
-    def _write_features(self, name, wanted, todo, base, shards, entry) -> dict[str, Any]:
+    def _write_features(
+        self,
+        name: str,
+        wanted: FeatureSpec | None,
+        todo: pd.DataFrame,
+        base: pd.DataFrame,
+        shards: Sequence[int] | None,
+        entry: dict[str, Any] | None,
+    ) -> dict[str, Any]:
         """Replace some shards (None: all), a group at a time, so that memory does not grow with the archive."""
         path = entry["path"] if entry else f"features/{self.dataset}/{name}"
-        fingerprint = wanted.fingerprint if wanted else entry["fingerprint"]
-        names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.store, entry)
+        fingerprint = wanted.fingerprint if wanted else _there(entry)["fingerprint"]
+        names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.store, _there(entry))
         version = entry["version"] if entry and shards is not None else None
         found = self._statistics_before(name, entry, names) if shards is not None else {}
         every = np.unique(todo["shard"]) if shards is None else np.array(shards)
@@ -372,12 +392,23 @@ class Writer:
             } | ({"reads": wanted.reads} if wanted.reads else {})
         return about | {"path": path, "version": version, "fingerprint": fingerprint}
 
-    def _statistics_before(self, name, entry, names) -> _statistics.ShardStatistics:
+    def _statistics_before(
+        self, name: str, entry: dict[str, Any] | None, names: Sequence[str]
+    ) -> _statistics.ShardStatistics:
         table = read_or_none(self.store, self._table("moments"))
         found = _statistics.from_table(table, name) if table is not None else {}
-        return found or _statistics.table_statistics(self.store, entry, names)  # older stores, and after an erasure
+        # Older stores have none, nor have others after an erasure.
+        return found or _statistics.table_statistics(self.store, _there(entry), names)
 
-    def _values(self, name, fingerprint, todo, base, entry, names) -> pa.Table:
+    def _values(
+        self,
+        name: str,
+        fingerprint: str,
+        todo: pd.DataFrame,
+        base: pd.DataFrame,
+        entry: dict[str, Any] | None,
+        names: Sequence[str],
+    ) -> pa.Table:
         """The rows of ``todo`` with their values, from the last snapshot or from what was kept since."""
         contents = pc.unique(strings(todo["content"]))
         sources = []
@@ -386,7 +417,7 @@ class Writer:
         if len(needed):
             shards = pa.array(needed["shard"].unique())
             is_needed = pc.field("shard").isin(shards) & pc.field("content").isin(contents)
-            sources.append(read(self.store, entry, ["content", *names], is_needed))
+            sources.append(read(self.store, _there(entry), ["content", *names], is_needed))
         pending = self._pending(name, fingerprint, ["content", *names], only=contents)
         if pending is not None:
             sources.append(pending)
@@ -404,7 +435,9 @@ class Writer:
         }
         return pa.table(out | {n: source[n].take(take) for n in names})
 
-    def _said(self, name, rows, fingerprint, before, pending) -> pd.DataFrame:
+    def _said(
+        self, name: str, rows: pd.DataFrame, fingerprint: str, before: pd.DataFrame, pending: pd.DataFrame
+    ) -> pd.DataFrame:
         """Outcomes of the rows that have no values."""
         old = before[before["fingerprint"] == fingerprint]
         now = pd.concat([pending[pending["outcome"] != "ok"], old[["content", "outcome", "reason"]]])
@@ -433,15 +466,17 @@ class Writer:
     def _table(self, name: str) -> dict[str, Any] | None:
         return self._base.tables.get(name) if self._base else None
 
-    def _keys(self, entry) -> pd.DataFrame:
+    def _keys(self, entry: dict[str, Any] | None) -> pd.DataFrame:
         table = read_or_none(self.store, entry, KEYS)
         if table is None:
             return pd.DataFrame({"sample_id": [], "content": [], "shard": np.array([], np.int32)})
         return table.to_pandas()
 
-    def _describe(self, entries, features) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    def _describe(
+        self, entries: Mapping[str, dict[str, Any]], features: Mapping[str, FeatureSpec]
+    ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         table = read_or_none(self.store, self._table("columns"))
-        old = table.to_pandas() if table else None
+        old = table.to_pandas() if table else _catalog.together([])
         kept = read_or_none(self.store, self._table("moments"))
         parts = []
         for name in entries:
@@ -452,13 +487,13 @@ class Writer:
             parts.append(old[old["extractor"] == name])
             if kept is not None:
                 self._statistics[name] = _statistics.from_table(kept, name)
-        return _catalog.together(parts), old
+        return _catalog.together(parts), old if table else None
 
     def _write_small(self, name: str, table: pa.Table) -> dict[str, Any]:
         entry = self._table(name)
         old = read_or_none(self.store, entry)
         if old is not None and old.schema.equals(table.schema) and old.equals(table):
-            return entry
+            return _there(entry)
         path = entry["path"] if entry else f"tables/{self.dataset}/{name}"
         if entry and self.store.partitioned(path) != (PARTITION in table.schema.names):
             # An earlier version took a label for a partition: what has one cannot lose it.
@@ -470,7 +505,9 @@ class Writer:
     def _pending_path(self, extractor: str, fingerprint: str) -> str:
         return f"pending/{self.dataset}/{extractor}/{fingerprint[:32]}"
 
-    def _pending(self, extractor, fingerprint, columns, only: pa.Array | None = None) -> pa.Table | None:
+    def _pending(
+        self, extractor: str, fingerprint: str, columns: list[str], only: pa.Array | None = None
+    ) -> pa.Table | None:
         table = self.store.open_or_none(self._pending_path(extractor, fingerprint))
         if table is None:
             return None
@@ -481,6 +518,12 @@ class Writer:
         for name in features:
             # Results under older fingerprints go too: nobody will ask for them again.
             self.store.delete(f"pending/{self.dataset}/{name}")
+
+
+def _there(entry: dict[str, Any] | None) -> dict[str, Any]:
+    """The entry of a table that the last snapshot is known to have."""
+    assert entry is not None
+    return entry
 
 
 def _source(name: str, wanted: FeatureSpec, entry: dict[str, Any] | None) -> dict[str, str]:
