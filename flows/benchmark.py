@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +18,7 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.flows.columns import left_out, usual
 from affectlake.flows.machine import cores
 from affectlake.flows.progress import Progress, silent
+from affectlake.flows.shown import shown
 from affectlake.flows.values import plain
 from affectlake.flows.version import code_version
 from affectlake.models.options import PlanOptions
@@ -131,7 +133,8 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     samples, blocks, crossing = corpora(store, options, snapshot.id)
     names = [e["extractor"] for e in extractors]
     with _mapping(options, map) as mapped:
-        result = run(samples, blocks, options.plan(samples), map=mapped, progress=progress.bar("fitting"))
+        plan, bar = options.plan(samples), progress.bar("fitting")
+        result = run(samples, blocks, plan, map=mapped, progress=bar, remark=_remark)
     done = Benchmark(
         result,
         {
@@ -151,6 +154,10 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     for name, rows in _records(done).items():
         store.record(name, rows)
     return done
+
+
+def _remark(line: str) -> None:
+    print(f"affectlake: {shown(line)}", file=sys.stderr, flush=True)
 
 
 def corpora(store, options: BenchOptions, as_of: str):

@@ -80,6 +80,7 @@ class Bench(_Strict):
     metric: Metric = "auto"
     tune: bool = False
     calibrate: Calibration = "temperature"
+    group_by: str | None = None
     normalise: Normalisation = "none"
     missing: bool = False
     explain: bool = True

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
-from affectlake.models import importance, intervals, leakage, missing, scores, selection
+from affectlake.models import checks, importance, intervals, leakage, missing, scores, selection
 from affectlake.models.candidates import candidates_of
 from affectlake.models.importance import Group
 from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
@@ -62,6 +62,7 @@ def run(
     plan: Plan,
     map: Map = map,
     progress: Callable[[int, int], None] | None = None,
+    remark: Callable[[str], None] | None = None,
 ) -> Result:
     """Compare the baselines.
 
@@ -75,19 +76,30 @@ def run(
     map : callable(function, jobs)
         Where jobs run: the built-in, or that of an executor (results in order).
     progress : callable(done, total), optional
+    remark : callable(line), optional
+        Is told, before anything is trained, what is to be known of the folds; ``remarks`` of the result has it too.
 
     Raises
     ------
     UsageError
         See `affectlake.models.tasks.target_of` and `affectlake.models.splits.folds`.
     """
+    for label in plan.labels:
+        checks.check_label(samples[label])
+    checks.check_features(blocks)
     target = target_of(samples[list(plan.labels)], plan.task)
+    checks.check_rows(plan, sorted(blocks), target)
     if len(target.y) < 10:
         raise UsageError(f"{len(target.y)} labelled samples are too few to compare anything")
     if plan.missing and len(blocks) < 2:
         raise UsageError("what happens when modalities are missing can only be asked where there are two or more")
     problems = [_Problem(p, settings_of(plan, target, p)) for p in target.problems]
     parts = parts_of(samples, blocks, target, plan)
+    main = parts[0]
+    checks.check_folds(main.folds, target, main.data)
+    remarks = checks.remarks(main.folds, target, main.data.groups, plan)
+    for line in remarks if remark else ():
+        remark(line)
     with tempfile.TemporaryDirectory() as folder:
         tables = [_tables(Path(folder), part, problems) for part in parts]
         jobs = [
@@ -98,7 +110,6 @@ def run(
         ]
         # Fold by fold, so that what its jobs share is prepared once; in each the longest first.
         jobs.sort(key=lambda j: (j.folder, j.fold, -cost(j), -len(j.names)))
-        main = parts[0]
         explained = len(main.folds) * len(problems) if plan.explain else 0
         count = _Count(progress, len(jobs) + explained)
         outputs: dict[str, dict[Any, Any]] = {str(where): {} for each in tables for where, _ in each}
@@ -132,7 +143,8 @@ def run(
                 of_fold = said[at : at + len(problems)]
                 base, changed = (target.task.combine([o[i] for o in of_fold]) for i in (0, 1))
                 shuffled.append((base, changed))
-    return _result(samples, parts, ranked, plan, target, best, wanted, shuffled)
+    found = _result(samples, parts, ranked, plan, target, best, wanted, shuffled)
+    return replace(found, about=found.about | {"remarks": remarks})
 
 
 @dataclass(frozen=True)
@@ -198,6 +210,7 @@ def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, best
         | target.task.facts(target),
         "metric": scorer.metric,
         "protocol": plan.protocol,
+        "group_by": plan.group_by,
         "folds": 1 if plan.protocol == "official" else len(main.folds) // main.repeats,
         "repeats": main.repeats,
         "seed": plan.seed,

@@ -47,6 +47,8 @@ class PlanOptions:
         Number of folds.
     repeats : int
         Times that the folds, and the models' own chance, are drawn anew.
+    group_by : str or None
+        Column whose samples stay on one side of every fold, such as a conversation that two speakers share.
     normalise : Normalisation
         Take features relative to their speaker or corpus, the tested samples included: transductive, and marked so.
     missing : bool
@@ -76,6 +78,7 @@ class PlanOptions:
     protocol: Protocol = "auto"
     folds: int = 5
     repeats: int = 1
+    group_by: str | None = None
     normalise: Normalisation = "none"
     missing: bool = False
     explain: bool = True

@@ -54,7 +54,8 @@ class Part:
 
 def parts_of(samples, blocks, target: Target, plan: Plan) -> list[Part]:
     raw = aligned(samples, blocks)
-    who = splits.groups(samples).to_numpy()
+    whose = splits.groups(samples, plan.group_by)
+    who = (splits.alike(samples, whose) if plan.protocol == "kfold" else whose).to_numpy()
 
     def part(name: str, plan: Plan, folds: list[Fold], blocks: Mapping[str, np.ndarray]) -> Part:
         relative = normalise.groups(samples, plan.normalise)
@@ -80,7 +81,7 @@ def _folds(samples: pd.DataFrame, target: Target, plan: Plan) -> list[Fold]:
     if plan.protocol == "cross-corpus":
         folds = [transfer.fold(samples, str(plan.test_on))]
     else:
-        folds = splits.folds(samples, target.strata, plan.protocol, plan.folds, plan.repeats, plan.seed)
+        folds = splits.folds(samples, target.strata, plan.protocol, plan.folds, plan.repeats, plan.seed, plan.group_by)
     _check_folds(folds, target)
     return folds
 

@@ -1,6 +1,9 @@
 """Who trains and who is tested: official, leave-one-speaker-out, grouped by speaker, or (named) at random."""
 
+import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,8 +33,27 @@ class Fold:
     half: np.ndarray | None = None
 
 
-def groups(samples: pd.DataFrame) -> pd.Series:
-    """What must stay together: the speaker, else the dialogue, else the recording, else the sample itself."""
+def groups(samples: pd.DataFrame, by: str | None = None) -> pd.Series:
+    """What must stay together: the speaker, else the dialogue, else the recording, else the sample itself.
+
+    Parameters
+    ----------
+    samples : DataFrame [index=sample_id]
+    by : str, optional
+        A column whose samples stay together as well, such as a conversation that two speakers share; whatever hangs
+        together through it is one group.
+
+    Raises
+    ------
+    UnknownName
+        There is no such column.
+
+    Examples
+    --------
+    >>> talks = pd.DataFrame({"speaker": list("abca"), "dyad": ["1", "1", "2", "3"]})
+    >>> groups(talks, "dyad").tolist()
+    ['a', 'a', 'c', 'a']
+    """
     names = pd.Series(samples.index.astype(str), index=samples.index)
     if "recording" in samples:
         names = samples["recording"].astype("str").where(samples["recording"].notna(), names)
@@ -39,7 +61,34 @@ def groups(samples: pd.DataFrame) -> pd.Series:
         if column in samples:
             given = samples[column]
             names = given.astype("str").where(given.notna(), names)
-    return names
+    if by is None:
+        return names
+    if by not in samples:
+        raise UnknownName("column", by, samples.columns)
+    return _together(names, [samples[by]])
+
+
+def alike(samples: pd.DataFrame, names: pd.Series) -> pd.Series:
+    """The same groups, joined where samples are equal byte by byte (columns ``content.…``)."""
+    return _together(names, [samples[c] for c in samples if str(c).startswith("content.")])
+
+
+def _together(names: pd.Series, keys: list[pd.Series]) -> pd.Series:
+    """Groups joined where samples share a key; each is called as the first of those that it is made of."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    own, called = pd.factorize(names)
+    rows, columns, size = [own], [own], len(called)
+    for key in keys:
+        code, values = pd.factorize(key)  # -1: no key
+        rows.append(own[code >= 0])
+        columns.append(code[code >= 0] + size)
+        size += len(values)
+    a, b = np.concatenate(rows), np.concatenate(columns)
+    _, part = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(size, size)), directed=False)
+    first = pd.Series(called).groupby(part[: len(called)]).transform("first").to_numpy()
+    return pd.Series(first[own], index=names.index)
 
 
 def has_speakers(samples: pd.DataFrame) -> bool:
@@ -47,7 +96,13 @@ def has_speakers(samples: pd.DataFrame) -> bool:
 
 
 def folds(
-    samples: pd.DataFrame, target: np.ndarray, protocol: str, n_folds: int, repeats: int, seed: int
+    samples: pd.DataFrame,
+    target: np.ndarray,
+    protocol: str,
+    n_folds: int,
+    repeats: int,
+    seed: int,
+    by: str | None = None,
 ) -> list[Fold]:
     """Folds of a protocol; with ``repeats`` > 1 those of all repetitions, one after another.
 
@@ -60,21 +115,26 @@ def folds(
     protocol : str
         One of `PROTOCOLS`. ``random`` is k-fold for data with speakers: it leaks, and the audit says so.
     n_folds, repeats, seed : int
+    by : str, optional
+        See `groups`; k folds keep samples together that are equal byte by byte.
 
     Raises
     ------
     UsageError
         No official split or no speakers where the protocol needs them; k-fold asked for data with speakers; fewer
-        groups than folds.
+        groups than folds; all classes smaller than the folds.
     """
     if protocol not in PROTOCOLS:
         raise UnknownName("protocol", protocol, PROTOCOLS)
     if protocol == "official":
         return [_official(samples)]
-    from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold
 
-    who = groups(samples).to_numpy()
+    who = groups(samples, by).to_numpy()
     strata = _strata(target)
+    largest = int(np.unique(strata, return_counts=True)[1].max())
+    if protocol in REPEATED and largest < n_folds:
+        raise UsageError(f"{n_folds} folds need classes as large, the largest has {largest} samples: lower --folds")
     position = np.arange(len(samples))
     if protocol in ("kfold", "random"):
         if protocol == "kfold" and has_speakers(samples):
@@ -82,17 +142,37 @@ def folds(
                 "the samples have speakers: k folds at random would test on people trained on. Use 'grouped' or "
                 "'loso', or ask for 'random' by name and have it marked as leaking"
             )
+        whole = alike(
+            samples, pd.Series(samples.index.astype(str), index=samples.index) if by is None else groups(samples, by)
+        )
+        if protocol == "kfold" and whole.nunique() < len(samples):
+            return _grouped(strata, whole.to_numpy(), n_folds, repeats, seed)
         splits = [StratifiedKFold(n_folds, shuffle=True, random_state=seed + r) for r in range(repeats)]
-        return [Fold(a, b) for s in splits for a, b in s.split(position, strata)]
+        with _small_classes():
+            return [Fold(a, b) for s in splits for a, b in s.split(position, strata)]
     if (who == samples.index.astype(str)).all():
         raise UsageError(f"protocol {protocol!r} needs a column 'speaker' (or 'dialogue'); without one use 'kfold'")
     n_groups = len(np.unique(who))
+    if protocol == "loso" and n_groups < 2:
+        raise UsageError(f"leaving one speaker out needs two or more, there is {who[0]!r} alone: use 'random' by name")
     if protocol == "loso":
         return [Fold(a, b) for a, b in LeaveOneGroupOut().split(position, strata, who)]
     if n_groups < n_folds:
         raise UsageError(f"{n_folds} folds need as many speakers, there are {n_groups}: lower --folds or use 'loso'")
+    return _grouped(strata, who, n_folds, repeats, seed)
+
+
+def _grouped(strata: np.ndarray, who: np.ndarray, n_folds: int, repeats: int, seed: int) -> list[Fold]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
     splits = [StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + r) for r in range(repeats)]
-    return [Fold(a, b) for s in splits for a, b in s.split(position, strata, who)]
+    with _small_classes():
+        return [Fold(a, b) for s in splits for a, b in s.split(strata, strata, who)]
+
+
+def _small_classes() -> AbstractContextManager[Any]:
+    """Quiet about classes smaller than the folds: `affectlake.models.checks.remarks` says which."""
+    return warnings.catch_warnings(action="ignore", category=UserWarning)
 
 
 def inner_folds(groups: np.ndarray, target: np.ndarray, n_folds: int, seed: int) -> list[Fold]:

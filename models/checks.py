@@ -1,0 +1,126 @@
+"""What cannot be compared is said in one line before anything is trained; what can, but with reserve, is remarked."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from affectlake.data.errors import UsageError
+from affectlake.models import splits
+from affectlake.models.early import present
+from affectlake.models.plan import Plan
+from affectlake.models.splits import Fold
+from affectlake.models.tasks import Target
+from affectlake.models.training import HEADS, Data
+
+FEWEST = 6
+"""Samples of a modality that a training part takes at least: two for each of three inner folds."""
+
+
+def check_label(label: pd.Series) -> None:
+    """Refuse numbers that are not finite.
+
+    Raises
+    ------
+    UsageError
+    """
+    if pd.api.types.is_numeric_dtype(label) and not pd.api.types.is_bool_dtype(label):
+        bad = np.flatnonzero(np.isinf(label.to_numpy(dtype=np.float64, na_value=np.nan)))
+        if len(bad):
+            raise UsageError(
+                f"label {str(label.name)!r} of sample {str(label.index[bad[0]])!r} is {label.iloc[bad[0]]}: expected a "
+                "finite number, or nothing where it is not known"
+            )
+
+
+def check_features(blocks: Mapping[str, pd.DataFrame]) -> None:
+    """Refuse values that are infinite, or too large to be held in 32 bits.
+
+    Raises
+    ------
+    UsageError
+    """
+    for block in blocks.values():
+        with np.errstate(over="ignore"):
+            bad = np.argwhere(np.isinf(block.to_numpy(dtype=np.float32)))
+        if len(bad):
+            row, column = bad[0]
+            raise UsageError(
+                f"{block.columns[column]} of sample {str(block.index[row])!r} is {block.iloc[row, column]}: expected a "
+                f"finite number below {np.finfo(np.float32).max:.1e}, or nothing where there is no value"
+            )
+
+
+def check_rows(plan: Plan, names: Sequence[str], target: Target) -> None:
+    """Refuse fusions of which none can be made of these modalities.
+
+    Raises
+    ------
+    UsageError
+    """
+    asked = [f for f in plan.fusions if f != "dummy"]
+    alone = [f for f in asked if f == "unimodal" or f in HEADS]
+    numbers = all(p.kind == "regression" for p in target.problems)
+    several = [f for f in asked if f not in alone and not (f == "late-product" and numbers)]
+    if asked and not alone and (len(names) < 2 or not several):
+        why = f"there is {names[0]} alone" if len(names) < 2 else "numbers have no product"
+        raise UsageError(
+            f"fusions {', '.join(asked)}: {why}; expected at least one of unimodal, {', '.join(HEADS)} or, of two and "
+            "more modalities, early, late-mean, late-weighted, late-stacking"
+        )
+
+
+def check_folds(folds: list[Fold], target: Target, data: Data) -> None:
+    """Refuse folds of which some training part cannot be learned from.
+
+    Raises
+    ------
+    UsageError
+    """
+    named = target.task.name == "class"
+    if named:
+        known = [np.unique(target.y[f.train]) for f in folds]
+        if not any(np.isin(target.y[f.test], k).any() for f, k in zip(folds, known, strict=True)):
+            raise UsageError(
+                f"no tested sample is of a class that was trained on: each of {', '.join(target.classes[:5])}"
+                f"{' …' if len(target.classes) > 5 else ''} is that of one group alone, as if the label were the "
+                "speaker"
+            )
+    for name, block in data.blocks.items():
+        there = present(block)
+        for i, fold in enumerate(folds, 1):
+            rows = fold.train[there[fold.train]]
+            one = named and len(np.unique(target.y[rows])) < 2
+            if len(rows) < FEWEST or one:
+                what = "of a single class" if len(rows) >= FEWEST else f"expected {FEWEST} at least"
+                raise UsageError(
+                    f"modality {name}: {int(there.sum())} of {len(there)} samples have it, {len(rows)} in the training "
+                    f"part of fold {i}, {what}: leave it out, --features '{_other(name, data)}.*'"
+                )
+
+
+def _other(name: str, data: Data) -> str:
+    return next((m for m in data.blocks if m != name), "other")
+
+
+def remarks(folds: list[Fold], target: Target, groups: np.ndarray, plan: Plan) -> list[str]:
+    """What is to be known of the folds before their scores are believed, one line each."""
+    said = []
+    if target.task.name == "class":
+        counts = np.bincount(target.y, minlength=len(target.classes))
+        few = [f"{c} ({n})" for c, n in zip(target.classes, counts, strict=True) if n < plan.folds]
+        if few and plan.protocol in splits.REPEATED:
+            said.append(f"classes of fewer samples than there are folds ({plan.folds}): {', '.join(few)}")
+    mixed = [
+        i
+        for i, f in enumerate(folds, 1)
+        if splits.mixed(
+            groups[f.train], splits.inner_folds(groups[f.train], target.strata[f.train], plan.inner, plan.seed)
+        )
+    ]
+    if mixed:
+        said.append(
+            f"inner folds of fold {', '.join(map(str, mixed))} have the same speakers on both sides, as there are too "
+            "few: what is chosen and calibrated there is surer than it should be"
+        )
+    return said
