@@ -107,6 +107,10 @@ def _audio(request: Request) -> Any:
     from affectlake.data.sound import read_audio
 
     clip = read_audio(request.uri, request.start, request.end)
+    if rate := int(settings.get("audio.band")):
+        from affectlake.features.audio._band import narrowed
+
+        clip = narrowed(clip, rate)
     if settings.get("audio.trim"):
         from affectlake.features.audio._trim import trimmed
 

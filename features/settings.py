@@ -74,7 +74,21 @@ def _layers(text: str) -> str:
     return f"{bounds[0]}-{bounds[1]}"
 
 
+def _channel(text: str) -> int:
+    rate = int(text)
+    if rate and not 4000 <= rate < 16_000:
+        raise ValueError(text)
+    return rate
+
+
 SETTINGS: dict[str, Setting] = {
+    "audio.band": Setting(
+        0,
+        _channel,
+        "0 (all that there is) or 4000 to 15999 samples per second, such as 8000 for a telephone",
+        "Channel that sound is narrowed to before anything is computed",
+        decodes="audio",
+    ),
     "audio.layers": Setting(
         "", _layers, "a layer such as 6, a range such as 4-8, or nothing", "Layers of audio.hub that are averaged"
     ),
