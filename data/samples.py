@@ -22,6 +22,7 @@ CORE = (
     "split",
     "language",
     "text",
+    "text_source",
     "audio",
     "image",
     "video",

@@ -14,11 +14,11 @@ from affectlake.data.store import kept
 from affectlake.features import registry, settings
 from affectlake.features._guard import ran_out_of_memory, too_much_memory
 from affectlake.features.inputs import Changed, Request, read
-from affectlake.features.protocol import Extractor, Reads
+from affectlake.features.protocol import Extractor, Reads, Worded, texts
 from affectlake.features.settings import Value
 
 # Text gains from large batches; media are decoded a few at a time so that long recordings do not pile up in memory.
-BATCH: dict[Reads, int] = {"audio": 1, "face": 4, "image": 8, "text": 256, "dialogue": 256}
+BATCH: dict[Reads, int] = {"audio": 1, "speech": 1, "face": 4, "image": 8, "text": 256, "dialogue": 256}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Chunk:
     settings: tuple[tuple[str, Value], ...] = ()
 
 
-Result = np.ndarray | NotApplicable | Changed | str
+Result = np.ndarray | Worded | NotApplicable | Changed | str
 """Values, or why it does not apply, or that it is of other bytes, or why it failed."""
 
 CHANGED = "changed"
@@ -47,7 +47,7 @@ def compute(chunk: Chunk) -> dict[str, pa.Table]:
 
     Never raises for a bad sample: its row says ``failed``, ``not_applicable`` or `CHANGED` with the reason.
     Tables have the columns content, outcome, reason and the extractor's own (float32, null unless ok), named as
-    `affectlake.data.store.kept` says.
+    `affectlake.data.store.kept` says, and the words that it gives besides.
     """
     with settings.use(dict(chunk.settings)):
         return _compute(chunk)
@@ -80,7 +80,7 @@ def _compute(chunk: Chunk) -> dict[str, pa.Table]:
 
 def nameless(answer: Result, uri: str) -> Result:
     """An answer whose reason does not name its file: equal contents share it, and may be other people's."""
-    if isinstance(answer, np.ndarray | Changed) or not uri:  # of what changed nothing is kept
+    if isinstance(answer, np.ndarray | Worded | Changed) or not uri:  # of what changed nothing is kept
         return answer
     path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
     base = path.rstrip("/").rsplit("/", 1)[-1]
@@ -124,6 +124,15 @@ def _extract(extractor: Extractor, inputs: Sequence[Any]) -> list[Result]:
 def _checked(extractor: Extractor, answer: Any) -> Result:
     if isinstance(answer, NotApplicable):
         return answer
+    if words := texts(extractor):
+        if not isinstance(answer, Worded) or len(answer.texts) != len(words):
+            return f"{extractor.name} returned no row with {', '.join(words)}"
+        values = _values(extractor, answer.values)
+        return Worded(values, answer.texts) if isinstance(values, np.ndarray) else values
+    return _values(extractor, answer)
+
+
+def _values(extractor: Extractor, answer: Any) -> np.ndarray | str:
     if np.shape(answer) != (len(extractor.columns),):
         return f"{extractor.name} returned shape {np.shape(answer)}, expected ({len(extractor.columns)},)"
     values = np.asarray(answer, dtype=np.float32)
@@ -140,12 +149,13 @@ def one_line(error: object) -> str:
 
 def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Result]) -> pa.Table:
     """The store's form of results: see `compute`."""
-    ok = np.array([isinstance(r, np.ndarray) for r in results], dtype=bool)
+    ok = np.array([isinstance(r, np.ndarray | Worded) for r in results], dtype=bool)
     values = np.full((len(results), len(extractor.columns)), np.nan, dtype=np.float32)
-    for i in np.flatnonzero(ok):
-        values[i] = results[i]
+    for i, result in enumerate(results):
+        if isinstance(result, np.ndarray | Worded):
+            values[i] = result.values if isinstance(result, Worded) else result
     outcome = [_outcome(r) for r in results]
-    reason = [None if isinstance(r, np.ndarray) else one_line(r) for r in results]
+    reason = [None if known else one_line(r) for r, known in zip(results, ok, strict=True)]
     columns: dict[str, pa.Array] = {
         "content": pa.array(contents, pa.string()),
         "outcome": pa.array(outcome, pa.string()),
@@ -153,12 +163,15 @@ def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Resul
     }
     for j, column in enumerate(extractor.columns):
         columns[kept(column.name)] = pa.array(values[:, j], mask=~ok)
+    for j, name in enumerate(texts(extractor)):
+        words = [r.texts[j] if isinstance(r, Worded) else None for r in results]
+        columns[name] = pa.array(words, pa.string())
     return pa.table(columns)
 
 
 def _outcome(result: Result) -> str:
     match result:
-        case np.ndarray():
+        case np.ndarray() | Worded():
             return "ok"
         case NotApplicable():
             return "not_applicable"

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.data.media import check_file, local_name
 from affectlake.features import _files, settings
 from affectlake.features.protocol import Reads
+
+if TYPE_CHECKING:
+    from affectlake.data.sound import AudioClip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,14 @@ class Request:
     language: str = ""
     sha256: str = ""
     stamp: int = _files.UNSURE
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What is to be transcribed: the whole sound, and its language (as a manifest gives it; empty if unknown)."""
+
+    clip: "AudioClip"
+    language: str
 
 
 class Changed(AffectlakeError):
@@ -118,6 +129,12 @@ def _audio(request: Request) -> Any:
     return clip
 
 
+def _speech(request: Request) -> Speech:
+    from affectlake.data.sound import read_audio
+
+    return Speech(read_audio(request.uri, request.start, request.end), request.language)
+
+
 def _face(request: Request) -> Any:
     from affectlake.data.pictures import read_frames
     from affectlake.features.face.detect import find_faces
@@ -137,6 +154,7 @@ def _text(request: Request) -> Request:
 
 READERS: dict[Reads, Callable[[Request], Any]] = {
     "audio": _audio,
+    "speech": _speech,
     "face": _face,
     "image": _image,
     "text": _text,
@@ -144,7 +162,14 @@ READERS: dict[Reads, Callable[[Request], Any]] = {
 }
 
 # Raised whenever the same file decodes to other numbers.
-_DECODING: dict[Reads, str] = {"audio": "2", "face": "2", "image": "2", "text": "1", "dialogue": "1"}
+_DECODING: dict[Reads, str] = {
+    "audio": "2",
+    "speech": "2",
+    "face": "2",
+    "image": "2",
+    "text": "1",
+    "dialogue": "1",
+}
 
 
 def decoding(reads: Reads) -> str:
@@ -155,6 +180,7 @@ def decoding(reads: Reads) -> str:
 # Manifest columns that a reader can take its URI from, first present wins.
 SOURCES: dict[Reads, tuple[str, ...]] = {
     "audio": ("audio", "video"),
+    "speech": ("audio", "video"),
     "face": ("video", "image"),
     "image": ("image",),
     "text": ("text",),

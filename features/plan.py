@@ -13,7 +13,7 @@ from affectlake.features.inputs import Request, decoding
 from affectlake.features.protocol import Extractor, Reads, fingerprint
 from affectlake.features.scan import UNREAD, requests
 
-CHUNK: dict[Reads, int] = {"audio": 16, "face": 8, "image": 32, "text": 512, "dialogue": 512}
+CHUNK: dict[Reads, int] = {"audio": 16, "speech": 4, "face": 8, "image": 32, "text": 512, "dialogue": 512}
 """Samples that a worker takes in one go; text gains from long runs of equal length."""
 
 SHARD_CHUNKS = 16

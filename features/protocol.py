@@ -12,7 +12,7 @@ import numpy as np
 from affectlake.data.checksums import remembered_sha256
 from affectlake.data.errors import NotApplicable
 
-Reads = Literal["audio", "face", "image", "text", "dialogue"]
+Reads = Literal["audio", "speech", "face", "image", "text", "dialogue"]
 Nuisance = Literal["", "level", "band"]
 
 
@@ -53,6 +53,7 @@ class Extractor(Protocol):
     One object per file ``features/<modality>/<name>.py``, bound to the module's name ``extractor``. Importing the
     file must import no heavy library: those are imported inside `extract`, so that listing extractors stays cheap. One
     that is not meant for every refresh also says ``by_default = False``: globs then leave it out, its name takes it.
+    One that gives words besides its values names them in ``texts``, and answers with `Worded`.
 
     Attributes
     ----------
@@ -60,9 +61,10 @@ class Extractor(Protocol):
         ``modality.name``, equal to the file's place below ``features/``.
     version : str
         Raised whenever the same bytes and parameters give other values.
-    reads : "audio" | "face" | "image" | "text" | "dialogue"
-        What `extract` is given: see `affectlake.features.inputs`. "text" is the utterance alone (equal utterances are
-        computed once); "dialogue" is the utterance with those before it.
+    reads : "audio" | "speech" | "face" | "image" | "text" | "dialogue"
+        What `extract` is given: see `affectlake.features.inputs`. "speech" is the sound of samples without a text;
+        "text" is the utterance alone (equal utterances are computed once); "dialogue" is the utterance with those
+        before it.
     parameters : mapping
         JSON-able values that change the result.
     columns : sequence of Column
@@ -115,9 +117,29 @@ class Extractor(Protocol):
         """Files whose bytes change the result; raises FileNotFoundError (naming the remedy) where one is absent."""
         ...
 
-    def extract(self, batch: Sequence[Any]) -> list[np.ndarray | NotApplicable]:
+    def extract(self, batch: Sequence[Any]) -> Sequence["np.ndarray | Worded | NotApplicable"]:
         """One entry per input: float32 ``[shape=(len(columns),)]``, or a NotApplicable that says why."""
         ...
+
+
+@dataclass(frozen=True)
+class Worded:
+    """A row of values with the words that go with them.
+
+    Attributes
+    ----------
+    values : np.ndarray [shape=(len(columns),)], float32
+    texts : tuple of str
+        In the order of the extractor's ``texts``, beside whose values they are kept, and which are no features.
+    """
+
+    values: np.ndarray
+    texts: tuple[str, ...]
+
+
+def texts(extractor: Extractor) -> tuple[str, ...]:
+    """Names of the words that an extractor gives besides its values."""
+    return tuple(getattr(extractor, "texts", ()))
 
 
 def modality(name: str) -> str:

@@ -154,8 +154,8 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
     uri = pd.Series(pd.NA, index=samples.index, dtype="str")
     for column in SOURCES[reads]:
         uri = uri.fillna(samples[column])
-    rows = samples[uri.notna()]
-    uri = uri[uri.notna()]
+    wanted = uri.notna() & samples["text"].isna() if reads == "speech" else uri.notna()
+    rows, uri = samples[wanted], uri[wanted]
     at = index_in(uri, stats["uri"])
     digest = stats["sha256"].take(at).set_axis(uri.index)
     stamped = "stamp" in stats  # by a scan, not by a caller who knows
@@ -166,6 +166,11 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
         parts = zip(content[segmented], rows["start"][segmented], rows["end"][segmented], strict=True)
         content = content.astype(object)
         content[segmented] = [(str if c.startswith(UNREAD) else _sha256)(f"{c} {s} {e}") for c, s, e in parts]
+    if reads == "speech" and rows["language"].notna().any():
+        content = content.astype(object)
+        told = rows["language"].notna()
+        spoken = zip(content[told], rows["language"][told], strict=True)
+        content[told] = [(str if c.startswith(UNREAD) else _sha256)(f"{c} in {language}") for c, language in spoken]
     return pd.DataFrame(
         {
             "sample_id": rows["sample_id"],

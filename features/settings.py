@@ -5,6 +5,7 @@ fingerprint of all that it changes, travels to worker processes with their work,
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -58,6 +59,12 @@ def _switch(text: str) -> bool:
     return text == "true"
 
 
+def _language(text: str) -> str:
+    if text.strip() and not re.fullmatch(r"[a-z]{2,3}", text.strip()):
+        raise ValueError(text)
+    return text.strip()
+
+
 def _model(reads: str) -> Setting:
     variable = f"AFFECTLAKE_{reads.upper()}_MODEL"
     return Setting("", str.strip, "a folder or a hub's name", f"Model of {reads}.hub", variable=variable)
@@ -104,6 +111,12 @@ SETTINGS: dict[str, Setting] = {
         variable="AFFECTLAKE_WHISPER_MODEL",
     ),
     "image.model": _model("image"),
+    "speech.language": Setting(
+        "",
+        _language,
+        "an ISO 639-1 code such as de, or nothing",
+        "Language of speech to transcribe, where not detected",
+    ),
     "text.model": _model("text"),
     "video.frames": Setting(
         16, _count(1000), "a whole number from 1 to 1000", "Frames that faces are looked for in a video", decodes="face"

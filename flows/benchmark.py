@@ -123,6 +123,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
         Unknown dataset or label, fewer than two classes, or a random split that was not asked for by name.
     """
     from affectlake.data.store import Store
+    from affectlake.features.transcripts import machine_made
     from affectlake.models.benchmark import run
 
     store = Store(options.store)
@@ -149,6 +150,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "extractors": extractors,
             "transfer": crossing,
             "nuisances": {} if options.features else left_out(names, {c for b in blocks.values() for c in b}),
+            "transcribed": int(machine_made(samples).sum()) if "text" in blocks else 0,
         },
     )
     for name, rows in _records(done).items():
@@ -203,7 +205,7 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
     samples = samples[samples[list(options.labels)].notna().all(axis=1)]
     if samples.empty:
         raise UsageError(f"no sample of {options.dataset!r} has a value in {options.labelled!r}")
-    frame = store.load(options.dataset, list(options.features) or None, as_of=as_of)
+    frame = store.load(options.dataset, list(options.features) or _usual(store, options.dataset, as_of), as_of=as_of)
     if not options.features:
         frame = frame[usual(frame.columns)]
     blocks: dict[str, Any] = {}
@@ -229,6 +231,12 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
     if not blocks:
         raise AffectlakeError(f"the store holds no features of {options.dataset!r} that match: affectlake refresh …")
     return samples, blocks
+
+
+def _usual(store, dataset: str, as_of: str) -> list[str]:
+    """Extractors that are taken where none is named: not what a transcriber says of itself, which only some have."""
+    features = store.snapshot(dataset, as_of).features
+    return [name for name, entry in features.items() if entry.get("reads") != "speech"]
 
 
 def _extractors(store, dataset: str, as_of: str) -> list[dict[str, Any]]:
@@ -383,6 +391,7 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     plan = replace(options.plan(samples), protocol="grouped", test_on=None)
     about = done.to_json()
     card = {k: about[k] for k in ("dataset", "snapshot", "created", "code_version", "protocol", "synthetic", "command")}
+    card["transcribed"] = about["transcribed"]
     card |= {"train_on": list(options.train_on), "leaks": about["leakage"]["leaks"]}
     card["settings"] = _settings(store.snapshot(options.dataset, done.about["snapshot"]))
     card["scores"] = {k: v for k, v in selected.items() if isinstance(v, dict) and k != "row"}

@@ -108,6 +108,7 @@ class Dataset(_Strict):
     max_missing: Number = Field(0.5, ge=0, le=1)
     verify: bool = False
     retry_failed: bool = False
+    transcribe: bool = False
     encoding: str | None = None
     missing_values: Names | None = None
     sheet: str | None = None
@@ -261,6 +262,7 @@ def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> No
     from affectlake.data import datasets
     from affectlake.data.store import Store
     from affectlake.features.registry import choose
+    from affectlake.features.transcripts import TRANSCRIBER
 
     def attempt(key: Where, action) -> Any:
         try:
@@ -269,6 +271,8 @@ def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> No
             raise source.wrong((*at, *key), error) from None
 
     attempt(("only",), lambda: choose(dataset.only))
+    if dataset.transcribe:
+        attempt(("transcribe",), lambda: choose((TRANSCRIBER,)))
     if dataset.root is not None:
         attempt(("name",), lambda: datasets.get(dataset.name))
         if not Path(dataset.root).is_dir():
@@ -330,7 +334,7 @@ def write_config(store: str, path: Path) -> Path:
         The store remembers no dataset.
     """
     from affectlake.data.store import Store
-    from affectlake.flows.refresh import sources
+    from affectlake.flows.sources import sources
 
     found = sources(Store(store))
     if not found:
@@ -342,6 +346,7 @@ def write_config(store: str, path: Path) -> Path:
         lines += ["[[dataset]]", f"name = {json.dumps(source['dataset'])}"]
         lines += [f"{k} = {json.dumps(source[k])}" for k in ("root", "manifest") if source[k]]
         lines += [f"only = {json.dumps(source['only'].splitlines())}"]
+        lines += ["transcribe = true"] if source.get("transcribe") == "yes" else []
         text = source.get("table")
         table = json.loads(text) if isinstance(text, str) else {}
         lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in table.items()]

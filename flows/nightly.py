@@ -246,6 +246,7 @@ def refresh_options(dataset: Dataset, config: Config) -> RefreshOptions:
         encoding=dataset.encoding,
         missing_values=dataset.missing_values,
         sheet=dataset.sheet,
+        transcribe=dataset.transcribe,
     )
 
 

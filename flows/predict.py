@@ -66,10 +66,12 @@ def stream(
     workers: int = 1,
     batch: int = BATCH,
     table: "TableOptions | None" = None,
+    transcribe: bool = False,
 ) -> Iterator[Prediction]:
     """Label media files (which may come one by one) or the samples of a manifest, in their order.
 
-    ``table`` says how to read the manifest, where it does not tell itself.
+    ``table`` says how to read the manifest, where it does not tell itself. With ``transcribe``, samples that have sound
+    and no text get one by machine first; their rows say so (``text``, ``text_source``).
 
     Raises
     ------
@@ -80,19 +82,36 @@ def stream(
     AffectlakeError
         The extractors here are not those that the model was trained with.
     """
+    from affectlake.features.transcripts import TRANSCRIBER, heard
     from affectlake.features.workers import Workers
     from affectlake.models.persistence import load
 
     fitted = load(model)
     chosen = [_extractor(name) for name in fitted.extractors]
     batches = _media(fitted, files, manifest, text, batch, table)
-    with Workers(workers, extractors=fitted.extractors) as pool:
+    if transcribe:
+        _extractor(TRANSCRIBER)
+    hears = [TRANSCRIBER] if transcribe else []
+    seconds = 600.0 if transcribe else 60.0
+    with Workers(workers, seconds, [*fitted.extractors, *hears]) as pool:
         for samples in batches:
             with settings.use(settings.parsed(fitted.card.get("settings", {}))):
+                samples, unheard = heard(samples, pool.run) if transcribe else (samples, [])
                 blocks, failures = _computed(fitted, chosen, samples, pool)
             samples = samples.set_index("sample_id")
             uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
-            yield Prediction(_answers(fitted, samples.index, blocks, samples["speaker"], uris), failures)
+            rows = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
+            if transcribe:
+                rows = _worded(rows, samples)
+            yield Prediction(rows, [asdict(f) for f in unheard] + failures)
+
+
+def _worded(rows: list[dict[str, Any]], samples: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Answers with the text of each sample, and who wrote it where that was no person."""
+    import numpy as np
+
+    words = samples[["text", "text_source"]].astype(object).replace(np.nan, None).to_dict("records")
+    return [row | said for row, said in zip(rows, words, strict=True)]
 
 
 def listed(path: Path) -> Iterator[str]:

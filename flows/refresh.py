@@ -1,12 +1,10 @@
 """Brings every table of a dataset up to date and publishes them as one snapshot. Plain functions: no prefect here."""
 
-import json
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +12,9 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.features import registry
 from affectlake.features import settings as given
 from affectlake.features.compute import Chunk
-from affectlake.features.protocol import Extractor, weights
+from affectlake.features.protocol import Extractor, texts, weights
 from affectlake.flows.progress import Progress, silent
+from affectlake.flows.sources import remember
 from affectlake.flows.version import code_version
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from affectlake.data.manifest import Manifest, TableOptions
+    from affectlake.data.store import FeatureSpec
+    from affectlake.data.store._writer import Writer
 
 
 _log = logging.getLogger("affectlake.refresh")
@@ -64,6 +65,8 @@ class RefreshOptions:
         Of `affectlake.features.settings`, by name; those not named are at their default.
     encoding, missing_values, sheet
         How to read the manifest; see `affectlake.data.tables.TableOptions`.
+    transcribe : bool
+        Give samples without a text one by machine, where they are heard; what is known already is used without, too.
     """
 
     dataset: str
@@ -84,6 +87,7 @@ class RefreshOptions:
     encoding: str | None = None
     missing_values: tuple[str, ...] | None = None
     sheet: str | None = None
+    transcribe: bool = False
 
     @property
     def table(self) -> "TableOptions":
@@ -100,7 +104,8 @@ class RefreshResult:
     ``extractors`` maps each extractor to its counts: new, recomputed, unchanged, removed, failed, not_applicable;
     ``computed`` to the contents that it was run on, which is less where contents are equal or a result was kept.
     ``encoding`` is what a manifest's text was read in, ``notes`` what its reader should know.
-    ``erased`` is the number of samples that were left out because somebody erased them.
+    ``erased`` is the number of samples that were left out because somebody erased them, ``transcribed`` that of those
+    whose text was written by a machine.
     """
 
     dataset: str
@@ -116,6 +121,7 @@ class RefreshResult:
     encoding: str | None = None
     notes: tuple[str, ...] = ()
     erased: int = 0
+    transcribed: int = 0
 
     @property
     def failed(self) -> int:
@@ -154,6 +160,8 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
 def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> RefreshResult:
     from affectlake.data.store import Store
     from affectlake.features import scan
+    from affectlake.features.transcripts import machine_made
+    from affectlake.flows import transcripts
 
     clock = _Stages(options.dataset)
     check(options)
@@ -162,7 +170,6 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
     with clock("lock"):
         store = Store(options.store, create=True)
         writer = store.writer(options.dataset)
-    computed: Counter = Counter()
     with writer as w:
         with clock("scan"):
             w.check(samples)
@@ -174,31 +181,24 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
                 _log.info("%s: %d samples were erased and are not taken", options.dataset, listed - len(samples))
                 stats = stats[stats["uri"].isin(scan.media_uris(samples))].reset_index(drop=True)
             _all_there(store, samples, before, stats, options)
-        with clock("plan"):
-            chosen, skipped = registry.choose(options.only)
-            work = _plan(samples, stats, chosen, w.known, options)
-        with clock("compute"):
-            changed = _compute(work, w, run or run_here, options, progress, computed)
-            for left in reversed(range(TRIES)) if changed else ():
-                # The bytes that a value is of are those that were hashed, or it is of no use to anybody.
-                _log.warning("%d files of %s changed while they were read", len(changed), options.dataset)
-                stats = scan.rescan(stats, changed) if left else scan.unread(stats, changed)
-                again = replace(options, retry_failed=False)
-                work = _plan(samples, stats, chosen, w.known, again, retry_unread=False)
-                how = (run or run_here) if left else _give_up
-                changed = _compute(work, w, how, options, progress, computed)
-                if not changed:
-                    break
+        means = _Means(options, run or run_here, progress, clock, w)
+        chosen, skipped = registry.choose(transcripts.asked(options))
+        speech, rest = transcripts.first(chosen)
+        wanted: dict[str, FeatureSpec] = {}
+        if speech:
+            wanted, stats = means.brought(samples, stats, speech, "transcribe")
+        samples = transcripts.worded(samples, stats, w, wanted)
+        others, stats = means.brought(samples, stats, rest, "compute")
         with clock("publish"):
             snapshot = w.publish(
                 samples=samples,
-                features={e.name: _wanted(e, work) for e in chosen},
+                features=wanted | others,
                 file_index=stats,
                 author=options.author,
                 code_version=code_version(),
                 gate=options.gate,
             )
-    _remember(store, options)
+    remember(store, options)
     return RefreshResult(
         dataset=options.dataset,
         snapshot=snapshot.id,
@@ -209,11 +209,51 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         problems=list(snapshot.problems),
         seconds=round(clock.total, 3),
         stages=clock.seconds,
-        computed=dict(computed),
+        computed=dict(means.computed),
         encoding=loaded.encoding,
         notes=loaded.notes,
         erased=listed - len(samples),
+        transcribed=int(machine_made(samples).sum()),
     )
+
+
+PATIENCE = 10
+"""Times the seconds of other samples that one may take to transcribe: ten minutes of speech cost one or two."""
+
+
+@dataclass(frozen=True)
+class _Means:
+    """What bringing extractors up to date takes, whichever they are."""
+
+    options: RefreshOptions
+    run: Run
+    progress: Progress
+    clock: "_Stages"
+    writer: "Writer"
+    computed: Counter = field(default_factory=Counter)
+
+    def brought(self, samples, stats, chosen: list[Extractor], stage: str):
+        """What the extractors' tables should hold, all of it computed and kept, and what the files are by then."""
+        from affectlake.features import scan
+
+        options = self.options
+        if stage == "transcribe":
+            options = replace(options, timeout=options.timeout * PATIENCE)
+        with self.clock("plan"):
+            work = _plan(samples, stats, chosen, self.writer.known, options)
+        with self.clock(stage):
+            changed = _compute(work, self.writer, self.run, options, self.progress, self.computed)
+            for left in reversed(range(TRIES)) if changed else ():
+                # The bytes that a value is of are those that were hashed, or it is of no use to anybody.
+                _log.warning("%d files of %s changed while they were read", len(changed), options.dataset)
+                stats = scan.rescan(stats, changed) if left else scan.unread(stats, changed)
+                again = replace(options, retry_failed=False)
+                work = _plan(samples, stats, chosen, self.writer.known, again, retry_unread=False)
+                how = self.run if left else _give_up
+                changed = _compute(work, self.writer, how, options, self.progress, self.computed)
+                if not changed:
+                    break
+        return {e.name: _wanted(e, work) for e in chosen}, stats
 
 
 TRIES = 3
@@ -249,38 +289,13 @@ def _give_up(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dic
         yield {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
 
 
-def _remember(store, options: RefreshOptions) -> None:
-    """Note where a dataset came from, so that a nightly run without a configuration knows what to do."""
-    import pandas as pd
-
-    source = {
-        "dataset": options.dataset,
-        "root": options.root or "",
-        "manifest": str(Path(options.manifest).absolute()) if options.manifest else "",
-        "only": "\n".join(options.only),
-        "settings": json.dumps(dict(options.settings), sort_keys=True),
-        "table": json.dumps({k: v for k, v in asdict(options.table).items() if v is not None}, sort_keys=True),
-    }
-    if sources(store).get(options.dataset) != source:
-        store.record("sources", pd.DataFrame([source | {"time": datetime.now(UTC).isoformat()}]))
-
-
-def sources(store) -> dict[str, dict[str, str]]:
-    """Where each dataset of a store was last refreshed from.
-
-    Each: dataset, root, manifest, only (one glob per line), settings and table (JSON objects; the latter are the
-    options that its manifest is read by).
-    """
-    found = store.records("sources")
-    if not len(found):
-        return {}
-    rows = found.sort_values("time").drop(columns="time").to_dict("records")
-    return {row["dataset"]: row for row in rows}
-
-
 def dry_run(options: RefreshOptions) -> dict[str, int]:
-    """Sample × extractor pairs that a refresh would compute, by extractor; writes nothing."""
+    """Sample × extractor pairs that a refresh would compute, by extractor; writes nothing.
+
+    Texts that are still to be transcribed are not counted for what reads text.
+    """
     from affectlake.data.store import Store
+    from affectlake.flows import transcripts
 
     with given.use(options.settings):
         check(options)
@@ -289,14 +304,18 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         samples = _without(samples, w.erased(samples))
         stats = _scan(samples, w.file_index(), options, silent)
         samples = _without(samples, w.erased(samples, stats))
-        chosen, _ = registry.choose(options.only)
-        return _plan(samples, stats, chosen, w.known, options).to_compute
+        speech, rest = transcripts.first(registry.choose(transcripts.asked(options))[0])
+        to_hear = _plan(samples, stats, speech, w.known, options).to_compute
+        samples = transcripts.worded(samples, stats, w, {})
+        return to_hear | _plan(samples, stats, rest, w.known, options).to_compute
 
 
 def check(options: RefreshOptions) -> None:
     """Find what is wrong with the options themselves, before anything is started; raises UsageError."""
+    from affectlake.flows import transcripts
+
     with given.use(options.settings):
-        registry.choose(options.only)
+        registry.choose(transcripts.asked(options))
     if (options.root is None) == (options.manifest is None):
         raise UsageError("name the data: either --root FOLDER or --manifest FILE")
     if options.manifest is not None and not Path(options.manifest).is_file():
@@ -397,6 +416,7 @@ def _wanted(extractor: Extractor, work):
         weights=dict(weights(extractor)),
         reads=extractor.reads,
         source=registry.source(extractor),
+        texts=texts(extractor),
     )
 
 
@@ -423,6 +443,6 @@ class _Stage:
 
     def __exit__(self, *exception) -> None:
         seconds = round(time.perf_counter() - self.start, 3)
-        self.stages.seconds[self.name] = seconds
+        self.stages.seconds[self.name] = round(self.stages.seconds.get(self.name, 0.0) + seconds, 3)
         about = {"dataset": self.stages.dataset, "stage": self.name, "seconds": seconds}
         _log.info("%s: %s took %.1f s", self.stages.dataset, self.name, seconds, extra=about)

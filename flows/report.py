@@ -37,7 +37,14 @@ SHOWN = 15
 
 
 # Of results that were recorded before these were measured.
-_ABSENT = {"repeats": 1, "normalise": "none", "transductive": False, "nuisances": {}, "per_output": []} | dict.fromkeys(
+_ABSENT = {
+    "repeats": 1,
+    "normalise": "none",
+    "transductive": False,
+    "nuisances": {},
+    "per_output": [],
+    "transcribed": 0,
+} | dict.fromkeys(
     ("contrast", "missing", "importance", "fusion_gain", "transfer", "interval", "reason", "best_of", "selected")
     + ("target", "speaker_score")
 )

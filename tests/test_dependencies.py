@@ -30,6 +30,7 @@ EXTRAS = {  # what must be installed for files to run, beside the core; the long
     "features": {"flows"},
     "features/_hub.py": {"audio", "vision", "text"},
     "features/audio": {"audio", "egemaps"},
+    "features/audio/transcript.py": {"audio", "asr"},
     "features/face": {"vision"},
     "features/image": {"vision"},
     "features/image/hub.py": {"vision", "text"},

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from affectlake.data.errors import NotApplicable, UnknownName
+from affectlake.data.store._spelling import KEYS
 from affectlake.features import registry
 from affectlake.features.inputs import READERS
-from affectlake.features.protocol import Extractor, fingerprint, modality
+from affectlake.features.protocol import Extractor, Worded, fingerprint, modality, texts
 
 ALL = registry.extractors()
 
@@ -39,6 +40,10 @@ def test_its_columns_are_documented(extractor):
         assert re.fullmatch(r"[a-z0-9_]+", column.name), column
         assert column.low < column.high or math.isclose(column.low, column.high), column
         assert column.unit and column.description and column.source, column
+
+
+def test_its_words_are_no_features(extractor):
+    assert not set(texts(extractor)) & {*(c.name for c in extractor.columns), *KEYS, "outcome", "reason"}
 
 
 @pytest.fixture
@@ -70,12 +75,16 @@ def test_values_are_in_range_repeat_and_do_not_depend_on_the_batch(available, in
     batch = inputs[available.reads]
     whole = available.extract(batch)
     assert len(whole) == len(batch)
-    assert any(isinstance(row, np.ndarray) for row in whole)
+    # a voice that was made up says no words
+    assert available.reads == "speech" or any(isinstance(row, np.ndarray) for row in whole)
     for alone, together in zip((available.extract([one])[0] for one in batch), whole, strict=True):
         assert type(alone) is type(together)
         if isinstance(together, NotApplicable):
             assert str(together)
             continue
+        if isinstance(together, Worded):
+            assert alone.texts == together.texts
+            alone, together = alone.values, together.values
         assert together.dtype == np.float32 and together.shape == (len(available.columns),)
         assert not np.isinf(together).any()
         # Another batch size means other matrix shapes, and with them another order of additions.

@@ -1,9 +1,10 @@
 """The feature store: Delta tables, snapshots across them, and what analysts ask of them."""
 
 from affectlake.data.store._arrow import index_in, is_in
+from affectlake.data.store._feature_spec import FeatureSpec
 from affectlake.data.store._snapshots import Snapshot
 from affectlake.data.store._spelling import kept
 from affectlake.data.store._store import Store
-from affectlake.data.store._writer import FeatureSpec, Writer
+from affectlake.data.store._writer import Writer
 
 __all__ = ["FeatureSpec", "Snapshot", "Store", "Writer", "index_in", "is_in", "kept"]

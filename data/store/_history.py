@@ -99,6 +99,7 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     said = said[(said["sample_id"] == sample_id) & (said["extractor"] == extractor)].to_dict("records")
     sample = mine.iloc[0]
     media = {m: sample[m] for m in ("audio", "image", "video", "text") if pd.notna(sample[m])}
+    worded = entry.get("reads") in ("text", "dialogue") and pd.notna(sample.get("text_source"))
     segment = {k: float(sample[k]) for k in ("start", "end") if pd.notna(sample[k])}
     return {
         "sample_id": sample_id,
@@ -117,4 +118,15 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
         "definition": about["source"],
         "snapshot": snapshot.id,
         "code_version": snapshot.code_version,
+        **({"transcript": _transcript(store, snapshot, sample_id, sample["text_source"])} if worded else {}),
     }
+
+
+def _transcript(store: TableStore, snapshot: Snapshot, sample_id: str, by: str) -> dict[str, Any]:
+    """Where a text comes from that was written by a machine, as far as the store knows."""
+    entry = snapshot.features.get(by)
+    if entry is None:
+        return {"by": by}
+    rows = read(store, entry, None, pc.field("sample_id") == sample_id).drop_columns(["sample_id", "shard"]).to_pylist()
+    keys = ("extractor_version", "parameters", "weights", "fingerprint")
+    return {"by": by} | {k: entry[k] for k in keys} | (rows[0] if rows else {})

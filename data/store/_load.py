@@ -159,9 +159,9 @@ def column_names(store: TableStore, entry: dict[str, Any]) -> list[str]:
 
 
 def kept_columns(store: TableStore, entry: dict[str, Any]) -> list[str]:
-    """The same as the table has them."""
+    """The same as the table has them; words that are kept beside values are no columns of features."""
     fields = store.load_version(entry).schema().fields
-    return [f.name for f in fields if f.name not in KEYS]
+    return [f.name for f in fields if f.name not in KEYS and f.name not in entry.get("texts", ())]
 
 
 def block(

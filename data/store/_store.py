@@ -141,6 +141,9 @@ class Store:
     def explain(self, dataset: str, sample_id: str, column: str, as_of: AsOf = None) -> dict[str, Any]:
         """Where a value comes from: file, content hash, extractor, parameters, fingerprint, snapshot and code.
 
+        Of a text that was written by a machine also ``transcript``: by which, with what model and parameters, and with
+        what confidence.
+
         Parameters
         ----------
         column : str

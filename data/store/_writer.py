@@ -4,7 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from affectlake.data.store import (
     _view,
 )
 from affectlake.data.store._arrow import index_in, is_in, strings, to_arrow
+from affectlake.data.store._feature_spec import FeatureSpec
 from affectlake.data.store._load import kept_columns
 from affectlake.data.store._read import read, read_or_none
 from affectlake.data.store._shards import SHARD, assign_shards
@@ -44,37 +45,6 @@ of it."""
 
 
 _logger = logging.getLogger("affectlake.store")
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """What a feature table should hold after a refresh.
-
-    Attributes
-    ----------
-    fingerprint : str
-    columns : list of dict
-        name, unit, low, high, description, source of each column, in order.
-    version : str
-        Of the extractor.
-    parameters : mapping
-    rows : DataFrame [columns=(sample_id, content, uri)]
-        Every sample that has what the extractor reads.
-    weights : mapping of file name to sha256
-    reads : str
-        What the extractor reads: of "dialogue" an erasure drops the values of those who spoke after.
-    source : str
-        Hash of a plug-in's code, by which one is told that it changed while its version did not.
-    """
-
-    fingerprint: str
-    columns: list[dict[str, Any]]
-    version: str
-    parameters: Mapping[str, Any]
-    rows: pd.DataFrame
-    weights: Mapping[str, str] = field(default_factory=dict)
-    reads: str = ""
-    source: str = ""
 
 
 _Table = tuple[dict[str, Any], dict[str, int], pd.DataFrame]
@@ -144,6 +114,21 @@ class Writer:
         # Of a failure and a later success of the same content the success counts.
         ok = (found["outcome"] == "ok").to_numpy()
         return found if ok.all() else found[ok | ~is_in(found["content"], found.loc[ok, "content"])]
+
+    def words(self, extractor: str, columns: Sequence[str], fingerprint: str | None = None) -> pd.DataFrame:
+        """What an extractor gives besides its values [columns=(content, *columns)], published or not, once per content;
+        ``columns`` are of its ``texts``, the fingerprint by default that of the last snapshot's table.
+        """
+        self._flush()
+        entry = self._table(f"features.{extractor}")
+        fingerprint = fingerprint or (entry["fingerprint"] if entry else None)
+        names = ["content", *columns]
+        parts = [pa.schema([(n, pa.string()) for n in names]).empty_table()]
+        if entry and entry["fingerprint"] == fingerprint:
+            parts.append(read(self.store, entry, names))
+        if fingerprint and (pending := self._pending(extractor, fingerprint, [*names, "outcome"])) is not None:
+            parts.append(pending.filter(pc.equal(pending["outcome"], "ok")).select(names))
+        return pa.concat_tables(parts).to_pandas().drop_duplicates("content", ignore_index=True)
 
     def check(self, samples: pd.DataFrame) -> None:
         """Find what cannot be kept before anything is computed for it; raises UsageError with the column's name."""
@@ -372,13 +357,14 @@ class Writer:
         path = entry["path"] if entry else f"features/{self.dataset}/{name}"
         fingerprint = wanted.fingerprint if wanted else _there(entry)["fingerprint"]
         names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.store, _there(entry))
+        texts = list(wanted.texts if wanted else _there(entry).get("texts", ()))
         version = entry["version"] if entry and shards is not None else None
         found = self._statistics_before(name, entry, names) if shards is not None else {}
         every = np.unique(todo["shard"]) if shards is None else np.array(shards)
         size = max(GROUP_BYTES // (4 * len(names) * SHARD), 1)
         for group in np.array_split(every, max(-(-len(every) // size), 1)):
             part = todo[np.isin(todo["shard"], group)]
-            values = self._values(name, fingerprint, part, base, entry, names)
+            values = self._values(name, fingerprint, part, base, entry, names, texts)
             whole = shards is None and version is None
             version = self.store.replace(path, values, version, None if whole else group.tolist())
             found = {s: m for s, m in found.items() if s not in group} | _statistics.shard_statistics(values, names)
@@ -389,7 +375,8 @@ class Writer:
                 "extractor_version": wanted.version,
                 "parameters": dict(wanted.parameters),
                 "weights": dict(wanted.weights),
-            } | ({"reads": wanted.reads} if wanted.reads else {})
+            }
+            about |= ({"reads": wanted.reads} if wanted.reads else {}) | ({"texts": texts} if texts else {})
         return about | {"path": path, "version": version, "fingerprint": fingerprint}
 
     def _statistics_before(
@@ -408,6 +395,7 @@ class Writer:
         base: pd.DataFrame,
         entry: dict[str, Any] | None,
         names: Sequence[str],
+        texts: Sequence[str],
     ) -> pa.Table:
         """The rows of ``todo`` with their values, from the last snapshot or from what was kept since."""
         contents = pc.unique(strings(todo["content"]))
@@ -417,14 +405,13 @@ class Writer:
         if len(needed):
             shards = pa.array(needed["shard"].unique())
             is_needed = pc.field("shard").isin(shards) & pc.field("content").isin(contents)
-            sources.append(read(self.store, _there(entry), ["content", *names], is_needed))
-        pending = self._pending(name, fingerprint, ["content", *names], only=contents)
+            sources.append(read(self.store, _there(entry), ["content", *names, *texts], is_needed))
+        pending = self._pending(name, fingerprint, ["content", *names, *texts], only=contents)
         if pending is not None:
             sources.append(pending)
         if not sources:
-            sources = [
-                pa.table({"content": pa.array([], pa.string()), **{n: pa.array([], pa.float32()) for n in names}})
-            ]
+            kinds = dict.fromkeys(["content", *texts], pa.string()) | dict.fromkeys(names, pa.float32())
+            sources = [pa.schema(list(kinds.items())).empty_table()]
         source = pa.concat_tables(sources).combine_chunks()
         ordered = todo.sort_values("shard", kind="stable")
         take = pa.array(index_in(ordered["content"], source["content"]))
@@ -433,7 +420,7 @@ class Writer:
             "content": strings(ordered["content"]),
             "shard": pa.array(ordered["shard"], pa.int32()),
         }
-        return pa.table(out | {n: source[n].take(take) for n in names})
+        return pa.table(out | {n: source[n].take(take) for n in (*names, *texts)})
 
     def _said(
         self, name: str, rows: pd.DataFrame, fingerprint: str, before: pd.DataFrame, pending: pd.DataFrame

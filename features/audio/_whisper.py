@@ -6,6 +6,7 @@ the work for one of 3.5 s), runs all layers, and costs a worker its import and t
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BufferedReader
@@ -39,6 +40,13 @@ class Source:
         numbered = enumerate(self.packages, 1)
         return tuple(_packages.package_file(package, f"model.bin.part{i}") for i, package in numbered)
 
+    def file(self, name: str) -> Path | None:
+        """A file beside the model, whichever of the packages it is in."""
+        for package in self.packages:
+            with suppress(FileNotFoundError):
+                return _packages.package_file(package, name)
+        return None
+
 
 SOURCES = (
     # Published as Systran/faster-whisper-base.
@@ -63,6 +71,35 @@ def files() -> tuple[Path, ...]:
     if name := str(settings.get("audio.whisper")):
         return (_in_folder(located(name, VARIABLE)),)
     return _source().files()
+
+
+def vocabulary() -> tuple[Path, ...]:
+    """What the decoder needs beside the model, wherever that is; raises FileNotFoundError."""
+    if name := str(settings.get("audio.whisper")):
+        folder = located(name, VARIABLE)
+        found = {n: folder / n if (folder / n).is_file() else None for n in _BESIDE}
+        where = str(folder)
+    else:
+        source = _source()
+        found = {n: source.file(n) for n in _BESIDE}
+        where = f"the package {source.packages[0]}"
+    there = [path for path in found.values() if path is not None]
+    for name in ("config.json", "tokenizer.json"):
+        if found[name] is None:
+            raise FileNotFoundError(f"{where} holds no {name}")
+    if len(there) < 3:
+        raise FileNotFoundError(f"{where} holds neither {' nor '.join(_BESIDE[2:])}")
+    return tuple(there)
+
+
+_BESIDE = ("config.json", "tokenizer.json", "vocabulary.txt", "vocabulary.json")
+
+
+def published() -> str:
+    """The sha256 that the model was published with; empty for one of the user's own, or where there is none."""
+    with suppress(FileNotFoundError):
+        return "" if settings.get("audio.whisper") else _source().sha256
+    return ""
 
 
 def _source() -> Source:

@@ -119,6 +119,8 @@ def print_result(result: dict, top: int = 0) -> None:
     for follows, counts in result.get("nuisances", {}).items():
         columns = ", ".join(f"{count} of {name}" for name, count in counts.items())
         note(f"left out, as they follow {MEANINGS[follows]}: {columns}; --features takes them in")
+    if result.get("transcribed"):
+        note(f"the text of {result['transcribed']} of {result['n_samples']} samples was written by a machine")
     if result["transductive"]:
         note(f"transductive: features are relative to their {result['normalise']}, the tested samples included")
     if contrast:
@@ -297,6 +299,7 @@ def predict(
     missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     sheet: str | None = None,
     text: str | None = None,
+    transcribe: Annotated[bool, Parameter(negative=())] = False,
     features: Path | None = None,
     dataset: str | None = None,
     as_of: str | None = None,
@@ -329,6 +332,8 @@ def predict(
         Of an Excel file; default: the first that is not empty.
     text
         What is said in the file, when there is one file.
+    transcribe
+        First give files and samples that have sound and no text one by machine; the answer says what was heard.
     features
         Parquet or CSV of features by their full names with a column sample_id, as `affectlake load --out` writes.
     dataset
@@ -357,6 +362,8 @@ def predict(
         raise UsageError(
             "name what to label: either files, --files-from FILE, --manifest FILE, --features FILE or --dataset NAME"
         )
+    if transcribe and (features is not None or dataset is not None):
+        raise UsageError("--transcribe hears files and samples of a manifest; a dataset: affectlake transcribe")
     if features is not None:
         parts = predicting.from_features(model, features)
         note("a file of features carries no fingerprints: whether they are those of the training is not checked")
@@ -365,7 +372,7 @@ def predict(
     else:
         names = files if files_from is None else predicting.listed(files_from)
         table = TableOptions(encoding, missing_values or None, sheet)
-        parts = predicting.stream(model, names, manifest, text, workers or cores(), table=table)
+        parts = predicting.stream(model, names, manifest, text, workers or cores(), table=table, transcribe=transcribe)
     rows, failed, known = [], 0, 0
     for part in parts:
         for failure in part.failures:
@@ -392,7 +399,8 @@ def _answer(row: dict) -> dict:
         "label": _said(row["label"]),
         "p": max(row["probabilities"].values(), default=None),
     }
-    return shown | {m: _said(said["label"]) for m, said in row["modalities"].items()}
+    heard = {"heard": row["text"] if row["text_source"] else None} if "text_source" in row else {}
+    return shown | {m: _said(said["label"]) for m, said in row["modalities"].items()} | heard
 
 
 def _said(label: object) -> object:

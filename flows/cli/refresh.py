@@ -1,12 +1,16 @@
 """Commands that change a store: refresh, put, erase, verify, repair, tidy."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from affectlake.flows.cli.options import PrefectOption, StoreOption
 from affectlake.flows.cli.output import as_json, as_table, note
+
+if TYPE_CHECKING:
+    from affectlake.flows.refresh import RefreshOptions
+    from affectlake.flows.server import Mode
 
 
 def refresh(
@@ -21,6 +25,7 @@ def refresh(
     timeout: float = 60.0,
     verify: bool = False,
     retry_failed: bool = False,
+    transcribe: Annotated[bool, Parameter(negative=())] = False,
     set: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     gate: Literal["warn", "fail"] = "warn",
     max_missing: float = 0.5,
@@ -57,6 +62,8 @@ def refresh(
         Read every file again instead of trusting its size and time.
     retry_failed
         Compute remembered failures again.
+    transcribe
+        First give samples that have sound and no text one by machine (see `affectlake transcribe`).
     set
         NAME=VALUE, such as video.frames=8 (`affectlake show settings` lists them); what it changes is computed anew.
     gate
@@ -84,9 +91,8 @@ def refresh(
     """
     from affectlake.features import settings
     from affectlake.flows import refresh as plain
-    from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
+    from affectlake.flows.cli.app import DONE
     from affectlake.flows.machine import cores
-    from affectlake.flows.server import wanted
 
     options = plain.RefreshOptions(
         dataset=dataset,
@@ -106,6 +112,7 @@ def refresh(
         encoding=encoding,
         missing_values=missing_values or None,
         sheet=sheet,
+        transcribe=transcribe,
     )
     if dry_run:
         counts = plain.dry_run(options)
@@ -114,7 +121,16 @@ def refresh(
         else:
             as_table([{"extractor": n, "to compute": c} for n, c in counts.items()])
         return DONE
-    note(f"{dataset}: refresh begins")
+    return _run(options, prefect, json)
+
+
+def _run(options: "RefreshOptions", prefect: "Mode | None", json: bool) -> int:
+    """Refresh, print what came of it, and say what there is to know."""
+    from affectlake.flows import refresh as plain
+    from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
+    from affectlake.flows.server import wanted
+
+    note(f"{options.dataset}: refresh begins")
     if wanted(prefect):
         from affectlake.flows.orchestration import run_refresh
 
@@ -131,15 +147,69 @@ def refresh(
         note(f"skipped {name}: {reason}")
     for problem in result.problems:
         note(f"gate: {problem}")
+    if result.transcribed:
+        note(f"{result.transcribed} of {result.samples} samples have a text that was written by a machine")
     if result.erased:
         note(f"{result.erased} samples were erased and are not taken; `affectlake erase` has --forget-erasure")
     if not result.published:
         note(f"snapshot {result.snapshot} was not published; look at it with as_of={result.snapshot!r}")
         return FAILED
     if result.failed:
-        note(f"{result.failed} in quarantine: affectlake failures {dataset} --store {store}")
+        note(f"{result.failed} in quarantine: affectlake failures {options.dataset} --store {options.store}")
         return QUARANTINED
     return DONE
+
+
+def transcribe(
+    dataset: str,
+    /,
+    *,
+    language: str | None = None,
+    store: StoreOption = "lake",
+    workers: int | None = None,
+    timeout: float = 60.0,
+    retry_failed: Annotated[bool, Parameter(negative=())] = False,
+    prefect: PrefectOption = "auto",
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Give samples that have sound and no text one by machine, and refresh what is computed from texts.
+
+    Refreshes the dataset from where it was last refreshed, by the same extractors and settings. Only what is new is
+    heard; a text that was given stays. Exit code 3: finished, with samples in quarantine.
+
+    Parameters
+    ----------
+    dataset
+        Name of a dataset that was refreshed before; for a new one, `affectlake refresh … --transcribe`.
+    language
+        ISO 639-1 code of what is spoken where the samples do not say, such as de; default: it is detected.
+    store
+        Folder or object-store URI.
+    workers
+        Worker processes; default: one per core.
+    timeout
+        Seconds that one sample may take for features; ten times that for its transcript.
+    retry_failed
+        Try remembered failures again.
+    prefect
+        Run as a Prefect flow: auto does where an API is configured, or a nightly service of the same account runs.
+    json
+        Counts as JSON on stdout.
+    """
+    from affectlake.features import settings
+    from affectlake.flows.machine import cores
+    from affectlake.flows.refresh import RefreshOptions
+    from affectlake.flows.sources import again
+
+    options = RefreshOptions(
+        dataset=dataset,
+        store=store,
+        workers=workers or cores(),
+        timeout=timeout,
+        retry_failed=retry_failed,
+        settings=settings.parsed({} if language is None else {"speech.language": language}),
+    )
+    return _run(again(dataset, options), prefect, json)
 
 
 def _title(result) -> str:

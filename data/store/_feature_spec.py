@@ -1,0 +1,41 @@
+"""What a feature table should hold after a refresh."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What a feature table should hold after a refresh.
+
+    Attributes
+    ----------
+    fingerprint : str
+    columns : list of dict
+        name, unit, low, high, description, source of each column, in order.
+    version : str
+        Of the extractor.
+    parameters : mapping
+    rows : DataFrame [columns=(sample_id, content, uri)]
+        Every sample that has what the extractor reads.
+    weights : mapping of file name to sha256
+    reads : str
+        What the extractor reads: of "dialogue" an erasure drops the values of those who spoke after.
+    source : str
+        Hash of a plug-in's code, by which one is told that it changed while its version did not.
+    texts : tuple of str
+        Columns of words beside the values, which are no features.
+    """
+
+    fingerprint: str
+    columns: list[dict[str, Any]]
+    version: str
+    parameters: Mapping[str, Any]
+    rows: pd.DataFrame
+    weights: Mapping[str, str] = field(default_factory=dict)
+    reads: str = ""
+    source: str = ""
+    texts: tuple[str, ...] = ()
