@@ -146,7 +146,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "code_version": code_version(),
             "command": options.command,
-            "configuration": asdict(options),
+            "configuration": asdict(options) | ({"label": options.labelled} if len(options.labels) == 1 else {}),
             "extractors": extractors,
             "transfer": crossing,
             "nuisances": {} if options.features else left_out(names, {c for b in blocks.values() for c in b}),

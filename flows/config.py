@@ -82,6 +82,7 @@ class Bench(_Strict):
     calibrate: Calibration = "temperature"
     group_by: str | None = None
     normalise: Normalisation = "none"
+    by: Names = ()
     missing: bool = False
     explain: bool = True
     seed: int = 0

@@ -44,6 +44,7 @@ _ABSENT = {
     "nuisances": {},
     "per_output": [],
     "transcribed": 0,
+    "by": [],
 } | dict.fromkeys(
     ("contrast", "missing", "importance", "fusion_gain", "transfer", "interval", "reason", "best_of", "selected")
     + ("target", "speaker_score")

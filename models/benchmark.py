@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
-from affectlake.models import checks, importance, intervals, leakage, missing, scores, selection
+from affectlake.models import checks, importance, intervals, leakage, missing, scores, selection, subgroups
 from affectlake.models.candidates import candidates_of
 from affectlake.models.importance import Group
 from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
@@ -93,6 +93,7 @@ def run(
         raise UsageError(f"{len(target.y)} labelled samples are too few to compare anything")
     if plan.missing and len(blocks) < 2:
         raise UsageError("what happens when modalities are missing can only be asked where there are two or more")
+    subgroups.check(samples, plan.by)
     problems = [_Problem(p, settings_of(plan, target, p)) for p in target.problems]
     parts = parts_of(samples, blocks, target, plan)
     main = parts[0]
@@ -201,7 +202,7 @@ class _Count:
 def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, best, wanted, shuffled) -> Result:
     main, entries = parts[0], ranked["main"]
     scorer = main.scorer(samples, target)
-    chosen, _ = selection.selected(entries, scorer)
+    chosen, entry = selection.selected(entries, scorer)
     who = samples["speaker"] if "speaker" in samples else pd.Series(dtype="str")
     about = {
         "label": plan.labelled,
@@ -225,6 +226,7 @@ def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, best
         "units": scorer.units,
         "reason": scorer.reason(scorer.metric),
         "selected": chosen,
+        "by": [subgroups.by(name, scorer, entry) for name in plan.by] if entry else [],
         "best_of": scorer.best_of(entries),
         "leakage": leakage.audit(samples, main.folds, main.data.blocks),
         "ablation": scorer.ablation(entries),

@@ -51,6 +51,8 @@ class PlanOptions:
         Column whose samples stay on one side of every fold, such as a conversation that two speakers share.
     normalise : Normalisation
         Take features relative to their speaker or corpus, the tested samples included: transductive, and marked so.
+    by : tuple of str
+        Attributes of samples, such as gender or language: the selected's score in each of their groups, and the gap.
     missing : bool
         Also score every fusion while more and more modalities are hidden.
     explain : bool
@@ -80,6 +82,7 @@ class PlanOptions:
     repeats: int = 1
     group_by: str | None = None
     normalise: Normalisation = "none"
+    by: tuple[str, ...] = ()
     missing: bool = False
     explain: bool = True
     models: tuple[str, ...] = ()

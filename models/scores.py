@@ -71,7 +71,9 @@ class Entry:
     draws: np.ndarray
 
 
-_OVER_CLASSES = ("uar", "f1_macro")
+OVER_CLASSES = ("uar", "f1_macro")
+"""Means over classes, which are another quantity where a class is missing."""
+
 _BAGS = 300
 """Draws of speakers by which the optimism of the best row is estimated."""
 
@@ -110,13 +112,13 @@ class Scorer:
 
     def interval(self, values: np.ndarray, score: str = "", critical: float | None = None) -> dict[str, Any]:
         """Of a score by its name, or of a difference; see `affectlake.models.intervals.interval`."""
-        df = intervals.freedom(self.owners) if score in _OVER_CLASSES else None
+        df = intervals.freedom(self.owners) if score in OVER_CLASSES else None
         return intervals.interval(values, score, df, self.reason(score), critical, self.inflation)
 
     def reason(self, score: str = "") -> str | None:
         """Why there is no interval of a score, if there is none."""
         few = intervals.too_few(len(self.draws.weights) - 1)
-        if few is None and score in _OVER_CLASSES and (self.owners == 1).any():
+        if few is None and score in OVER_CLASSES and (self.owners == 1).any():
             alone = ", ".join(repr(c) for c, n in zip(self.classes, self.owners, strict=True) if n == 1)
             return f"one tested speaker alone has class {alone}: without that speaker it would be another score"
         return few

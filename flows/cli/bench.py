@@ -42,7 +42,7 @@ def bench(
     from affectlake.flows import benchmark as plain
     from affectlake.flows.server import wanted
 
-    note(f"{options.dataset}: benchmark of {options.label} begins")
+    note(f"{options.dataset}: benchmark of {options.labelled} begins")
     if wanted(prefect):
         from affectlake.flows.orchestration import run_benchmark
 
@@ -114,7 +114,7 @@ def print_result(result: dict, top: int = 0) -> None:
     as_table(fitting(table, [*reversed(shown), "repeats", "p"]), title=title)
     if len(chosen) < len(rows):
         note(f"{len(chosen)} of {len(rows)} rows; --top 0 prints all")
-    for said in (*_target(result), *_reserve(result)):
+    for said in (*_target(result), *_by(result), *_reserve(result)):
         note(said)
     for follows, counts in result.get("nuisances", {}).items():
         columns = ", ".join(f"{count} of {name}" for name, count in counts.items())
@@ -160,6 +160,20 @@ def _target(result: dict) -> list[str]:
             f"raters: whoever knows the votes reaches soft accuracy {most['soft_accuracy']:.3f} and cross-entropy "
             f"{most['cross_entropy']:.3f}{rater}"
         )
+    return said
+
+
+def _by(result: dict) -> list[str]:
+    """A line for each attribute: its groups, the worst first, and the gap."""
+    said = []
+    for a in result.get("by", []):
+        groups = ", ".join(f"{g['group']} {_interval(g)} ({g['speakers']} speakers)" for g in a["groups"])
+        gap = a["gap"]
+        rest = ""
+        if gap:
+            p = gap.get("reason", "") if gap["p"] is None else f"p {_p(gap['p'])}"
+            rest = f"; gap {gap['best']} less {gap['worst']} {_interval(gap)}, {p}"
+        said.append(f"by {a['attribute']}, {a['metric']} of the selected: {groups}{rest}")
     return said
 
 
