@@ -1,10 +1,13 @@
 """What a feature table should hold after a refresh."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+
+_logger = logging.getLogger("affectlake.store")
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,17 @@ class FeatureSpec:
     reads: str = ""
     source: str = ""
     texts: tuple[str, ...] = ()
+
+
+def source_of(name: str, wanted: FeatureSpec, entry: dict[str, Any] | None) -> dict[str, str]:
+    """What to remember of an extractor's code; says so where it changed under one version."""
+    if not wanted.source:
+        return {}
+    if entry is not None and entry.get("source", wanted.source) != wanted.source:
+        _logger.warning(
+            "the code of %s changed, its version (%s) did not: what it computed before is kept; where its values are "
+            "others now, raise the version",
+            name,
+            wanted.version,
+        )
+    return {"source": wanted.source}

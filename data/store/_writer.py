@@ -28,7 +28,7 @@ from affectlake.data.store import (
     _view,
 )
 from affectlake.data.store._arrow import index_in, is_in, strings, to_arrow
-from affectlake.data.store._feature_spec import FeatureSpec
+from affectlake.data.store._feature_spec import FeatureSpec, source_of
 from affectlake.data.store._load import kept_columns
 from affectlake.data.store._read import read, read_or_none
 from affectlake.data.store._shards import SHARD, assign_shards
@@ -303,7 +303,7 @@ class Writer:
             counts = (
                 dict.fromkeys(_changes.COUNTED, 0) | {"unchanged": len(wanted.rows)} | _changes.outcomes_of(said_before)
             )
-            return _there(entry) | _source(name, wanted, entry), counts, said_before
+            return _there(entry) | source_of(name, wanted, entry), counts, said_before
         rows = wanted.rows.reset_index(drop=True)
         rows = rows.assign(shard=_changes.shards_at(shards, rows["sample_id"]))
         computed = pending.loc[pending["outcome"] == "ok", "content"]
@@ -319,7 +319,7 @@ class Writer:
             todo = good if every else good[good["shard"].isin(changed)]
             new = self._write_features(name, wanted, todo, valid, None if every else changed, entry)
         new = new | {"rows": len(good), "wanted": len(rows), "columns": len(wanted.columns)}
-        new |= _changes.outcomes_of(mine) | _source(name, wanted, entry if same else None)
+        new |= _changes.outcomes_of(mine) | source_of(name, wanted, entry if same else None)
         return new, _changes.counts_of(rows, good, base, said_before, same, mine), mine
 
     def _carried(self, name: str, shards: pd.Series, outcomes: pd.DataFrame) -> _Table:
@@ -511,17 +511,3 @@ def _there(entry: dict[str, Any] | None) -> dict[str, Any]:
     """The entry of a table that the last snapshot is known to have."""
     assert entry is not None
     return entry
-
-
-def _source(name: str, wanted: FeatureSpec, entry: dict[str, Any] | None) -> dict[str, str]:
-    """What to remember of an extractor's code; says so where it changed under one version."""
-    if not wanted.source:
-        return {}
-    if entry is not None and entry.get("source", wanted.source) != wanted.source:
-        _logger.warning(
-            "the code of %s changed, its version (%s) did not: what it computed before is kept; where its values are "
-            "others now, raise the version",
-            name,
-            wanted.version,
-        )
-    return {"source": wanted.source}

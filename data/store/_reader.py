@@ -1,0 +1,320 @@
+"""What analysts read of a store: samples, features, outcomes, snapshots, records, in SQL too."""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import pandas as pd
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+
+from affectlake.data.errors import AffectlakeError, UnknownName
+from affectlake.data.store import _catalog, _checksums, _load, _status
+from affectlake.data.store._read import read, read_or_none
+from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._spelling import HIDDEN, spoken
+from affectlake.data.store._table_store import TableStore
+
+if TYPE_CHECKING:
+    import polars
+
+_logger = logging.getLogger("affectlake.store")
+_DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_FAILURE = ("sample_id", "extractor", "outcome", "reason", "uri", "first_seen")
+
+_T = TypeVar("_T")
+AsOf = str | datetime | pd.Timestamp | Snapshot | None
+
+
+class Reader:
+    """Reads a store; see `affectlake.data.store.Store`."""
+
+    def __init__(self, uri: str | Path, create: bool = False):
+        self._tables = TableStore(uri)
+        if not create and self._tables.local and not os.path.isdir(self._tables.root):
+            raise AffectlakeError(f"no store at {uri}: `affectlake refresh … --store {uri}` makes one")
+        if (
+            self._tables.local
+            and os.path.isdir(self._tables.root)
+            and not os.access(self._tables.root, os.R_OK | os.X_OK)
+        ):
+            raise AffectlakeError(f"no right to read the store at {uri}: its owner or group has to give it")
+
+    @property
+    def uri(self) -> str:
+        return self._tables.root
+
+    @property
+    def identity(self) -> str:
+        """Who the store is, whatever path it is opened by; its copies share it. Empty for a reader of one without."""
+        from affectlake.data.store import _identity
+
+        try:
+            return _identity.make(self._tables).store
+        except OSError:
+            return ""
+
+    def __repr__(self) -> str:
+        state = self._log().state()
+        return f"Store({self.uri!r}: {', '.join(f'{d} ({s.samples} samples)' for d, s in state.items()) or 'empty'})"
+
+    def _repr_html_(self) -> str:
+        return self.catalog().to_html(max_rows=60)
+
+    def snapshot(self, dataset: str, as_of: AsOf = None) -> Snapshot:
+        """The snapshot of a dataset that readers see."""
+        return self._log().of(dataset, as_of)
+
+    def snapshots(self, dataset: str | None = None) -> pd.DataFrame:
+        """Every snapshot, oldest first: who made it, when, from which code, and how many rows it changed.
+
+        Returns
+        -------
+        DataFrame [columns=(snapshot, time, dataset, author, code_version, published, samples, new, recomputed,
+        unchanged, removed, failed, not_applicable, problems, tags)]
+        """
+        log = self._log()
+        rows = _status.history(log, dataset)
+        if dataset is not None and not rows:
+            raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
+        return pd.DataFrame(rows)
+
+    def _log(self) -> Log:
+        return Log(self._tables)
+
+    def samples(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
+        """Samples of a dataset in their order; see `affectlake.data.samples.samples_frame`."""
+        snapshot = self.snapshot(dataset, as_of)
+        return self._reading(lambda: _load.samples(self._tables, snapshot)).drop(columns=HIDDEN).rename(columns=spoken)
+
+    @overload
+    def load(
+        self,
+        dataset: str,
+        features: Sequence[str] | str | None = None,
+        *,
+        label: str | Sequence[str] | None = None,
+        split: str | None = None,
+        speaker: str | Sequence[str] | None = None,
+        as_of: AsOf = None,
+        missing: Literal["keep", "drop", "error"] = "keep",
+        ids: Sequence[str] | None = None,
+        to: Literal["pandas"] = "pandas",
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def load(
+        self,
+        dataset: str,
+        features: Sequence[str] | str | None = None,
+        *,
+        label: str | Sequence[str] | None = None,
+        split: str | None = None,
+        speaker: str | Sequence[str] | None = None,
+        as_of: AsOf = None,
+        missing: Literal["keep", "drop", "error"] = "keep",
+        ids: Sequence[str] | None = None,
+        to: Literal["arrow"],
+    ) -> pa.Table: ...
+
+    @overload
+    def load(
+        self,
+        dataset: str,
+        features: Sequence[str] | str | None = None,
+        *,
+        label: str | Sequence[str] | None = None,
+        split: str | None = None,
+        speaker: str | Sequence[str] | None = None,
+        as_of: AsOf = None,
+        missing: Literal["keep", "drop", "error"] = "keep",
+        ids: Sequence[str] | None = None,
+        to: Literal["polars"],
+    ) -> "polars.DataFrame": ...
+
+    def load(
+        self,
+        dataset: str,
+        features: Sequence[str] | str | None = None,
+        *,
+        label: str | Sequence[str] | None = None,
+        split: str | None = None,
+        speaker: str | Sequence[str] | None = None,
+        as_of: AsOf = None,
+        missing: Literal["keep", "drop", "error"] = "keep",
+        ids: Sequence[str] | None = None,
+        to: Literal["pandas", "arrow", "polars"] = "pandas",
+    ) -> Any:
+        """Features of a dataset, joined on ``sample_id``.
+
+        Parameters
+        ----------
+        dataset : str
+        features : sequence of str or str, optional
+            Extractors, columns, or globs over either (``"text.*"``, ``"audio.prosody.f0_*"``); None: all.
+        label : str or sequence of str, optional
+            Label columns to put first.
+        split, speaker : str, optional
+            Only these samples.
+        as_of : optional
+            See `Store`.
+        missing : "keep" | "drop" | "error"
+            Samples that lack a feature table: NaN, left out, or an error.
+        ids : sequence of str, optional
+            Exactly these rows in this order, duplicates kept. Unknown ids: an error, or empty rows with "keep".
+        to : "pandas" | "arrow" | "polars"
+
+        Returns
+        -------
+        DataFrame [index=sample_id, columns=(labels, speaker, features as float32)]
+            With Arrow and Polars, which have no index, ``sample_id`` is the first column.
+
+        Raises
+        ------
+        UnknownName
+            Dataset, feature, label, split, speaker or id that is not there; names the nearest match.
+        AffectlakeError
+            ``missing="error"``, and a sample lacks a feature.
+        """
+        _one_of("missing", missing, ("keep", "drop", "error"))
+        _one_of("to", to, ("pandas", "arrow", "polars"))
+        snapshot = self.snapshot(dataset, as_of)
+        which = _load.Which([label] if isinstance(label, str) else list(label or ()), split, speaker, ids, missing)
+        return self._reading(lambda: _load.load(self._tables, snapshot, features, which, to))
+
+    def failures(
+        self,
+        dataset: str,
+        extractor: str | None = None,
+        *,
+        not_applicable: bool = False,
+        as_of: AsOf = None,
+    ) -> pd.DataFrame:
+        """Samples in quarantine, each with its reason.
+
+        Returns
+        -------
+        DataFrame [columns=(sample_id, extractor, outcome, reason, uri, first_seen)]
+            ``not_applicable`` outcomes (no face, silence, empty text) only on request.
+        """
+        snapshot = self.snapshot(dataset, as_of)
+        frame = self._reading(lambda: read(self._tables, snapshot.tables["outcomes"])).to_pandas()
+        if not not_applicable:
+            frame = frame[frame["outcome"] == "failed"]
+        if extractor is not None:
+            if extractor not in snapshot.features:
+                raise UnknownName("extractor", extractor, snapshot.features)
+            frame = frame[frame["extractor"] == extractor]
+        return frame[list(_FAILURE)].sort_values(["sample_id", "extractor"], ignore_index=True)
+
+    def contents(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
+        """Content hash behind each feature: samples with equal ones have equal bytes (or equal imported values).
+
+        Returns
+        -------
+        DataFrame [index=sample_id, columns=extractors]
+            NaN where a sample has no features of the extractor.
+        """
+        snapshot = self.snapshot(dataset, as_of)
+        return self._reading(lambda: _status.contents(self._tables, snapshot))
+
+    def files(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
+        """Every media file as the refresh behind a snapshot found it.
+
+        Returns
+        -------
+        DataFrame [columns=(uri, size, mtime_ns, stamp, sha256)]
+            See `affectlake.features.scan.scan`; empty for a dataset that was only ever imported.
+        """
+        snapshot = self.snapshot(dataset, as_of)
+        table = self._reading(lambda: read_or_none(self._tables, snapshot.tables.get("stats")))
+        return table.to_pandas() if table else pd.DataFrame({c: [] for c in ("uri", "size", "mtime_ns", "sha256")})
+
+    def status(self, as_of: AsOf = None) -> dict[str, Any]:
+        """Datasets, tables, rows and coverage of the newest snapshot, as JSON-able values."""
+        state = self._log().state(as_of)
+        return {"store": self.uri, "datasets": [_status.status(name, s) for name, s in state.items()]}
+
+    def catalog(self, as_of: AsOf = None) -> pd.DataFrame:
+        """Every feature table: dataset, extractor, version, rows, coverage, failures, snapshot."""
+        rows = [
+            {"dataset": d["dataset"], "snapshot": d["snapshot"], **table}
+            for d in self.status(as_of)["datasets"]
+            for table in d["tables"]
+        ]
+        return pd.DataFrame(rows)
+
+    def columns(self, extractor: str, dataset: str | None = None, as_of: AsOf = None) -> pd.DataFrame:
+        """What each column of an extractor means and how its values are distributed.
+
+        Returns
+        -------
+        DataFrame [columns=(dataset, column, unit, low, high, description, source, n, missing, coverage, min, mean,
+        max, std, drift)]
+            ``low``, ``high``: documented range; ``drift``: change of the mean against the snapshot before, in its
+            standard deviations (NaN where there is none to compare with).
+        """
+        log = self._log()
+        state = log.state(as_of)
+        if dataset is not None and dataset not in state:
+            raise UnknownName("dataset", dataset, state)
+        names = state if dataset is None else [dataset]
+        parts = [
+            self._reading(partial(_catalog.columns, self._tables, log, state[n], extractor))
+            for n in names
+            if extractor in state[n].features
+        ]
+        if not parts:
+            raise UnknownName("extractor", extractor, {e for s in state.values() for e in s.features})
+        return pd.concat(parts, ignore_index=True)
+
+    def _reading(self, action: Callable[[], _T]) -> _T:
+        """Run a read; files that went meanwhile (an erasure, a clean-up) end in one clear sentence."""
+        try:
+            return action()
+        except FileNotFoundError as error:
+            raise AffectlakeError(
+                f"a file of this snapshot is gone: something was erased from {self.uri} meanwhile, or the folder is "
+                f"damaged; ask again, or see `affectlake verify` ({' '.join(str(error).split())[:160]})"
+            ) from error
+        except (OSError, pa.ArrowException, DeltaError) as error:
+            raise AffectlakeError(
+                f"a table of {self.uri} cannot be read, `affectlake verify --store {self.uri}` tells which and what "
+                f"mends it ({' '.join(str(error).split())[:160]})"
+            ) from error
+
+    def sql(self, query: str, as_of: AsOf = None, allow_files: bool = False) -> pd.DataFrame:
+        """Query with DuckDB; see `affectlake.data.store._sql` for the views.
+
+        Parameters
+        ----------
+        query : str
+            One statement that reads.
+        as_of : optional
+            See `Store`.
+        allow_files : bool
+            Let the query read and write files, and all else that DuckDB can.
+
+        Raises
+        ------
+        UsageError
+            The query is wrong, in DuckDB's words, or reaches beyond the store.
+        """
+        from affectlake.data.store import _sql
+
+        return self._reading(lambda: _sql.query(self._tables, self._log().state(as_of), query, allow_files))
+
+    def records(self, name: str) -> pd.DataFrame:
+        """All rows of a table of results; empty where nothing was recorded."""
+        table = self._reading(lambda: _checksums.compared(self._tables, f"records/{name}"))
+        return table.to_pandas() if table else pd.DataFrame()
+
+
+def _one_of(what: str, value: object, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise UnknownName(what, value, valid)
