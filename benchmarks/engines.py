@@ -18,7 +18,8 @@ from pathlib import Path
 
 from affectlake.data import Store
 from affectlake.flows import engines
-from affectlake.flows.refresh import RefreshOptions, refresh
+from affectlake.flows.options import RefreshOptions
+from affectlake.flows.refresh import refresh
 
 
 def run(manifest: Path, store: Path, only: tuple[str, ...], workers: int, engine: str, address: str | None = None):

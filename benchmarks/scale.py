@@ -147,7 +147,8 @@ def measured(root: Path, operation: str) -> dict:
 
 
 def _refresh(root: Path) -> dict:
-    from affectlake.flows.refresh import RefreshOptions, refresh
+    from affectlake.flows.options import RefreshOptions
+    from affectlake.flows.refresh import refresh
 
     start = time.perf_counter()
     options = RefreshOptions(

@@ -25,8 +25,9 @@ from affectlake.data import Store
 from affectlake.data.datasets.crema_d import EMOTIONS as CREMA_D
 from affectlake.data.datasets.ravdess import EMOTIONS as RAVDESS
 from affectlake.data.samples import samples_frame
+from affectlake.flows.options import RefreshOptions
 from affectlake.flows.progress import to_stderr
-from affectlake.flows.refresh import RefreshOptions, refresh
+from affectlake.flows.refresh import refresh
 
 
 def ravdess(folder: Path, options: RefreshOptions) -> None:

@@ -281,7 +281,7 @@ def sentences(found: dict[str, Any]) -> list[str]:
         columns = ", ".join(f"{c} {n}" for c, n in found["edited"]["columns"].items())
         lines.append(f"{found['edited']['count']} with other labels or attributes ({columns})")
     for c in found.get("columns", {"items": ()})["items"]:
-        lines.append(f"the column {c['column']} is {c['what']} ({c['values']} values)")
+        lines.append(column_sentence(c))
     for e in found["extractors"]:
         if e["why"]:
             rows = f", {e['recomputed']} recomputed" if e["recomputed"] else ""
@@ -295,6 +295,11 @@ def sentences(found: dict[str, Any]) -> list[str]:
 
 
 _SHOWN = 5
+
+
+def column_sentence(column: dict[str, Any]) -> str:
+    """One of the ``columns`` that `changes` found, for people."""
+    return f"the column {column['column']} is {column['what']} ({column['values']} values)"
 
 
 def reason(why: dict[str, Any]) -> str:

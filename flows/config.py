@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.features import settings
+from affectlake.flows.options import Engine, Gate
 from affectlake.models.options import Calibration, Metric, Normalisation, Protocol, Subsets, TaskName
 
 Where = tuple[str | int, ...]
@@ -104,7 +105,7 @@ class Dataset(_Strict):
     root: str | None = None
     manifest: str | None = None
     only: Names = ("*",)
-    gate: Literal["warn", "fail"] = "fail"
+    gate: Gate = "fail"
     timeout: Number = Field(60.0, gt=0)
     max_missing: Number = Field(0.5, ge=0, le=1)
     verify: bool = False
@@ -166,7 +167,7 @@ class Config(_Strict):
     reports: str = "reports"
     reports_url: str | None = None
     workers: int | None = Field(None, gt=0)
-    engine: Literal["local", "dask", "ray"] = "local"
+    engine: Engine = "local"
     address: str | None = None
     cron: str = "0 2 * * *"
     timezone: str = "UTC"

@@ -1,10 +1,14 @@
 """Drift: features whose distribution moved since an earlier snapshot, and scores that fell. No prefect here."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from affectlake.flows.record import Drifted
 
 if TYPE_CHECKING:
     from affectlake.data.store import Snapshot, Store
     from affectlake.flows.config import Drift
+
+Kind = Literal["mean", "spread", "coverage", "score"]
 
 ENOUGH = 30
 """Values below which distributions are not compared."""
@@ -12,7 +16,7 @@ ENOUGH = 30
 
 def features_drift(
     store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot", limits: "Drift"
-) -> list[dict[str, Any]]:
+) -> list[Drifted]:
     """Columns and extractors that moved by more than ``limits`` between two snapshots.
 
     Returns
@@ -23,7 +27,7 @@ def features_drift(
         to), ``before``, ``now``, ``size``. Only values of one fingerprint are compared: another version or other
         parameters are meant to give others.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Drifted] = []
     if before is None:
         return found
     for name, entry in now.features.items():
@@ -39,7 +43,7 @@ def features_drift(
     return found
 
 
-def _columns(store, dataset, name, before, now, limits) -> list[dict[str, Any]]:
+def _columns(store, dataset, name, before, now, limits) -> list[Drifted]:
     a, b = (store.columns(name, dataset, s) for s in (before, now))
     both = b.merge(a, on="column", suffixes=("", "_before"))
     both = both[(both["n"] >= ENOUGH) & (both["n_before"] >= ENOUGH) & (both["std_before"] > 0)]
@@ -53,7 +57,7 @@ def _columns(store, dataset, name, before, now, limits) -> list[dict[str, Any]]:
     return found
 
 
-def _entry(extractor: str, column: str | None, kind: str, before: float, now: float, size: float) -> dict[str, Any]:
+def _entry(extractor: str, column: str | None, kind: Kind, before: float, now: float, size: float) -> Drifted:
     return {
         "extractor": extractor,
         "column": column,
@@ -64,7 +68,7 @@ def _entry(extractor: str, column: str | None, kind: str, before: float, now: fl
     }
 
 
-def score_drift(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any] | None:
+def score_drift(before: dict[str, Any] | None, now: dict[str, Any]) -> Drifted | None:
     """The fall of a benchmark's best score below the interval that it had the time before, or None.
 
     Parameters
@@ -79,4 +83,5 @@ def score_drift(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str,
     if was["low"] is None or best["value"] >= was["low"]:  # of too few speakers for an interval nothing can be said
         return None
     entry = _entry("benchmark", metric, "score", was["value"], best["value"], best["value"] - was["value"])
-    return entry | {"low": was["low"]}
+    entry["low"] = was["low"]
+    return entry

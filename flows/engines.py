@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.features.compute import Chunk
+from affectlake.flows.options import Engine, RefreshOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from affectlake.flows.refresh import RefreshOptions
-
-MODULES = {"dask": "distributed", "ray": "ray"}
+MODULES: dict[Engine, str] = {"dask": "distributed", "ray": "ray"}
 
 AHEAD = 128
 """Shards that a cluster is given at a time: enough to keep it busy, few enough for its scheduler's memory."""
@@ -35,20 +34,20 @@ Results = list[dict[str, "pa.Table"]]
 Compute = Callable[[list[Chunk]], Results]
 
 
-def check(engine: str) -> None:
+def check(engine: Engine) -> None:
     """Raise UsageError where the engine's package is not installed."""
     module = MODULES.get(engine)
     if module and importlib.util.find_spec(module) is None:
         raise UsageError(f"the engine {engine!r} needs pip install 'affectlake[{engine}]'")
 
 
-def in_flight(options: "RefreshOptions") -> int:
+def in_flight(options: RefreshOptions) -> int:
     """Shards to ask for at a time; here one more than workers, so that every worker always finds one waiting."""
-    return options.workers + 1 if options.engine == "local" else AHEAD
+    return options.processes + 1 if options.engine == "local" else AHEAD
 
 
 @contextmanager
-def start(options: "RefreshOptions", shards: Iterable[list[Chunk]]) -> Iterator[Compute]:
+def start(options: RefreshOptions, shards: Iterable[list[Chunk]]) -> Iterator[Compute]:
     """A function that computes one of the shards and waits for it; made to be called by many threads.
 
     Raises
@@ -66,7 +65,7 @@ def start(options: "RefreshOptions", shards: Iterable[list[Chunk]]) -> Iterator[
         yield compute
 
 
-def run(shards: list[list[Chunk]], options: "RefreshOptions") -> Iterator[dict[str, "pa.Table"]]:
+def run(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
     """Compute shards on the engine that the options name, results in order of completion."""
     if not shards:
         return
@@ -76,15 +75,15 @@ def run(shards: list[list[Chunk]], options: "RefreshOptions") -> Iterator[dict[s
 
 
 @contextmanager
-def _local(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Compute]:
+def _local(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
     from affectlake.features.workers import Workers
 
-    with Workers(options.workers, options.timeout, names) as workers:
+    with Workers(options.processes, options.timeout, names) as workers:
         yield lambda shard: [tables for _, tables in workers.run(shard)]
 
 
 @contextmanager
-def _dask(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Compute]:
+def _dask(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")  # read when dask is imported; here and in its workers
     import distributed
 
@@ -94,7 +93,7 @@ def _dask(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Compute
     prints = fingerprints(names)
     try:
         cluster = options.address or distributed.LocalCluster(
-            n_workers=options.workers, threads_per_worker=1, dashboard_address=None
+            n_workers=options.processes, threads_per_worker=1, dashboard_address=None
         )
         client = distributed.Client(cluster, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -115,7 +114,7 @@ def _dask(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Compute
 
 
 @contextmanager
-def _ray(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Compute]:
+def _ray(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
     import ray
 
     from affectlake.features.workers import compute_shard, fingerprints, one_thread
@@ -124,7 +123,7 @@ def _ray(options: "RefreshOptions", names: tuple[str, ...]) -> Iterator[Compute]
     prints = fingerprints(names)
     mine = not ray.is_initialized()
     if mine:
-        here = {} if options.address else {"num_cpus": options.workers, "include_dashboard": False}
+        here = {} if options.address else {"num_cpus": options.processes, "include_dashboard": False}
         try:
             ray.init(options.address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, ValueError) as error:

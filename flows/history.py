@@ -7,13 +7,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from affectlake.data.errors import AffectlakeError
+from affectlake.flows.record import VERSION, Entry, Record
 from affectlake.flows.values import plain
-
-VERSION = 2
-"""Of the record's shape; raised when a key changes its meaning or goes."""
 
 
 class Busy(AffectlakeError):
@@ -67,13 +64,13 @@ class History:
         self.folder = reports / "runs"
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, record: dict[str, Any]) -> Path:
+    def save(self, record: Record) -> Path:
         """Write a record, whole or not at all."""
         path = self.folder / f"{stem(record)}.json"
         replace(path, json.dumps(plain(record), indent=2, ensure_ascii=False))
         return path
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Record]:
         """Records, the newest first; those of other shapes are left out."""
         for path in sorted(self.folder.glob("*.json"), reverse=True):
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +83,8 @@ class History:
         for record in self:
             if record["state"] != "running":
                 break  # whatever came before was closed by then
-            self.save(record | {"state": "interrupted"})
+            record["state"] = "interrupted"
+            self.save(record)
             killed.append(record["run"])
         return killed
 
@@ -96,7 +94,7 @@ class History:
             record.with_suffix(".html").unlink(missing_ok=True)
             record.unlink()
 
-    def last(self, dataset: str) -> dict[str, Any] | None:
+    def last(self, dataset: str) -> Entry | None:
         """The entry of a dataset in the newest night that ended and published it."""
         for record in self:
             if record["state"] not in ("running", "interrupted"):
@@ -118,7 +116,7 @@ class History:
         return newest
 
 
-def stem(record: dict[str, Any]) -> str:
+def stem(record: Record) -> str:
     """A record's file name without its suffix: begins with the time, so that names sort by it."""
     return f"{record['started'].replace(':', '').replace('+0000', 'Z')}-{record['run'][:8]}"
 

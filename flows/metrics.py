@@ -2,19 +2,20 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+from affectlake.flows.record import Record
 
 CHANGES = ("new", "recomputed", "unchanged", "removed")
 
 
-def write_metrics(record: dict[str, Any], path: Path) -> None:
+def write_metrics(record: Record, path: Path) -> None:
     """Write the figures of a record; a scraper sees the old file or the new one."""
     from prometheus_client import write_to_textfile
 
     write_to_textfile(str(path), registry(record))
 
 
-def registry(record: dict[str, Any]):
+def registry(record: Record):
     """The figures of a record as a `prometheus_client.CollectorRegistry`; their names: docs/nightly.md."""
     from prometheus_client import CollectorRegistry, Gauge
 

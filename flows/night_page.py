@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from affectlake.flows.changes import reason
 from affectlake.flows.history import History, replace, stem
-from affectlake.flows.nightly import told
+from affectlake.flows.record import Record
 from affectlake.flows.report import template
+from affectlake.flows.summary import told
 
 SHOWN = 100
 """Items of each list on the page; the record has more."""
@@ -16,7 +17,7 @@ NIGHTS = 30
 """Earlier nights that the newest page links."""
 
 
-def write_pages(record: dict[str, Any], history: History, reports: Path) -> Path:
+def write_pages(record: Record, history: History, reports: Path) -> Path:
     """Write ``runs/<time>.html`` for good and ``index.html`` for the newest night; returns the latter's path."""
     earlier = []
     for other in history:
@@ -30,7 +31,7 @@ def write_pages(record: dict[str, Any], history: History, reports: Path) -> Path
     return reports / "index.html"
 
 
-def html(record: dict[str, Any], reports: Path, up: str, earlier: list[dict[str, Any]]) -> str:
+def html(record: Record, reports: Path, up: str, earlier: list[dict[str, Any]]) -> str:
     """The page as a string; ``up`` leads from it to the reports folder."""
     return template("night.html").render(
         record,

@@ -17,13 +17,16 @@ from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark
 from affectlake.flows.changes import changes, equal_data, sentences
 from affectlake.flows.config import Config, Dataset
 from affectlake.flows.drift import features_drift, score_drift
-from affectlake.flows.history import VERSION, History, alone, stem
-from affectlake.flows.machine import cores
+from affectlake.flows.erasure import remember
+from affectlake.flows.history import History, alone, stem
 from affectlake.flows.metrics import write_metrics
+from affectlake.flows.night_page import write_pages
 from affectlake.flows.notify import SendBlock, tell
-from affectlake.flows.refresh import RefreshOptions, RefreshResult, refresh
+from affectlake.flows.options import RefreshOptions
+from affectlake.flows.record import VERSION, Entry, Record
+from affectlake.flows.refresh import RefreshResult, refresh
 from affectlake.flows.report import write_html
-from affectlake.flows.shown import shown
+from affectlake.flows.summary import summary
 from affectlake.flows.version import code_version
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ WORST_WAIT = 600.0
 
 
 @dataclass(frozen=True)
-class Means:
+class Steps:
     """How the parts of a night are done: plain functions here, flows where Prefect runs it."""
 
     refresh: Callable[[RefreshOptions], RefreshResult] = refresh
@@ -45,7 +48,7 @@ class Means:
     send_block: SendBlock | None = None
 
 
-def night(config: Config, means: Means = Means(), run: str | None = None) -> dict[str, Any]:
+def night(config: Config, steps: Steps = Steps(), run: str | None = None) -> Record:
     """Run one night and return its record; a dataset that fails does not keep the others from their turn.
 
     The record (its shape: docs/nightly.md) is also ``<reports>/runs/<time>-<run>.json``; ``<reports>/index.html`` shows
@@ -62,8 +65,6 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
     Busy
         Another night of this reports folder is running.
     """
-    from affectlake.flows.night_page import write_pages
-
     reports, started = Path(config.reports), time.perf_counter()
     run = run or uuid.uuid4().hex
     with logs.to_stderr(config.log, run), alone(reports):
@@ -71,7 +72,7 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
         interrupted = history.close_interrupted()
         for killed in interrupted:
             _log.warning("night %s was interrupted; what it had computed is kept", killed)
-        record: dict[str, Any] = {
+        record: Record = {
             "version": VERSION,
             "run": run,
             "name": config.name,
@@ -90,16 +91,16 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
         history.save(record)
         _remember(config.store, reports)
         for dataset in config.dataset:
-            record["datasets"].append(_one(dataset, config, means, history, record["before"].get(dataset.name)))
+            record["datasets"].append(_one(dataset, config, steps, history, record["before"].get(dataset.name)))
             history.save(record)
         states = {d["state"] for d in record["datasets"]}
         record["state"] = next((s for s in ("failed", "held") if s in states), "done")
-        record |= {"finished": _now(), "seconds": round(time.perf_counter() - started, 3)}
+        record["finished"], record["seconds"] = _now(), round(time.perf_counter() - started, 3)
         for entry in record["datasets"]:
             if entry["state"] == "done":
                 entry["last_success"] = record["finished"]
         record["text"] = "\n".join(summary(record))
-        record["notifications"] = tell(config.notify, record, means.send_block)
+        record["notifications"] = tell(config.notify, record, steps.send_block)
         write_metrics(record, reports / "affectlake.prom")
         history.save(record)
         write_pages(record, history, reports)
@@ -110,41 +111,13 @@ def night(config: Config, means: Means = Means(), run: str | None = None) -> dic
 
 def _remember(store: str, reports: Path) -> None:
     """Note in the store where its nights are told of: an erasure looks there."""
-    from affectlake.flows.erasure import remember
-
     with suppress(Exception):  # a store that does not answer is each dataset's own failure, and is recorded
         remember(store, "reports", reports)
 
 
-def summary(record: dict[str, Any]) -> list[str]:
-    """A record in a few lines of plain text."""
-    lines = [f"{record['name']}: {record['state']}"]
-    lines += [f"night {run[:8]} was interrupted; this one made up for it" for run in record["interrupted"]]
-    for entry in record["datasets"]:
-        lines.append(f"{entry['dataset']}: {entry['error'] or entry['state']}")
-        lines += [f"- {line}" for line in told(entry)]
-    return lines
-
-
-def told(entry: dict[str, Any]) -> list[str]:
-    """What happened to a dataset, a sentence each, on one line each."""
-    lines = sentences(entry["changes"]) if entry["changes"] else []
-    refreshed = entry["refresh"] or {}
-    if refreshed.get("erased"):
-        lines.append(f"{refreshed['erased']} samples were erased and are not taken")
-    lines += [f"gate: {problem}" for problem in refreshed.get("problems", ())]
-    for d in entry["drift"]:
-        column = f"{d['extractor']}.{d['column']}" if d["column"] else d["extractor"]
-        lines.append(f"drift: {d['kind']} of {column} from {d['before']:.4g} to {d['now']:.4g}")
-    if entry["benchmark"] and entry["benchmark"]["ran"]:
-        best, metric = entry["benchmark"]["best"], entry["benchmark"]["metric"]
-        lines.append(f"benchmark of {entry['benchmark']['label']}: best {metric} {best['value']:.3f}, {best['row']}")
-    return [shown(line) for line in lines]
-
-
-def _one(dataset: Dataset, config: Config, means: Means, history: History, head: str | None) -> dict[str, Any]:
+def _one(dataset: Dataset, config: Config, steps: Steps, history: History, head: str | None) -> Entry:
     before = history.last(dataset.name)
-    entry: dict[str, Any] = {
+    entry: Entry = {
         "dataset": dataset.name,
         "state": "failed",
         "error": None,
@@ -159,7 +132,7 @@ def _one(dataset: Dataset, config: Config, means: Means, history: History, head:
         "last_success": before and before["last_success"],
     }
     try:
-        _stages(dataset, config, means, [history.reference(dataset.name, head), head], entry)
+        _stages(dataset, config, steps, [history.reference(dataset.name, head), head], entry)
     except AffectlakeError as error:
         entry["error"] = str(error)
     except Exception as error:  # the other datasets still have their turn, and the record says what happened
@@ -172,12 +145,12 @@ def _one(dataset: Dataset, config: Config, means: Means, history: History, head:
     return entry
 
 
-def _stages(dataset: Dataset, config: Config, means: Means, before: list[str | None], entry: dict) -> None:
+def _stages(dataset: Dataset, config: Config, steps: Steps, before: list[str | None], entry: Entry) -> None:
     from affectlake.data.store import Store
 
     def once_refreshed() -> RefreshResult:
         entry["attempts"] += 1
-        return means.refresh(refresh_options(dataset, config))
+        return steps.refresh(refresh_options(dataset, config))
 
     stages = entry["stages"]
     earlier = _earlier(config.store, dataset.name, before)
@@ -197,7 +170,7 @@ def _stages(dataset: Dataset, config: Config, means: Means, before: list[str | N
     for line in sentences(entry["changes"]):
         _log.info("%s: %s", dataset.name, line, extra={"dataset": dataset.name, "stage": "changes"})
     if dataset.benchmark and result.published:
-        _benchmarked(dataset, config, means, store, now, entry)
+        _benchmarked(dataset, config, steps, store, now, entry)
 
 
 def _heads(config: Config) -> dict[str, str | None]:
@@ -233,7 +206,7 @@ def refresh_options(dataset: Dataset, config: Config) -> RefreshOptions:
         manifest=dataset.manifest,
         store=config.store,
         only=dataset.only,
-        workers=config.workers or cores(),
+        workers=config.workers,
         timeout=dataset.timeout,
         verify=dataset.verify,
         retry_failed=dataset.retry_failed,
@@ -244,26 +217,24 @@ def refresh_options(dataset: Dataset, config: Config) -> RefreshOptions:
         author=config.name,
         settings=dict(config.settings) | dict(dataset.settings),
         encoding=dataset.encoding,
-        missing_values=dataset.missing_values,
+        missing_values=dataset.missing_values or (),
         sheet=dataset.sheet,
         transcribe=dataset.transcribe,
     )
 
 
-def _benchmarked(dataset: Dataset, config: Config, means: Means, store: "Store", now: "Snapshot", entry: dict) -> None:
+def _benchmarked(dataset: Dataset, config: Config, steps: Steps, store: "Store", now: "Snapshot", entry: Entry) -> None:
     """Benchmark if there is no result of these options on these data yet, and write the newest result's report.
 
     Results are looked for in the store, not in the last record: a night that was killed between the two is made up for.
     """
-    options = BenchOptions(
-        dataset.name, store=config.store, workers=config.workers or cores(), **dataset.benchmark.model_dump()
-    )
+    options = BenchOptions(dataset.name, store=config.store, workers=config.workers, **dataset.benchmark.model_dump())
     last = _last_result(store, options)
     due = last is None or not _still_true(store, dataset.name, last["snapshot"], now)
     document = last
     if due:
         with _timed(entry["stages"], "benchmark", dataset.name):
-            document = _persistently(lambda: means.benchmark(options), config, dataset.name).to_json()
+            document = _persistently(lambda: steps.benchmark(options), config, dataset.name).to_json()
         fallen = score_drift(last, document)
         entry["drift"] += [fallen] if fallen else []
     best, metric = document["rows"][0], document["metric"]

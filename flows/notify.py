@@ -7,10 +7,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from urllib.parse import urlsplit
 
 from affectlake.flows.config import Notify
+from affectlake.flows.record import Notification, Record
 from affectlake.flows.values import plain
 
 _log = logging.getLogger("affectlake.nightly")
@@ -19,7 +19,7 @@ SendBlock = Callable[[str, str, str], None]
 """Sends a message through a Prefect notification block: (block, subject, body)."""
 
 
-def events(record: dict[str, Any]) -> list[str]:
+def events(record: Record) -> list[str]:
     """Which of the occasions of `affectlake.flows.config.Notify` the record is, ``always`` included.
 
     ``quarantine`` is a file that has become bad since the night before: one that was bad already is no news.
@@ -37,7 +37,7 @@ def events(record: dict[str, Any]) -> list[str]:
     return sorted(found)
 
 
-def tell(hooks: Sequence[Notify], record: dict[str, Any], send_block: SendBlock | None = None) -> list[dict[str, Any]]:
+def tell(hooks: Sequence[Notify], record: Record, send_block: SendBlock | None = None) -> list[Notification]:
     """Call every hook that asked for one of the record's occasions; never raises.
 
     Returns
@@ -53,10 +53,8 @@ def tell(hooks: Sequence[Notify], record: dict[str, Any], send_block: SendBlock 
     ]
 
 
-def _deliver(
-    hook: Notify, occasions: list[str], record: dict[str, Any], send_block: SendBlock | None
-) -> dict[str, Any]:
-    said: dict[str, Any] = {"hook": _name(hook), "events": occasions, "delivered": False, "attempts": 0, "error": None}
+def _deliver(hook: Notify, occasions: list[str], record: Record, send_block: SendBlock | None) -> Notification:
+    said: Notification = {"hook": _name(hook), "events": occasions, "delivered": False, "attempts": 0, "error": None}
     body = json.dumps(plain(record | {"events": occasions})).encode()
     while said["attempts"] < hook.attempts and not said["delivered"]:
         if said["attempts"]:
@@ -91,7 +89,7 @@ def _name(hook: Notify) -> str:
     return f"block {hook.block}" if hook.block else f"command {hook.command[0]}"
 
 
-def _send(hook: Notify, record: dict[str, Any], body: bytes, send_block: SendBlock | None) -> None:
+def _send(hook: Notify, record: Record, body: bytes, send_block: SendBlock | None) -> None:
     if hook.command:
         subprocess.run(hook.command, input=body, check=True, timeout=hook.timeout)
     elif hook.webhook:

@@ -39,10 +39,13 @@ from affectlake.flows import nightly as night  # noqa: E402
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark  # noqa: E402
 from affectlake.flows.config import Config, load_config  # noqa: E402
 from affectlake.flows.history import Busy, History, is_running  # noqa: E402
+from affectlake.flows.options import RefreshOptions  # noqa: E402
 from affectlake.flows.progress import silent, to_stderr  # noqa: E402
-from affectlake.flows.refresh import RefreshOptions, RefreshResult, check, refresh  # noqa: E402
+from affectlake.flows.record import Entry, Record  # noqa: E402
+from affectlake.flows.refresh import RefreshResult, check, refresh  # noqa: E402
 from affectlake.flows.server import api  # noqa: E402
 from affectlake.flows.shown import shown  # noqa: E402
+from affectlake.flows.summary import told  # noqa: E402
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -185,7 +188,7 @@ def nightly_flow(config: str, log: Literal["text", "json"] | None = None) -> dic
         if not is_running(Path(settings.reports)):
             crash_zombies(config, run)
         with _logged_by_prefect():
-            record = night.night(settings, means(), run)
+            record = night.night(settings, steps(), run)
     except Busy as error:
         return Cancelled(message=str(error))
     except AffectlakeError as error:
@@ -210,7 +213,7 @@ def _logged_by_prefect() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def once(config: str, log: Literal["text", "json"] | None = None) -> dict:
+def once(config: str, log: Literal["text", "json"] | None = None) -> Record:
     """Run `nightly_flow` now and return the record also of a night that failed."""
     with _alone():
         state = nightly_flow(config, log, return_state=True)
@@ -221,9 +224,9 @@ def once(config: str, log: Literal["text", "json"] | None = None) -> dict:
     raise AffectlakeError(state.message)
 
 
-def means() -> night.Means:
+def steps() -> night.Steps:
     """A night's parts as flow runs and Prefect blocks."""
-    return night.Means(_refresh_on_engine, benchmark_flow, send_block)
+    return night.Steps(_refresh_on_engine, benchmark_flow, send_block)
 
 
 def _refresh_on_engine(options: RefreshOptions) -> RefreshResult:
@@ -237,11 +240,11 @@ def send_block(name: str, subject: str, body: str) -> None:
     Block.load(name).notify(body=body, subject=subject)
 
 
-def _bad(record: dict) -> list[dict]:
+def _bad(record: Record) -> list[Entry]:
     return [e for e in record["datasets"] if e["state"] != "done"]
 
 
-def _artifacts(record: dict, settings: Config) -> None:
+def _artifacts(record: Record, settings: Config) -> None:
     key = _key(settings.name)
     rows = []
     for entry in record["datasets"]:
@@ -267,11 +270,11 @@ def _artifacts(record: dict, settings: Config) -> None:
     )
 
 
-def _markdown(record: dict) -> str:
+def _markdown(record: Record) -> str:
     lines = [f"# {record['name']} of {record['started']}: {record['state']}", ""]
     for entry in record["datasets"]:
         lines += [f"## {_escaped(entry['dataset'])}: {_escaped(entry['error'] or entry['state'])}", ""]
-        lines += [f"- {_escaped(line)}" for line in night.told(entry)]
+        lines += [f"- {_escaped(line)}" for line in told(entry)]
         if entry["report"]:
             lines.append(f"- report: {_escaped(entry['report'])}")
         lines.append("")

@@ -3,16 +3,17 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.features import registry
 from affectlake.features import settings as given
 from affectlake.features.compute import Chunk
 from affectlake.features.protocol import Extractor, texts, weights
+from affectlake.flows.options import RefreshOptions
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.sources import remember
 from affectlake.flows.version import code_version
@@ -21,80 +22,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from affectlake.data.manifest import Manifest, TableOptions
+    from affectlake.data.manifest import Manifest
     from affectlake.data.store import FeatureSpec
     from affectlake.data.store._writer import Writer
 
 
 _log = logging.getLogger("affectlake.refresh")
-
-
-@dataclass(frozen=True)
-class RefreshOptions:
-    """What to refresh and how.
-
-    Attributes
-    ----------
-    dataset : str
-        A dataset of `affectlake.data.datasets`, or any name when a manifest is given.
-    root, manifest : str or None
-        Folder of the dataset's official layout, or a manifest file: exactly one of them.
-    store : str
-        Path or object-store URI.
-    only : tuple of str
-        Globs over extractor names.
-    workers : int > 0
-        Worker processes.
-    timeout : float > 0
-        Seconds that one sample may take.
-    verify : bool
-        Read every file again instead of trusting its size and time.
-    retry_failed : bool
-        Compute remembered failures again.
-    gate : "warn" | "fail"
-        Whether a problem that the quality gate finds keeps the snapshot from being published.
-    engine : "local" | "dask" | "ray"
-        Where a flow's tasks run.
-    address : str or None
-        Of a running Dask scheduler or Ray cluster.
-    author : str
-        Recorded in the snapshot.
-    max_missing : float in [0, 1]
-        Share of the last snapshot's samples, or of the files that it could read, that may be gone; see `refresh`.
-    settings : mapping
-        Of `affectlake.features.settings`, by name; those not named are at their default.
-    encoding, missing_values, sheet
-        How to read the manifest; see `affectlake.data.tables.TableOptions`.
-    transcribe : bool
-        Give samples without a text one by machine, where they are heard; what is known already is used without, too.
-    """
-
-    dataset: str
-    root: str | None = None
-    manifest: str | None = None
-    store: str = "lake"
-    only: tuple[str, ...] = ("*",)
-    workers: int = 1
-    timeout: float = 60.0
-    verify: bool = False
-    retry_failed: bool = False
-    gate: Literal["warn", "fail"] = "warn"
-    engine: Literal["local", "dask", "ray"] = "local"
-    address: str | None = None
-    author: str = "refresh"
-    max_missing: float = 0.5
-    settings: Mapping[str, given.Value] = field(default_factory=dict)
-    encoding: str | None = None
-    missing_values: tuple[str, ...] | None = None
-    sheet: str | None = None
-    transcribe: bool = False
-
-    @property
-    def table(self) -> "TableOptions":
-        """How to read the manifest."""
-        from affectlake.data.manifest import TableOptions
-
-        return TableOptions(self.encoding, self.missing_values, self.sheet)
 
 
 @dataclass(frozen=True)
@@ -355,7 +288,7 @@ def run_here(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dic
 
     chunks = [c for shard in shards for c in shard]
     names = sorted({n for c in chunks for n in c.extractors})
-    with Workers(min(options.workers, len(chunks)), options.timeout, names) as workers:
+    with Workers(min(options.processes, len(chunks)), options.timeout, names) as workers:
         for _, tables in workers.run(chunks):
             yield tables
 

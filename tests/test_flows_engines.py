@@ -12,7 +12,8 @@ from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.features import plan
 from affectlake.flows import engines
-from affectlake.flows.refresh import RefreshOptions, refresh
+from affectlake.flows.options import RefreshOptions
+from affectlake.flows.refresh import refresh
 
 PLUGIN = str(Path(__file__).parent / "plugin")
 

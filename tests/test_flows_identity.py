@@ -12,7 +12,8 @@ from affectlake.data import pictures
 from affectlake.data.store import Store
 from affectlake.features import _files
 from affectlake.features.compute import compute
-from affectlake.flows.refresh import RefreshOptions, refresh
+from affectlake.flows.options import RefreshOptions
+from affectlake.flows.refresh import refresh
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 COLUMN = "image.color.lightness_mean"

@@ -20,7 +20,7 @@ from affectlake.flows.changes import sentences
 from affectlake.flows.config import check_config, load_config, write_config
 from affectlake.flows.drift import score_drift
 from affectlake.flows.history import Busy, History, alone
-from affectlake.flows.nightly import Means, night
+from affectlake.flows.nightly import Steps, night
 from affectlake.flows.notify import events
 from affectlake.flows.refresh import RefreshResult
 
@@ -212,7 +212,7 @@ def test_a_configuration_is_written_for_what_the_store_holds(tmp_path, corpus):
 def test_one_failing_dataset_leaves_the_others_their_turn(tmp_path):
     lake = Lake(**contents(3))
     lake.fail = [AffectlakeError("the mount is gone")]
-    record = night(load_config(write(tmp_path, GOOD)), Means(lake, Bench()))
+    record = night(load_config(write(tmp_path, GOOD)), Steps(lake, Bench()))
     calls, ravdess = record["datasets"]
     assert calls["error"] == "the mount is gone" and record["state"] == "failed"
     assert ravdess["error"] is None and ravdess["benchmark"]["best"]["row"] == "early text logreg"
@@ -222,7 +222,7 @@ def test_one_failing_dataset_leaves_the_others_their_turn(tmp_path):
 
 
 def test_the_record_has_the_documented_shape(tmp_path):
-    record = night(load_config(write(tmp_path, GOOD)), Means(Lake(**contents(3)), Bench()))
+    record = night(load_config(write(tmp_path, GOOD)), Steps(Lake(**contents(3)), Bench()))
     page = (Path(__file__).parents[1] / "docs" / "nightly.md").read_text()
     named = set(page.split("## The record")[1].split("\n## ")[0].replace("`", " ").replace(",", " ").split())
     keys = {*record, *record["datasets"][1], *record["datasets"][1]["changes"], *record["datasets"][1]["benchmark"]}
@@ -254,15 +254,15 @@ def test_a_column_that_vanished_or_came_upstream_is_news(tmp_path):
 def test_a_night_says_exactly_what_changed_since_the_one_before(tmp_path):
     # One bad file of nine is more than the gate's five points of coverage.
     lake, config = Lake(**contents(8)), load_config(one(tmp_path, 'gate = "warn"\n'))
-    assert night(config, Means(lake))["datasets"][0]["changes"]["new"]["count"] == 8
-    assert night(config, Means(lake))["text"] == "nightly: done\ncalls: done\n- nothing changed"
+    assert night(config, Steps(lake))["datasets"][0]["changes"]["new"]["count"] == 8
+    assert night(config, Steps(lake))["text"] == "nightly: done\ncalls: done\n- nothing changed"
 
     lake.contents = contents(8) | {"s02": "other", "s09": "fresh", "s10": "broken"}
     del lake.contents["s05"]  # removed
     del lake.contents["s07"]  # goes, and comes back under another name
     lake.contents["t07"] = "c7"
     lake.bad, lake.labels = ("broken",), {"s03": "anger"}
-    changes = night(config, Means(lake))["datasets"][0]["changes"]
+    changes = night(config, Steps(lake))["datasets"][0]["changes"]
     items = {
         k: [i["sample_id"] for i in changes[k]["items"]] for k in ("new", "removed", "renamed", "content", "edited")
     }
@@ -282,14 +282,14 @@ def test_a_night_says_exactly_what_changed_since_the_one_before(tmp_path):
     assert "1 with other content (recomputed: audio.x 1): s02" in sentences(changes)
 
     lake.folder = "/media/new"
-    record = night(config, Means(lake))
+    record = night(config, Steps(lake))
     changes = record["datasets"][0]["changes"]
     assert changes["renamed"]["count"] == 9 and changes["computed"] == {"audio.x": 0}
     assert changes["renamed"]["folders"] == [{"from": "/media/old", "to": "/media/new", "files": 9}]
     assert changes["bad"]["new"]["count"] == 0 and changes["bad"]["standing"]["count"] == 1
 
     lake.fingerprint, lake.parameters, lake.bad = "f2", {"p": 2}, ()
-    changes = night(config, Means(lake))["datasets"][0]["changes"]
+    changes = night(config, Steps(lake))["datasets"][0]["changes"]
     [audio] = changes["extractors"]
     assert audio["why"] == [{"what": "parameter", "name": "p", "before": 1, "now": 2}] and audio["recomputed"] == 8
     assert changes["bad"]["mended"]["count"] == 1 and changes["content"]["count"] == changes["renamed"]["count"] == 0
@@ -299,7 +299,7 @@ def test_a_night_says_exactly_what_changed_since_the_one_before(tmp_path):
 
 def test_an_interrupted_night_is_marked_and_its_news_are_told_by_the_next(tmp_path, monkeypatch):
     lake, config = Lake(**contents(3)), load_config(write(tmp_path, GOOD.replace("/data", "data")))
-    night(config, Means(lake, Bench()))
+    night(config, Steps(lake, Bench()))
     lake.contents = contents(4)
 
     def dies(options):
@@ -308,10 +308,10 @@ def test_an_interrupted_night_is_marked_and_its_news_are_told_by_the_next(tmp_pa
         return lake(options)
 
     with pytest.raises(KeyboardInterrupt):
-        night(config, Means(dies, Bench()))
+        night(config, Steps(dies, Bench()))
     history = History(tmp_path / "reports")
     assert next(iter(history))["state"] == "running"
-    record = night(config, Means(lake, Bench()))
+    record = night(config, Steps(lake, Bench()))
     assert [r["state"] for r in history] == ["done", "interrupted", "done"]
     assert record["interrupted"] and "interrupted" in events(record) and "was interrupted" in record["text"]
     # Published by the night that died, told by the first that lives.
@@ -320,7 +320,7 @@ def test_an_interrupted_night_is_marked_and_its_news_are_told_by_the_next(tmp_pa
 
 def test_old_records_are_dropped(tmp_path):
     config = load_config(one(tmp_path)).model_copy(update={"keep": 2})
-    runs = [night(config, Means(Lake(**contents(2))))["run"] for _ in range(4)]
+    runs = [night(config, Steps(Lake(**contents(2))))["run"] for _ in range(4)]
     assert [r["run"] for r in History(tmp_path / "reports")] == runs[:1:-1]
     assert len(list((tmp_path / "reports" / "runs").glob("*.html"))) == 2
 
@@ -338,8 +338,8 @@ def test_a_store_that_cannot_be_read_is_a_failure_that_is_told(tmp_path):
 def test_one_night_at_a_time(tmp_path):
     config = load_config(one(tmp_path))
     with alone(tmp_path / "reports"), pytest.raises(Busy, match="another night is running .process"):
-        night(config, Means(Lake(**contents(2))))
-    assert night(config, Means(Lake(**contents(2))))["state"] == "done"
+        night(config, Steps(Lake(**contents(2))))
+    assert night(config, Steps(Lake(**contents(2))))["state"] == "done"
 
 
 def test_a_benchmark_runs_only_when_the_data_changed(tmp_path):
@@ -348,7 +348,7 @@ def test_a_benchmark_runs_only_when_the_data_changed(tmp_path):
 
     def ran() -> bool:
         before = bench.ran
-        record = night(load_config(write(tmp_path, text)), Means(lake, bench))
+        record = night(load_config(write(tmp_path, text)), Steps(lake, bench))
         assert record["datasets"][0]["benchmark"]["ran"] == (bench.ran > before)
         assert Path(record["datasets"][0]["report"]).exists()
         return bench.ran > before
@@ -372,10 +372,10 @@ def test_a_benchmark_that_was_killed_is_made_up_for(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        night(config, Means(lake, dies))
-    assert night(config, Means(lake, bench))["datasets"][0]["benchmark"]["ran"] and bench.ran == 1
+        night(config, Steps(lake, dies))
+    assert night(config, Steps(lake, bench))["datasets"][0]["benchmark"]["ran"] and bench.ran == 1
     (tmp_path / "reports" / "calls.html").unlink()  # killed between benchmark and report
-    assert not night(config, Means(lake, bench))["datasets"][0]["benchmark"]["ran"]
+    assert not night(config, Steps(lake, bench))["datasets"][0]["benchmark"]["ran"]
     assert (tmp_path / "reports" / "calls.html").exists()
 
 
@@ -383,20 +383,20 @@ def test_storage_is_tried_again_and_bad_input_is_not(tmp_path):
     config, lake = load_config(one(tmp_path)), Lake(**contents(3))
     config = config.model_copy(update={"retry_seconds": 0.0})
     lake.fail = [OSError("stale file handle"), TimeoutError("no answer")]
-    entry = night(config, Means(lake))["datasets"][0]
+    entry = night(config, Steps(lake))["datasets"][0]
     assert entry["state"] == "done" and entry["attempts"] == 3
     lake.fail = [OSError("stale file handle")] * 3
-    entry = night(config, Means(lake))["datasets"][0]
+    entry = night(config, Steps(lake))["datasets"][0]
     assert entry["state"] == "failed" and entry["attempts"] == 3 and "stale" in entry["error"]
     lake.fail = [AffectlakeError("no such thing"), AffectlakeError("not asked for")]
-    assert night(config, Means(lake))["datasets"][0]["attempts"] == 1
+    assert night(config, Steps(lake))["datasets"][0]["attempts"] == 1
 
 
 def test_the_gate_holds_a_snapshot_and_drift_is_told(tmp_path):
     lake, config = Lake(**contents(40)), load_config(one(tmp_path))
-    night(config, Means(lake))
+    night(config, Steps(lake))
     lake.contents = {k: "far away and otherwise" + v for k, v in contents(40).items()}
-    record = night(config, Means(lake))
+    record = night(config, Steps(lake))
     entry = record["datasets"][0]
     assert record["state"] == "held" and {"gate", "drift"} <= set(events(record)) and "failure" not in events(record)
     assert {(d["column"], d["kind"]) for d in entry["drift"]} == {("a", "mean"), ("b", "mean")}
@@ -404,7 +404,7 @@ def test_the_gate_holds_a_snapshot_and_drift_is_told(tmp_path):
     assert "held snapshot" in (tmp_path / "reports" / "index.html").read_text()
     # Limits are the configuration's.
     loose = one(tmp_path, 'gate = "warn"\n[dataset.drift]\nmean = 1000\nspread = 1000\n')
-    assert night(load_config(loose), Means(lake))["datasets"][0]["drift"] == []
+    assert night(load_config(loose), Steps(lake))["datasets"][0]["drift"] == []
 
 
 def test_a_score_below_its_interval_is_drift(tmp_path):
@@ -413,7 +413,7 @@ def test_a_score_below_its_interval_is_drift(tmp_path):
     drifts = []
     for n in (3, 4, 5):
         lake.contents = contents(n)
-        drifts.append(night(config, Means(lake, bench))["datasets"][0]["drift"])
+        drifts.append(night(config, Steps(lake, bench))["datasets"][0]["drift"])
     assert drifts[:2] == [[], []]
     [fallen] = drifts[2]
     assert (fallen["kind"], fallen["before"], fallen["now"]) == ("score", 0.75, 0.5)
@@ -432,7 +432,7 @@ def test_metrics_are_read_by_prometheus_own_parser(tmp_path):
 
     lake = Lake(**contents(3))
     lake.bad = ("c1",)
-    record = night(load_config(write(tmp_path, GOOD)), Means(lake, Bench(0.7)))
+    record = night(load_config(write(tmp_path, GOOD)), Steps(lake, Bench(0.7)))
     text = (tmp_path / "reports" / "affectlake.prom").read_text()
     found = {
         (s.name, *sorted(s.labels.items())): s.value for f in text_string_to_metric_families(text) for s in f.samples
@@ -446,7 +446,7 @@ def test_metrics_are_read_by_prometheus_own_parser(tmp_path):
         pd.Timestamp(record["finished"]).timestamp()
     )
     lake.fail = [AffectlakeError("gone")] * 2
-    night(load_config(write(tmp_path, GOOD)), Means(lake, Bench()))
+    night(load_config(write(tmp_path, GOOD)), Steps(lake, Bench()))
     text = (tmp_path / "reports" / "affectlake.prom").read_text()
     again = {
         (s.name, *sorted(s.labels.items())): s.value for f in text_string_to_metric_families(text) for s in f.samples
@@ -461,7 +461,7 @@ def test_labels_of_metrics_are_escaped(tmp_path):
 
     from affectlake.flows.metrics import registry
 
-    record = night(load_config(write(tmp_path, GOOD)), Means(Lake(**contents(2)), Bench()))
+    record = night(load_config(write(tmp_path, GOOD)), Steps(Lake(**contents(2)), Bench()))
     record["datasets"][1]["benchmark"]["label"] = nasty = 'a "quote", a \\ and\na line'
     text = generate_latest(registry(record)).decode()
     labels = [
@@ -479,14 +479,14 @@ def test_a_command_is_told_of_what_has_become_bad_once(tmp_path):
         repr(sys.executable), json.dumps(sys.executable)
     )
     config, lake = load_config(write(tmp_path, text)), Lake(**contents(30))
-    night(config, Means(lake))
+    night(config, Steps(lake))
     assert not to.exists()
     lake.contents, lake.bad = contents(31), ("c30",)
-    night(config, Means(lake))
+    night(config, Steps(lake))
     told = json.loads(to.read_text())
     assert told["events"] == ["quarantine"] and "bad: /media/old/s30.wav: cannot read c30" in told["text"]
     to.unlink()
-    night(config, Means(lake))
+    night(config, Steps(lake))
     assert not to.exists()  # it was bad the night before
 
 
@@ -523,7 +523,7 @@ def test_a_webhook_gets_the_record_at_the_second_attempt(tmp_path, monkeypatch):
     with Webhook(refuse=1) as hook:
         monkeypatch.setenv("TEAM_HOOK", f"http://127.0.0.1:{hook.listener.server_port}/secret")
         config = load_config(one(tmp_path, '\n[notify]\nwebhook = "$TEAM_HOOK"\non = ["always"]\n'))
-        record = night(config, Means(Lake(**contents(2))))
+        record = night(config, Steps(Lake(**contents(2))))
     [said] = record["notifications"]
     assert said["delivered"] and said["attempts"] == 2 and said["hook"] == "webhook 127.0.0.1"
     assert hook.got[1]["run"] == record["run"] and hook.got[1]["text"].startswith("nightly: done")
@@ -534,7 +534,7 @@ def test_a_hook_that_fails_is_recorded_and_spoils_nothing(tmp_path):
     hooks = '\n[[notify]]\ncommand = ["false"]\non = ["always"]\nattempts = 1\n'
     hooks += '[[notify]]\ncommand = ["sleep", "30"]\non = ["always"]\nattempts = 1\ntimeout = 0.2\n'
     hooks += '[[notify]]\nblock = "slack-webhook/team"\non = ["always"]\nattempts = 1\n'
-    record = night(load_config(one(tmp_path, hooks)), Means(Lake(**contents(2))))
+    record = night(load_config(one(tmp_path, hooks)), Steps(Lake(**contents(2))))
     assert record["state"] == "done" and [n["delivered"] for n in record["notifications"]] == [False] * 3
     errors = [n["error"] for n in record["notifications"]]
     assert "exit status 1" in errors[0] and "timed out" in errors[1] and "--no-prefect" in errors[2]
@@ -544,7 +544,7 @@ def test_a_hook_that_fails_is_recorded_and_spoils_nothing(tmp_path):
 
 
 def test_log_lines_are_json_on_request(tmp_path, capfd):
-    night(load_config(one(tmp_path, "")).model_copy(update={"log": "json"}), Means(Lake(**contents(2))))
+    night(load_config(one(tmp_path, "")).model_copy(update={"log": "json"}), Steps(Lake(**contents(2))))
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert {"time", "level", "logger", "message", "run"} <= set(lines[0]) and len({line["run"] for line in lines}) == 1
     timed = [line for line in lines if line.get("stage") == "refresh" and "seconds" in line]
@@ -566,6 +566,6 @@ def test_without_prefect_nothing_of_prefect_is_imported(tmp_path):
 
 
 def test_nan_does_not_reach_the_record(tmp_path):
-    record = night(load_config(one(tmp_path)), Means(Lake(**contents(1))))
+    record = night(load_config(one(tmp_path)), Steps(Lake(**contents(1))))
     record["seconds"] = np.nan
     assert "NaN" not in History(tmp_path / "reports").save(record).read_text()

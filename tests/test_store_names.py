@@ -68,7 +68,8 @@ def test_a_plug_in_s_columns_may_be_called_like_ours(tmp_path, evil):
     from affectlake.features import registry
     from affectlake.features.compute import compute
     from affectlake.features.protocol import Column
-    from affectlake.flows.refresh import RefreshOptions, refresh
+    from affectlake.flows.options import RefreshOptions
+    from affectlake.flows.refresh import refresh
 
     extractor = registry.get(evil)
     manifest = tmp_path / "m.csv"

@@ -133,7 +133,8 @@ def test_a_refresh_on_a_cluster(store, tmp_path):
     """What workers in other processes compute is published to the object store as if it had been computed here."""
     pytest.importorskip("distributed")
     from affectlake.flows import engines
-    from affectlake.flows.refresh import RefreshOptions, refresh
+    from affectlake.flows.options import RefreshOptions
+    from affectlake.flows.refresh import refresh
 
     manifest = tmp_path / "texts.csv"
     manifest.write_text("sample_id,text\n" + "".join(f"t{i},I am {'very ' * i}happy\n" for i in range(30)))

@@ -1,8 +1,11 @@
 """The application: its commands by name, and how errors leave it."""
 
+import atexit
+import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 from cyclopts import App, CycloptsError
@@ -52,7 +55,21 @@ DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 usage, 3 finished with quarantined samples."""
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(run(arguments))
+    code = FAILED
+
+    def leave() -> None:
+        logging.shutdown()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+    # Native libraries keep threads (deltalake's runtime, jemalloc's), which go on while what C runs at exit frees what
+    # they use, and now and then abort a command that was done. Registered first, ours comes last: all that Python does
+    # at its end, joining its threads included, is done by then.
+    atexit.register(leave)
+    code = run(arguments)
+    sys.exit(code)
 
 
 class Terminated(KeyboardInterrupt):

@@ -28,13 +28,14 @@ def demo(
     from affectlake.data.store import Store
     from affectlake.flows.benchmark import BenchOptions
     from affectlake.flows.cli import bench, refresh
+    from affectlake.flows.options import RefreshOptions
 
     note(f"SYNTHETIC corpus of {samples} samples and {speakers} speakers in {to / 'corpus'}")
     manifest = make_demo(to / "corpus", seed=seed, samples=samples, speakers=speakers)
     store = str(to / "lake")
     # The pictures are faces, so that what describes whole pictures has nothing to add.
     only = ("audio.*", "face.*", "text.*")
-    refresh.refresh("demo", manifest=str(manifest), store=store, only=only, prefect=prefect)
+    refresh.refresh(RefreshOptions("demo", manifest=str(manifest), store=store, only=only), prefect=prefect)
     as_table(
         [
             {k: f[k] for k in ("sample_id", "extractor", "reason")}

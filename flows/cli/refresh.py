@@ -1,42 +1,26 @@
 """Commands that change a store: refresh, put, erase, verify, repair, tidy."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from affectlake.flows.cli.options import PrefectOption, StoreOption
+from affectlake.flows.cli.options import Json, PrefectOption, StoreOption
 from affectlake.flows.cli.output import as_json, as_table, note
+from affectlake.flows.options import RefreshOptions
 
 if TYPE_CHECKING:
-    from affectlake.flows.refresh import RefreshOptions
     from affectlake.flows.server import Mode
 
 
 def refresh(
-    dataset: str,
-    /,
+    options: Annotated[RefreshOptions, Parameter(name="*", negative_iterable=(), consume_multiple=True)],
     *,
-    root: str | None = None,
-    manifest: str | None = None,
-    store: StoreOption = "lake",
-    only: Annotated[tuple[str, ...], Parameter(negative=())] = ("*",),
-    workers: int | None = None,
-    timeout: float = 60.0,
-    verify: bool = False,
-    retry_failed: bool = False,
-    transcribe: Annotated[bool, Parameter(negative=())] = False,
     set: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    gate: Literal["warn", "fail"] = "warn",
-    max_missing: float = 0.5,
-    engine: Literal["local", "dask", "ray"] = "local",
-    address: str | None = None,
     prefect: PrefectOption = "auto",
     dry_run: bool = False,
-    encoding: str | None = None,
-    missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    sheet: str | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
 ) -> int:
     """Bring a dataset's features up to date and publish them as one snapshot.
 
@@ -44,76 +28,23 @@ def refresh(
 
     Parameters
     ----------
-    dataset
-        Name of a known dataset (see `affectlake datasets`), or any name together with --manifest.
-    root
-        Folder that holds the dataset in its official layout.
-    manifest
-        Table of samples: CSV, TSV, Excel, JSON lines or Parquet.
-    store
-        Folder or object-store URI.
-    only
-        Globs over extractor names, such as 'audio.*'.
-    workers
-        Worker processes; default: one per core.
-    timeout
-        Seconds that one sample may take before it is given up.
-    verify
-        Read every file again instead of trusting its size and time.
-    retry_failed
-        Compute remembered failures again.
-    transcribe
-        First give samples that have sound and no text one by machine (see `affectlake transcribe`).
+    options
+        What to refresh and how.
     set
         NAME=VALUE, such as video.frames=8 (`affectlake show settings` lists them); what it changes is computed anew.
-    gate
-        What a problem found by the quality gate does: warn, or keep the snapshot unpublished.
-    max_missing
-        Share of the last snapshot's samples or readable files that may be gone; more looks like a missing mount, and
-        nothing is changed. 1 allows all.
-    engine
-        Where tasks run: this machine, or a Dask or Ray cluster.
-    address
-        Of a running Dask scheduler or Ray cluster; without it one is started here.
     prefect
         Run as a Prefect flow: auto does where an API is configured, or a nightly service of the same account runs.
     dry_run
         Say what would be computed, and stop.
-    encoding
-        Of the manifest's text, such as gbk or cp1251; default: told by the text itself.
-    missing_values
-        Word that means in the manifest that there is no value; may be repeated, and replaces the usual ones
-        (NA, NaN, n/a, null, - …).
-    sheet
-        Of an Excel manifest; default: the first that is not empty.
     json
         Counts as JSON on stdout.
     """
     from affectlake.features import settings
     from affectlake.flows import refresh as plain
     from affectlake.flows.cli.app import DONE
-    from affectlake.flows.machine import cores
 
-    options = plain.RefreshOptions(
-        dataset=dataset,
-        root=root and str(Path(root).absolute()),
-        manifest=manifest,
-        store=store,
-        only=only,
-        workers=workers or cores(),
-        timeout=timeout,
-        verify=verify,
-        retry_failed=retry_failed,
-        gate=gate,
-        max_missing=max_missing,
-        engine=engine,
-        address=address,
-        settings=settings.parsed(set),
-        encoding=encoding,
-        missing_values=missing_values or None,
-        sheet=sheet,
-        transcribe=transcribe,
-    )
+    root = options.root and str(Path(options.root).absolute())
+    options = replace(options, root=root, settings={**options.settings, **settings.parsed(set)})
     if dry_run:
         counts = plain.dry_run(options)
         if json:
@@ -124,7 +55,7 @@ def refresh(
     return _run(options, prefect, json)
 
 
-def _run(options: "RefreshOptions", prefect: "Mode | None", json: bool) -> int:
+def _run(options: RefreshOptions, prefect: "Mode | None", json: bool) -> int:
     """Refresh, print what came of it, and say what there is to know."""
     from affectlake.flows import refresh as plain
     from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
@@ -227,7 +158,7 @@ def put(
     missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     sheet: str | None = None,
     store: StoreOption = "lake",
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
 ) -> int:
     """Bring in features that were computed elsewhere.
 
@@ -355,7 +286,7 @@ def verify(
     /,
     *,
     store: StoreOption = "lake",
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
 ) -> int:
     """Compare every file with the checksum that was noted when it was written. Exit code 3: something is damaged.
 
