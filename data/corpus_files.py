@@ -5,8 +5,11 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -16,6 +19,9 @@ _log = logging.getLogger("affectlake.datasets")
 
 Row: TypeAlias = dict[str, "str | float | None"]
 """Columns of one sample."""
+
+TEXT = (".csv", ".txt")
+"""Kinds of files that loaders read themselves."""
 
 OUTAGE = {errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO}
 """Errors of a share or disk that does not answer: that its folders are passed over would look as if they were gone."""
@@ -27,7 +33,7 @@ def named(
     """Files (and folders of frames, if asked for) whose stem matches wholly, as (absolute path, match).
 
     Shallow ones first, then by name, so that of two copies the first is always the same one. Hidden files and those of
-    macOS archives are passed over.
+    macOS archives are passed over. A medium's path that is not UTF-8, which no table can keep, is a file:// address.
     """
     level = [os.path.abspath(root)]
     seen: set[tuple[int, int]] = set()
@@ -38,12 +44,20 @@ def named(
                 name, suffix = os.path.splitext(entry.name)
                 if os.path.isdir(entry.path):  # not entry.is_dir(), which raises of a link to itself
                     if folders and (match := stem.fullmatch(entry.name)):
-                        yield entry.path, match
+                        yield _kept(entry.path), match
                     else:
                         below.append(entry.path)
                 elif suffix.lower() in suffixes and (match := stem.fullmatch(name)):
-                    yield entry.path, match
+                    yield entry.path if suffix.lower() in TEXT else _kept(entry.path), match
         level = below
+
+
+def _kept(path: str) -> str:
+    try:
+        path.encode()
+        return path
+    except UnicodeEncodeError:
+        return f"file://{quote(os.fsencode(path))}"
 
 
 def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
@@ -55,6 +69,9 @@ def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
         if (found.st_dev, found.st_ino) in seen and found.st_ino:
             return []
         seen.add((found.st_dev, found.st_ino))
+        if found.st_dev in _kernel():
+            _log.warning("the folder %s is passed over: it is the kernel's", ascii(folder))
+            return []
         with os.scandir(folder) as entries:
             inside = sorted(entries, key=lambda e: e.name)
     except OSError as error:
@@ -63,6 +80,18 @@ def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
         _log.warning("the folder %s is passed over: %s", ascii(folder), error.strerror)
         return []
     return [e for e in inside if not e.name.startswith((".", "__MACOSX"))]
+
+
+@cache
+def _kernel() -> frozenset[int]:
+    """Devices of the folders that the kernel makes up, which have no end; a link may lead to them."""
+    found = set()
+    for folder in ("/proc", "/sys", "/dev"):
+        with suppress(OSError):
+            found.add(os.stat(folder).st_dev)
+    with suppress(OSError):
+        found.discard(os.stat("/").st_dev)  # where they are not mounted, they are folders as others
+    return frozenset(found)
 
 
 def recordings(root: Path, stem: re.Pattern[str], about: Callable[[re.Match[str]], Row]) -> pd.DataFrame:

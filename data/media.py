@@ -119,7 +119,7 @@ def open_file(path: Path) -> BinaryIO:
         # Opening a pipe waits for its writer, unless told not to wait.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise BadMedia(f"no such file: {_whole(path)}") from None
+        raise BadMedia(f"{_whole(path)}: no such file") from None
     except (OSError, ValueError) as error:
         # A socket cannot be opened at all.
         raise BadMedia(f"{shown(path)}: cannot be opened ({reason(error)})") from None
@@ -140,7 +140,7 @@ def check_file(path: Path) -> None:
     try:
         _check(path, path.stat())
     except (FileNotFoundError, NotADirectoryError):
-        raise BadMedia(f"no such file: {_whole(path)}") from None
+        raise BadMedia(f"{_whole(path)}: no such file") from None
     except (OSError, ValueError) as error:
         raise BadMedia(f"{shown(path)}: cannot be opened ({reason(error)})") from None
 
@@ -149,9 +149,18 @@ def _whole(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
 def _check(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise BadMedia(f"not a file: {_whole(path)}")
+        raise BadMedia(f"{shown(path)}: {_KINDS.get(stat.S_IFMT(found.st_mode), 'something special')}, not a file")
     if found.st_size == 0:
         raise BadMedia(f"{shown(path)}: file is empty (0 bytes)")
     held = getattr(found, "st_blocks", math.inf) * 512

@@ -109,7 +109,7 @@ class History:
         Where no night ever did, the one before the first night that is known of; where there was none, ``newest``.
         """
         last = self.last(dataset)
-        if last is not None:
+        if last is not None and last["refresh"] is not None:
             return last["refresh"]["snapshot"]
         for record in self:
             newest = record["before"].get(dataset, newest)

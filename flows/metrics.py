@@ -35,8 +35,8 @@ def registry(record: Record):
     gate = gauge("gate_problems", "Problems that the quality gate found.", "dataset")
     drifted = gauge("drifted", "Columns, extractors and scores that drifted.", "dataset")
     score = gauge("best_score", "Best score of the newest benchmark.", "dataset", "label", "metric")
-    gauge("finished_timestamp_seconds", "End of the last night.").set(_timestamp(record["finished"]))
-    gauge("night_seconds", "Duration of the last night.").set(record["seconds"])
+    gauge("finished_timestamp_seconds", "End of the last night.").set(_timestamp(record["finished"] or _NEVER))
+    gauge("night_seconds", "Duration of the last night.").set(record["seconds"] or 0)
     undelivered = gauge("notifications_failed", "Hooks that could not be told.")
     undelivered.set(sum(not n["delivered"] for n in record["notifications"]))
     for entry in record["datasets"]:
@@ -66,6 +66,9 @@ def registry(record: Record):
             bench = entry["benchmark"]
             score.labels(name, bench["label"], bench["metric"]).set(bench["best"]["value"])
     return found
+
+
+_NEVER = "1970-01-01T00:00:00+00:00"
 
 
 def _timestamp(moment: str) -> float:

@@ -8,6 +8,7 @@ import logging  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
 import signal  # noqa: E402
+import warnings  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from contextlib import contextmanager, nullcontext  # noqa: E402
 from datetime import UTC, datetime, timedelta  # noqa: E402
@@ -367,6 +368,8 @@ def serve_nightly(config: str, name: str, cron: str, timezone: str) -> None:
     _check_owner(name, config)
     recover(config)
     os.environ[SERVED] = os.path.realpath(config)
+    # Prefect's runner, told to end by SIGTERM, forgets to wait for its own `astop`: it ends as it should all the same.
+    warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
     nightly_flow.serve(
         name=name,
         schedule=Cron(cron, timezone=timezone),

@@ -11,7 +11,7 @@ from affectlake.features import settings as given
 
 if TYPE_CHECKING:
     from affectlake.data.store import Store
-    from affectlake.flows.refresh import RefreshOptions
+    from affectlake.flows.options import RefreshOptions
 
 
 def remember(store: "Store", options: "RefreshOptions") -> None:

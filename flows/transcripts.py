@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from affectlake.data.store import FeatureSpec
     from affectlake.data.store._writer import Writer
-    from affectlake.flows.refresh import RefreshOptions
+    from affectlake.flows.options import RefreshOptions
 
 
 def asked(options: "RefreshOptions") -> tuple[str, ...]:

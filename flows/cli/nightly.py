@@ -76,7 +76,7 @@ def _once(config: Path, log: Literal["text", "json"] | None, prefect: bool) -> i
     as_json(record)
     if record["state"] != "done":
         return 1
-    bad = (e["changes"]["bad"] for e in record["datasets"])
+    bad = (e["changes"]["bad"] for e in record["datasets"] if e["changes"])
     return 3 if any(b["new"]["count"] + b["standing"]["count"] for b in bad) else 0
 
 

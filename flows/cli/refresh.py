@@ -129,7 +129,7 @@ def transcribe(
     """
     from affectlake.features import settings
     from affectlake.flows.machine import cores
-    from affectlake.flows.refresh import RefreshOptions
+    from affectlake.flows.options import RefreshOptions
     from affectlake.flows.sources import again
 
     options = RefreshOptions(
