@@ -26,8 +26,9 @@ from sklearn.model_selection import cross_validate
 from affectlake.data.store import Store
 from affectlake.features.workers import one_thread
 from affectlake.flows.benchmark import BenchOptions, features
-from affectlake.models import benchmark, splits, training, zoo
+from affectlake.models import benchmark, calibration, splits, training, zoo
 from affectlake.models.benchmark import Plan, target_of
+from affectlake.models.early import present
 from affectlake.models.training import Data
 
 
@@ -116,6 +117,7 @@ class Row(ClassifierMixin, BaseEstimator):
     def fit(self, x: np.ndarray, y: np.ndarray) -> "Row":
         self.classes_ = np.unique(y)
         train = training.subset(self.data, x[:, 0])
+        self.prior_ = training.prior(train.y, self.settings)
         rest = (self.settings, self.plan.calibrate, self.plan.inner)
         if self.fusion in benchmark.HEADS:
             kind = benchmark.HEADS[self.fusion]
@@ -131,14 +133,14 @@ class Row(ClassifierMixin, BaseEstimator):
                     self.names,
                     {m: u.oof for m, u in self.single_.items()},
                     {m: train.present(m) for m in self.names},
-                    train.y,
-                    training.prior(train.y, self.settings),
-                    self.settings.balanced,
+                    train,
+                    self.settings,
+                    self.plan.inner,
                 )
         return self
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.predict_proba(x).argmax(axis=1)
+        return calibration.decided(self.predict_proba(x), self.prior_, float(self.settings.balanced))
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         blocks = {m: self.data.blocks[m][x[:, 0]] for m in self.names}
@@ -147,7 +149,7 @@ class Row(ClassifierMixin, BaseEstimator):
         said = {m: u.predict(blocks[m]) for m, u in self.single_.items()}
         if self.fitted_ is None:
             return said[self.names[0]]
-        return self.fitted_.predict(said, {m: training.present(b) for m, b in blocks.items()})
+        return self.fitted_.predict(said, {m: present(b) for m, b in blocks.items()})
 
 
 if __name__ == "__main__":

@@ -429,10 +429,8 @@ def _remember_training(store, path: Path, samples, blocks, card: dict[str, Any])
 
 
 def no_better_than_chance(about: dict[str, Any]) -> bool:
-    """Whether the selected scores no higher than the dummy, where the table has one."""
-    metric = about["metric"]
-    chance = [r[metric]["value"] for r in about["rows"] if r["fusion"] == "dummy"]
-    return bool(chance) and about["selected"] is not None and about["selected"][metric]["value"] <= max(chance)
+    """Whether the selected scores no higher than what only knows the classes' frequencies, or the mean."""
+    return about["selected"] is not None and about["selected"][about["metric"]]["value"] <= about["chance"]
 
 
 def _settings(snapshot) -> dict[str, Any]:

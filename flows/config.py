@@ -81,6 +81,7 @@ class Bench(_Strict):
     metric: Metric = "auto"
     tune: bool = False
     calibrate: Calibration = "temperature"
+    prior: str = "training"
     group_by: str | None = None
     normalise: Normalisation = "none"
     by: Names = ()

@@ -32,7 +32,8 @@ class Prediction:
     ----------
     rows : list of dict
         Per sample: sample_id, label, probabilities (class to number), modalities (what each alone said: label and
-        probabilities), uri. The label of a sample of which nothing could be read is None.
+        probabilities), far (modalities whose features lie far from those of the training), uri. The label of a sample
+        of which nothing could be read is None.
     failures : list of dict
         sample_id, extractor, reason of what could not be read.
     """

@@ -11,7 +11,7 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.models import checks, importance, intervals, leakage, missing, scores, selection, subgroups
-from affectlake.models.candidates import candidates_of
+from affectlake.models.candidates import candidates_of, dummy_of
 from affectlake.models.importance import Group
 from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
 from affectlake.models.member import Settings
@@ -46,7 +46,7 @@ class Result:
         return self.about | {"rows": self.rows}
 
     def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+        return str(self.table().to_html())
 
     def table(self) -> pd.DataFrame:
         """The rows with the metrics' values as plain numbers."""
@@ -89,6 +89,7 @@ def run(
     checks.check_features(blocks)
     target = target_of(samples[list(plan.labels)], plan.task)
     checks.check_rows(plan, sorted(blocks), target)
+    checks.check_prior(plan, target)
     if len(target.y) < 10:
         raise UsageError(f"{len(target.y)} labelled samples are too few to compare anything")
     if plan.missing and len(blocks) < 2:
@@ -144,7 +145,10 @@ def run(
                 of_fold = said[at : at + len(problems)]
                 base, changed = (target.task.combine([o[i] for o in of_fold]) for i in (0, 1))
                 shuffled.append((base, changed))
-    found = _result(samples, parts, ranked, plan, target, best, wanted, shuffled)
+    [dummy] = _combined(
+        [[dummy_of(table, q.settings)] for q, (_, table) in zip(problems, tables[0], strict=True)], target
+    )
+    found = _result(samples, parts, ranked, plan, target, best, dummy, wanted, shuffled)
     return replace(found, about=found.about | {"remarks": remarks})
 
 
@@ -199,10 +203,13 @@ class _Count:
 # The result.
 
 
-def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, best, wanted, shuffled) -> Result:
+def _result(
+    samples, parts: list[Part], ranked, plan: Plan, target: Target, best, dummy: Candidate, wanted, shuffled
+) -> Result:
     main, entries = parts[0], ranked["main"]
     scorer = main.scorer(samples, target)
-    chosen, entry = selection.selected(entries, scorer)
+    [without] = scorer.rank([dummy])
+    chosen, entry = selection.selected(entries, scorer, without)
     who = samples["speaker"] if "speaker" in samples else pd.Series(dtype="str")
     about = {
         "label": plan.labelled,
@@ -210,6 +217,7 @@ def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, best
         "target": {"task": target.task.name, "why": target.why, "labels": list(plan.labels)}
         | target.task.facts(target),
         "metric": scorer.metric,
+        "prior": plan.prior,
         "protocol": plan.protocol,
         "group_by": plan.group_by,
         "folds": 1 if plan.protocol == "official" else len(main.folds) // main.repeats,
@@ -227,11 +235,12 @@ def _result(samples, parts: list[Part], ranked, plan: Plan, target: Target, best
         "reason": scorer.reason(scorer.metric),
         "selected": chosen,
         "by": [subgroups.by(name, scorer, entry) for name in plan.by] if entry else [],
+        "chance": float(without.draws[0]),
         "best_of": scorer.best_of(entries),
         "leakage": leakage.audit(samples, main.folds, main.data.blocks),
         "ablation": scorer.ablation(entries),
         "fusion_gain": scorer.fusion_gain(entries),
-        "importance": scorer.importance(best, wanted, shuffled) if wanted else None,
+        "importance": scorer.importance(best, wanted, shuffled) if wanted and best else None,
         "contrast": _contrast(parts, ranked, scorer),
         "missing": _missing(parts, ranked, scorer.metric),
         **(scorer.details(best) if best else _NOTHING),

@@ -1,6 +1,8 @@
 """Every row of the table with its answers, from what the jobs computed."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -9,12 +11,15 @@ from affectlake.models.jobs import subsets
 from affectlake.models.member import Settings
 from affectlake.models.parts import Part
 from affectlake.models.scores import Candidate
-from affectlake.models.training import HEADS
+from affectlake.models.training import HEADS, Data
+
+Outputs = Mapping[tuple[str, tuple[str, ...], str, int], Mapping[str, Any]]
+"""What `affectlake.models.jobs.work` gave, by kind, modalities, model and fold."""
 
 
-def candidates_of(outputs, part: Part, settings: Settings) -> list[Candidate]:
-    data, folds, plan, names = part.data, part.folds, part.plan, part.names
-    every = range(len(folds))
+def candidates_of(outputs: Outputs, part: Part, settings: Settings) -> list[Candidate]:
+    plan, names = part.plan, part.names
+    every = range(len(part.folds))
 
     def of(kind: str, fusion: str, s: tuple[str, ...], model: str) -> Candidate:
         found = [outputs[kind, s, model, f] for f in every]
@@ -38,18 +43,26 @@ def candidates_of(outputs, part: Part, settings: Settings) -> list[Candidate]:
             if fusion == method or (method == "product" and settings.task == "regression"):
                 continue
             for s in subsets(plan, names):
-                found.append(_late(outputs, part, fusion, method, s, model, settings))
+                found.append(_late(outputs, part, fusion, s, model, settings))
     for fusion in HEADS:
         if fusion in plan.fusions:
             found += [of(fusion, fusion, s, "") for s in [*((m,) for m in names), *subsets(plan, names)]]
     if "dummy" in plan.fusions:
-        answers = [np.tile(training.prior(data.y[f.train], settings), (len(f.test), 1)) for f in folds]
-        found.append(Candidate("dummy", (), None, answers, 0.0, []))
+        found.append(dummy_of(part, settings))
     return found
 
 
-def _late(outputs, part: Part, fusion, method, names, model, settings: Settings) -> Candidate:
+def dummy_of(part: Part, settings: Settings) -> Candidate:
+    """What knows the frequencies of the classes, or the mean, and nothing else."""
+    answers = [np.tile(training.prior(part.data.y[f.train], settings), (len(f.test), 1)) for f in part.folds]
+    return Candidate("dummy", (), None, answers, 0.0, [])
+
+
+def _late(
+    outputs: Outputs, part: Part, fusion: str, names: tuple[str, ...], model: str, settings: Settings
+) -> Candidate:
     start, answers, inner, spent = time.perf_counter(), [], [], 0.0
+    method = fusion.removeprefix("late-")
     data, folds = part.data, part.folds
     there = {m: data.present(m) for m in names}
     for f, fold in enumerate(folds):
@@ -57,11 +70,10 @@ def _late(outputs, part: Part, fusion, method, names, model, settings: Settings)
         spent += sum(p["seconds"] for p in parts.values())
         oof = {m: p["oof"] for m, p in parts.items()}
         known = {m: t[fold.train] for m, t in there.items()}
-        y, groups = data.y[fold.train], data.groups[fold.train]
-        mine, base = part.settings(settings, f), training.prior(y, settings)
-        fitted = training.fit_late(method, names, oof, known, y, base, settings.balanced)
+        train = Data({}, data.y[fold.train], data.groups[fold.train])
+        fitted = training.fit_late(method, names, oof, known, train, part.settings(settings, f), part.plan.inner)
         test = {m: t[fold.test] for m, t in there.items()}
         answers.append(fitted.predict({m: p["test"] for m, p in parts.items()}, test))
-        inner.append(training.late_out_of_fold(fitted, oof, known, y, groups, mine, part.plan.inner))
+        inner.append(np.asarray(fitted.oof))
     spent += time.perf_counter() - start
     return Candidate(fusion, names, zoo.called(model, settings.task), answers, spent, inner)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.models import splits
+from affectlake.models.calibration import prior_of
 from affectlake.models.early import present
 from affectlake.models.plan import Plan
 from affectlake.models.splits import Fold
@@ -67,6 +68,16 @@ def check_rows(plan: Plan, names: Sequence[str], target: Target) -> None:
         raise UsageError(
             f"fusions {', '.join(asked)}: {why}; expected at least one of unimodal, {', '.join(HEADS)} or, of two and "
             "more modalities, early, late-mean, late-weighted, late-stacking"
+        )
+
+
+def check_prior(plan: Plan, target: Target) -> None:
+    """Raises UsageError where ``--prior`` means nothing for the label."""
+    if target.task.name == "class":
+        prior_of(plan.prior, target.classes)
+    elif plan.prior != "training":
+        raise UsageError(
+            f"--prior {plan.prior} is about probabilities of classes, and --task {target.task.name} has none"
         )
 
 

@@ -67,12 +67,18 @@ class Block:
         Of the prepared training samples, over all columns.
     rotation : Rotation or None
         None where nobody asked for components.
+    usual : float
+        Share of columns that are cut in all but one of 200 training samples.
     """
 
     CLIP = 5.0
+    FAR = 0.05
+    """Share of columns that are cut from which on a sample may be called far from the training's."""
 
-    def __init__(self, pipeline: Any = None, variance: float = 1.0, rotation: Rotation | None = None):
-        self.pipeline, self.variance, self.rotation = pipeline, variance, rotation
+    def __init__(
+        self, pipeline: Any = None, variance: float = 1.0, rotation: Rotation | None = None, usual: float = 0.0
+    ):
+        self.pipeline, self.variance, self.rotation, self.usual = pipeline, variance, rotation, usual
 
     def fit(self, x: np.ndarray) -> "Block":
         """Fit on features [shape=(n, columns)], NaN where there is no value."""
@@ -107,7 +113,18 @@ class View:
         there = present(x)
         view = cls(Block().fit(x[there]), x)
         view.block.variance = max(float(view.columns[there].var(axis=0, dtype=np.float64).sum()), 1e-12)
+        view.block.usual = float(np.quantile(view.cut[there], 0.995))
         return view
+
+    @property
+    def cut(self) -> np.ndarray:
+        """Share of each sample's columns that were cut as outliers [shape=(n,)]."""
+        return np.asarray((np.abs(self.columns) >= self.block.CLIP).mean(axis=1))
+
+    @property
+    def far(self) -> np.ndarray:
+        """Samples [shape=(n,)] of which many more columns are outliers than of those that the block was fitted on."""
+        return np.asarray(self.cut > max(self.block.FAR, 2 * self.block.usual))
 
     @cached_property
     def columns(self) -> np.ndarray:

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import AffectlakeError, UnknownName
-from affectlake.models import benchmark, normalise, splits, training
+from affectlake.models import benchmark, calibration, normalise, splits, training
+from affectlake.models.early import View, present
+from affectlake.models.member import Settings
 from affectlake.models.tasks import TASKS, Target, metric_of, target_of
-from affectlake.models.training import Data, Early, Headed, Late, Settings, Unimodal
+from affectlake.models.training import Data, Early, HeadFusion, Late, Unimodal
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,21 @@ class Answers:
     fused : float array, shape=(n, outputs)
     single : dict of modality to float array, shape=(n, outputs)
         What each modality says alone; rows of NaN where a sample lacks it.
+    far : dict of modality to bool array, shape=(n,)
+        Whose features lie far from those of the training, so that nothing vouches for what the model says.
     cuts : float array, shape=(outputs,), or None
-        Thresholds of probabilities.
+        Thresholds or divisors of probabilities, see `affectlake.models.tasks.Task`.
+    priors : pair of float array, shape=(classes,), or None
+        The frequencies of the training and those at which probabilities are to be shown; None: the training's.
     """
 
     ids: list[str]
     target: Target
     fused: np.ndarray
     single: dict[str, np.ndarray]
+    far: dict[str, np.ndarray]
     cuts: np.ndarray | None = None
+    priors: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -41,17 +49,19 @@ class Answers:
         return self.target.classes
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Per sample: label, probabilities by class, and the same for each modality that it has."""
+        """Per sample: label, probabilities by class, the same for each modality that it has, and which are far."""
         task = self.target.task
         decided = {m: task.decide(self.target, np.nan_to_num(p), self.cuts) for m, p in self._all().items()}
+        shown = {m: p if self.priors is None else calibration.at_prior(p, *self.priors) for m, p in self._all().items()}
         rows = []
         for i in range(len(self.fused)):
             said = {
-                m: task.said(self.target, p[i], decided[m][i])
+                m: task.said(self.target, shown[m][i], decided[m][i])
                 for m, p in self.single.items()
                 if not np.isnan(p[i]).any()
             }
-            rows.append(task.said(self.target, self.fused[i], decided[""][i]) | {"modalities": said})
+            far = [m for m, f in self.far.items() if f[i]]
+            rows.append(task.said(self.target, shown[""][i], decided[""][i]) | {"modalities": said, "far": far})
         return rows
 
     def _all(self) -> dict[str, np.ndarray]:
@@ -65,22 +75,26 @@ class Machine:
     Attributes
     ----------
     single : dict of modality to Unimodal
-    top : Early, Late, Headed or None
+    top : Early, Late, HeadFusion or None
         What puts modalities together; None for a single one.
     settings : Settings
     """
 
     single: dict[str, Unimodal]
-    top: Early | Late | Headed | None
+    top: Early | Late | HeadFusion | None
     settings: Settings
+
+    def views(self, arrays: Mapping[str, np.ndarray]) -> dict[str, View]:
+        """Each modality as its model takes it."""
+        return {m: View(self.single[m].block, x) for m, x in arrays.items()}
 
     def predict(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Fused answers [shape=(n, classes)], and those of each modality."""
-        said = {m: self.single[m].predict(x) for m, x in arrays.items()}
+        said = {m: self.single[m].predict(view) for m, view in self.views(arrays).items()}
         if self.top is None:
             return said[next(iter(said))], said
         if isinstance(self.top, Late):
-            return self.top.predict(said, {m: training.present(x) for m, x in arrays.items()}), said
+            return self.top.predict(said, {m: present(x) for m, x in arrays.items()}), said
         return self.top.predict(arrays), said
 
 
@@ -123,6 +137,7 @@ class Fitted:
     task: str = "class"
     outputs: tuple[str, ...] = ()
     cuts: np.ndarray | None = None
+    shown: np.ndarray | None = None
 
     @property
     def extractors(self) -> list[str]:
@@ -175,13 +190,20 @@ class Fitted:
             arrays[m] = blocks[m].reindex(index)[columns].to_numpy(dtype=np.float32)
         relative = self._relative(index, speakers)
         arrays = {m: normalise.normalised(x, relative) for m, x in arrays.items()}
-        there = {m: training.present(x) for m, x in arrays.items()}
+        there = {m: present(x) for m, x in arrays.items()}
         fused, single = zip(*(machine.predict(arrays) for machine in self.machines), strict=True)
         target = Target(TASKS[self.task], np.empty(0), self.classes, self.outputs)
         alone = {
             m: np.where(there[m][:, None], target.task.combine([s[m] for s in single]), np.nan) for m in self.columns
         }
-        return Answers([str(i) for i in index], target, target.task.combine(fused), alone, self.cuts)
+        far = {m: view.far for m, view in self.machines[0].views(arrays).items()}
+        return Answers(
+            [str(i) for i in index], target, target.task.combine(fused), alone, far, self.cuts, self._priors()
+        )
+
+    def _priors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        prior = next(iter(self.machines[0].single.values())).prior
+        return None if self.shown is None else (prior, self.shown)
 
     def _relative(self, index: pd.Index, speakers: pd.Series | None) -> np.ndarray | None:
         about = pd.DataFrame({"dataset": "this"}, index=index)
@@ -228,7 +250,8 @@ def fit(
     about = {"samples": len(samples), "speakers": int(samples["speaker"].nunique()) if "speaker" in samples else 0}
     about |= card or {}
     what = (plan.labelled, target.classes, fusion, model, columns)
-    task = (target.task.name, target.outputs, cuts)
+    shown = None if plan.prior == "training" else calibration.prior_of(plan.prior, target.classes)
+    task = (target.task.name, target.outputs, cuts, shown)
     fitted = Fitted(*what, {}, tuple(machines), about, plan.normalise, *task)
     made_of = {name: fingerprints[name] for name in fitted.extractors if name in fingerprints}
     return replace(fitted, fingerprints=made_of)
@@ -241,17 +264,13 @@ def _machine(
     names = tuple(data.blocks)
     # Whatever fuses them, each modality also answers for itself.
     single = {m: training.fit_unimodal(data, m, model or "logreg", settings, plan.calibrate, plan.inner) for m in names}
-    oof = {m: u.oof for m, u in single.items() if u.oof is not None}
+    oof = {m: u.oof for m, u in single.items()}
+    top: Early | Late | HeadFusion | None = None
     if fusion == "early":
-        early = training.fit_early(data, names, model or "logreg", settings, plan.calibrate, plan.inner)
-        return Machine(single, early, settings), early.oof
-    if fusion in benchmark.HEADS:
-        headed = training.fit_head(data, names, benchmark.HEADS[fusion], settings, plan.inner)
-        return Machine(single, headed, settings), headed.head.oof
-    if fusion.startswith("late-"):
-        base = training.prior(data.y, settings)
+        top = training.fit_early(data, names, model or "logreg", settings, plan.calibrate, plan.inner)
+    elif fusion in benchmark.HEADS:
+        top = training.fit_head(data, names, benchmark.HEADS[fusion], settings, plan.inner)
+    elif fusion.startswith("late-"):
         there = {m: data.present(m) for m in names}
-        late = training.fit_late(fusion.removeprefix("late-"), names, oof, there, data.y, base, settings.balanced)
-        inner = training.late_out_of_fold(late, oof, there, data.y, data.groups, settings, plan.inner)
-        return Machine(single, late, settings), inner
-    return Machine(single, None, settings), oof[names[0]]
+        top = training.fit_late(fusion.removeprefix("late-"), names, oof, there, data, settings, plan.inner)
+    return Machine(single, top, settings), oof[names[0]] if top is None else np.asarray(top.oof)

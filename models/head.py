@@ -58,7 +58,7 @@ class Head:
         import torch
 
         x, there = _tensors(self.widths, blocks, present)
-        total = 0.0
+        total: Any = 0.0
         with torch.inference_mode():
             for state in self.states:
                 net = _network(self.kind, self.widths, self.classes)
@@ -98,16 +98,26 @@ def fit(
         from sklearn.utils.class_weight import compute_sample_weight
 
         weight = compute_sample_weight("balanced", y)
-    x, there = _tensors(widths, blocks, present)
+    samples = _Samples(*_tensors(widths, blocks, present), target, weight)
     states, oof = [], np.zeros((len(y), classes))
     for i, fold in enumerate(inner):
-        state, oof[fold.test] = _train(kind, widths, classes, x, there, target, weight, fold, seed + 1000 * i)
+        state, oof[fold.test] = _train(kind, widths, classes, samples, fold, seed + 1000 * i)
         states.append(state)
     return Head(kind, widths, classes, states, mean, std, oof * std + mean if classes == 1 else oof)
 
 
+@dataclass(frozen=True)
+class _Samples:
+    """Tensors of the features and of what is there, and arrays of the target and of what a sample weighs."""
+
+    x: Any
+    there: Any
+    y: np.ndarray
+    weight: np.ndarray
+
+
 def _train(
-    kind, widths, classes, x, there, y, weight, fold: Fold, seed: int
+    kind: str, widths: Mapping[str, int], classes: int, samples: _Samples, fold: Fold, seed: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Weights of a network, and its answers about the samples that it held out.
 
@@ -120,8 +130,9 @@ def _train(
     order = torch.Generator().manual_seed(seed)
     net = _network(kind, widths, classes)
     optimiser = torch.optim.Adam(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
-    truth = torch.tensor(y, dtype=torch.float32 if classes <= 2 else torch.long)
-    weights = torch.tensor(weight, dtype=torch.float32)
+    x, there = samples.x, samples.there
+    truth = torch.tensor(samples.y, dtype=torch.float32 if classes <= 2 else torch.long)
+    weights = torch.tensor(samples.weight, dtype=torch.float32)
     train, held = torch.as_tensor(fold.train), torch.as_tensor(fold.test)
     best, best_loss, waited = _copy(net), float("inf"), 0
     half = torch.as_tensor(fold.half if fold.half is not None else np.arange(len(fold.test)) % 2 == 1)
@@ -188,7 +199,9 @@ def _answer(out: Any, classes: int) -> Any:
     return torch.softmax(out, dim=1)
 
 
-def _tensors(widths: Mapping[str, int], blocks: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray]):
+def _tensors(
+    widths: Mapping[str, int], blocks: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray]
+) -> tuple[Any, Any]:
     import torch
 
     x = np.hstack([np.where(present[m][:, None], blocks[m], np.float32(0)) for m in widths]).astype(np.float32)
@@ -205,7 +218,7 @@ def _network(kind: str, widths: Mapping[str, int], classes: int) -> Any:
     owner = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(list(widths.values())))
 
     class Projected(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             # One matrix for the projections of all modalities costs less than one for each: what is missing is zero.
             each = [nn.Linear(w, UNITS) for w in widths.values()]
@@ -214,7 +227,7 @@ def _network(kind: str, widths: Mapping[str, int], classes: int) -> Any:
             self.drop_in, self.drop = nn.Dropout(0.2), nn.Dropout(DROPOUT)
             self.out = nn.Linear(UNITS, outputs)
 
-        def forward(self, x, there):
+        def forward(self, x: Any, there: Any) -> Any:
             if self.training and there.shape[1] > 1:
                 kept = there * (torch.rand_like(there) >= MODALITY_DROPOUT)
                 there = torch.where(kept.any(dim=1, keepdim=True), kept, there)
@@ -225,12 +238,12 @@ def _network(kind: str, widths: Mapping[str, int], classes: int) -> Any:
             return self.out(self.drop(h))
 
     class Dense(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.hidden = nn.Linear(sum(widths.values()), UNITS)
             self.out = nn.Linear(UNITS, outputs)
 
-        def forward(self, x, there):
+        def forward(self, x: Any, there: Any) -> Any:
             return self.out(torch.relu(self.hidden(x)))
 
     return Projected() if kind == "projected" else Dense()

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from affectlake.models import training
+from affectlake.models.early import present
 from affectlake.models.member import Settings
 from affectlake.models.splits import Fold
-from affectlake.models.training import Data, present
+from affectlake.models.training import Data
 
 REPEATS = 3
 """Times that each group of columns is shuffled in each fold."""
@@ -77,15 +78,13 @@ def _told(x: np.ndarray, y: np.ndarray, task: str) -> np.ndarray:
         # A column that tells classes apart without any error has an infinite F.
         with np.errstate(all="ignore"):
             out[varies] = (f_regression if task == "regression" else f_classif)(filled[:, varies], y)[0]
-    return np.nan_to_num(out, posinf=np.finfo(np.float32).max)
+    return np.nan_to_num(out, posinf=float(np.finfo(np.float32).max))
 
 
 def shuffled(
     data: Data,
     fold: Fold,
-    fusion: str,
-    names: tuple[str, ...],
-    model: str | None,
+    row: tuple[str, tuple[str, ...], str | None],
     wanted: list[Group],
     settings: Settings,
     calibrate: str,
@@ -93,8 +92,9 @@ def shuffled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Answers about the tested part as it is [shape=(n, classes)] and shuffled [shape=(groups, repeats, n, classes)].
 
-    Values are exchanged among the tested samples that have the modality.
+    ``row``: fusion, modalities and model. Values are exchanged among the tested samples that have the modality.
     """
+    fusion, names, model = row
     train = training.subset(data, fold.train)
     test = {m: np.asarray(data.blocks[m][fold.test]) for m in names}
     predict = _fitted(train, fusion, names, model, settings, calibrate, inner)
@@ -111,7 +111,7 @@ def shuffled(
             some = todo[at : at + step]
             changed = np.tile(block, (len(some), 1))
             for i, (g, _) in enumerate(some):
-                columns = list(wanted[g].columns)
+                columns = np.array(wanted[g].columns, dtype=int)
                 changed[np.ix_(i * len(block) + there, columns)] = block[np.ix_(rng.permutation(there), columns)]
             others = {k: np.tile(b, (len(some), 1)) for k, b in test.items() if k != m}
             said = predict({m: changed, **others}, m).reshape(len(some), *base.shape)
@@ -120,15 +120,23 @@ def shuffled(
     return base, out
 
 
-def _fitted(train, fusion, names, model, settings, calibrate, inner) -> Callable[[Mapping[str, Any], str | None], Any]:
+def _fitted(
+    train: Data,
+    fusion: str,
+    names: tuple[str, ...],
+    model: str | None,
+    settings: Settings,
+    calibrate: str,
+    inner: int,
+) -> Callable[[Mapping[str, Any], str | None], np.ndarray]:
     """The row's model as a function of (blocks, which of them was changed)."""
     if fusion == "early":
-        early = training.fit_early(train, names, model, settings, calibrate, inner)
+        early = training.fit_early(train, names, model or "", settings, calibrate, inner)
         return lambda blocks, changed: early.predict(blocks)
     if not (fusion == "unimodal" or fusion.startswith("late-")):
         head = training.fit_head(train, names, training.HEADS[fusion], settings, inner)
         return lambda blocks, changed: head.predict(blocks)
-    single = {m: training.fit_unimodal(train, m, model, settings, calibrate, inner) for m in names}
+    single = {m: training.fit_unimodal(train, m, model or "", settings, calibrate, inner) for m in names}
     if fusion == "unimodal":
         return lambda blocks, changed: single[names[0]].predict(blocks[names[0]])
     late = training.fit_late(
@@ -136,9 +144,9 @@ def _fitted(train, fusion, names, model, settings, calibrate, inner) -> Callable
         names,
         {m: u.oof for m, u in single.items()},
         {m: train.present(m) for m in names},
-        train.y,
-        training.prior(train.y, settings),
-        settings.balanced,
+        train,
+        settings,
+        inner,
     )
     said: dict[str, np.ndarray] = {}
 

@@ -211,9 +211,9 @@ def paired_p(one: np.ndarray, other: np.ndarray, inflation: float = 1.0) -> floa
 def holm(p: list[float]) -> list[float]:
     """p-values of comparisons that were named beforehand, corrected for their number (Holm 1979)."""
     order = np.argsort(p)
-    steps = np.maximum.accumulate([(len(p) - i) * p[j] for i, j in enumerate(order)]) if p else []
+    steps = np.array([(len(p) - i) * p[j] for i, j in enumerate(order)])
     out = np.empty(len(p))
-    out[order] = np.minimum(steps, 1.0)
+    out[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return [float(v) for v in out]
 
 

@@ -104,16 +104,16 @@ def work(job: Job) -> dict[str, Any]:
     start = time.perf_counter()
     train, view = _halves(job.folder, job.fold)
     test = {m: view(m) for m in job.names}
-    out: dict[str, Any] = {}
     if job.kind == "unimodal":
-        fitted = training.fit_unimodal(train, job.names[0], job.model, job.settings, job.calibrate, job.inner)
-        out = {"test": fitted.predict(test[job.names[0]]), "oof": fitted.oof}
-    elif job.kind == "early":
-        fitted = training.fit_early(train, job.names, job.model, job.settings, job.calibrate, job.inner)
-        out = {"test": fitted.predict(test), "oof": fitted.oof}
+        alone = training.fit_unimodal(train, job.names[0], job.model, job.settings, job.calibrate, job.inner)
+        out = {"test": alone.predict(test[job.names[0]]), "oof": alone.oof}
     else:
-        fitted = training.fit_head(train, job.names, HEADS[job.kind], job.settings, job.inner)
-        out = {"test": fitted.predict(test), "oof": fitted.head.oof}
+        fused: training.Early | training.HeadFusion
+        if job.kind == "early":
+            fused = training.fit_early(train, job.names, job.model, job.settings, job.calibrate, job.inner)
+        else:
+            fused = training.fit_head(train, job.names, HEADS[job.kind], job.settings, job.inner)
+        out = {"test": fused.predict(test), "oof": np.asarray(fused.oof)}
     return out | {"seconds": time.perf_counter() - start}
 
 
@@ -136,5 +136,5 @@ def explain(job: Explain) -> tuple[np.ndarray, np.ndarray]:
     mine = Data({m: data.blocks[m] for m in job.names}, data.y, data.groups)
     row = (job.fusion, job.names, job.model)
     return importance.shuffled(
-        mine, Fold(fold["train"], fold["test"]), *row, job.wanted, job.settings, job.calibrate, job.inner
+        mine, Fold(fold["train"], fold["test"]), row, job.wanted, job.settings, job.calibrate, job.inner
     )

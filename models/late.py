@@ -1,9 +1,10 @@
 """Late fusion: probabilities of single modalities put together; each works with whatever modalities a sample has."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from affectlake.models.calibration import log_probabilities
 
@@ -22,40 +23,74 @@ def mean(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
     -------
     float array, shape=(n, classes)
     """
-    return weighted(p, present, prior, np.ones(len(p)))
+    return weighted_mean(p, present, prior, np.ones(len(p)))
 
 
-def weighted(p: np.ndarray, present: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_mean(p: np.ndarray, present: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Average with a weight per modality [shape=(modalities,)]."""
     w = present * (np.asarray(weights)[:, None] + 1e-9)  # alone, a modality of no weight is better than nothing
     total = w.sum(axis=0)
     fused = np.einsum("mn,mnc->nc", w, np.where(present[..., None], p, 0)) / np.maximum(total, 1e-12)[:, None]
-    return np.where((total > 0)[:, None], fused, prior)
+    return np.asarray(np.where((total > 0)[:, None], fused, prior))
 
 
 def product(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Normalised product of the probabilities that are there (Kittler et al. 1998, without the priors)."""
-    logs = np.where(present[..., None], log_probabilities(p), 0).sum(axis=0)
-    return np.where(present.any(axis=0)[:, None], softmax(logs, axis=1), prior)
+    """Product of what the modalities that are there add to the prior, which counts once (Kittler et al. 1998)."""
+    return pooled(p, present, prior, np.ones(len(p)))
 
 
-def fit_weights(p: np.ndarray, present: np.ndarray, prior: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Weights that maximise the likelihood of out-of-fold probabilities; they sum to one.
+def pooled(p: np.ndarray, present: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The same with a power per modality [shape=(modalities,)]: a logarithmic opinion pool (Genest & Zidek 1986)."""
+    told = np.einsum("m,mnc->nc", weights, _told(p, present, prior))
+    return np.asarray(
+        np.where(np.any(present, axis=0)[:, None], softmax(log_probabilities(prior) + told, axis=1), prior)
+    )
 
-    ``truth``: class indices [shape=(n,)], or numbers, for which the squared error is minimised.
+
+def _told(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """What each modality adds to the logarithm of the prior; nothing where it is missing [shape=p.shape]."""
+    return np.asarray(np.where(present[..., None], log_probabilities(p) - log_probabilities(prior), 0))
+
+
+MOST = 3.0
+"""Power of a modality at most."""
+
+
+def fit_powers(
+    p: np.ndarray, present: np.ndarray, prior: np.ndarray, truth: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Powers [shape=(modalities,)] in `pooled` by which out-of-fold probabilities make the truth most likely.
+
+    ``truth``: class indices; ``weights``: of the samples [shape=(n,) both]. A convex problem.
     """
     from scipy.optimize import minimize
 
-    n = np.arange(p.shape[1])
+    told = _told(p, present, prior)
+    base, n = log_probabilities(prior), np.arange(p.shape[1])
+    weights = weights / weights.sum()
+
+    def loss(powers: np.ndarray) -> tuple[float, np.ndarray]:
+        logs = base + np.einsum("m,mnc->nc", powers, told)
+        whole = logsumexp(logs, axis=1, keepdims=True)
+        off = np.exp(logs - whole)
+        off[n, truth] -= 1
+        slope = np.einsum("n,nc,mnc->m", weights, off, told)
+        return float(weights @ (whole[:, 0] - logs[n, truth])), slope
+
+    start = np.full(len(p), 1 / len(p))
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, MOST)] * len(p)).x)
+
+
+def fit_weights(p: np.ndarray, present: np.ndarray, prior: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Weights in `weighted_mean` of numbers [shape=(modalities, n, 1)] of the least squared error; they sum to one."""
+    from scipy.optimize import minimize
 
     def loss(z: np.ndarray) -> float:
-        fused = weighted(p, present, prior, softmax(z))
-        if fused.shape[1] == 1:
-            return float(((fused[:, 0] - truth) ** 2).mean())
-        return -float(np.log(np.clip(fused[n, truth], 1e-7, 1)).mean())
+        fused = weighted_mean(p, present, prior, softmax(z))
+        return float(((fused[:, 0] - truth) ** 2).mean())
 
     z = minimize(loss, np.zeros(len(p)), method="L-BFGS-B", bounds=[(-5, 5)] * len(p)).x
-    return softmax(z)
+    return np.asarray(softmax(z))
 
 
 def stacking_features(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
@@ -72,7 +107,7 @@ def stacking_features(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> 
     return np.hstack([*filled, present.T.astype(np.float64)])
 
 
-def fit_stacking(x: np.ndarray, truth: np.ndarray, classes: int, balanced: bool):
+def fit_stacking(x: np.ndarray, truth: np.ndarray, classes: int, balanced: bool) -> Any:
     """A linear model on `stacking_features` of out-of-fold probabilities."""
     if classes == 1:
         from sklearn.linear_model import Ridge

@@ -1,7 +1,7 @@
 """One model on one table: fitted, tuned and scored out of fold on grouped inner folds."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -187,7 +187,11 @@ def _known(y: np.ndarray, inner: list[Fold], settings: Settings) -> np.ndarray:
     return known if known.any() else ~known
 
 
-def _along_path(model: zoo.Model, table: Table, y, inner, settings: Settings) -> list[tuple[dict, np.ndarray, list]]:
+Tried = tuple[dict[str, Any], np.ndarray, list[int]]
+"""Parameters, out-of-fold scores by them, and rounds of boosting on each inner fold."""
+
+
+def _along_path(model: zoo.Model, table: Table, y: np.ndarray, inner: list[Fold], settings: Settings) -> list[Tried]:
     """Out-of-fold scores by each strength of a model's path; each fit begins where the stronger one ended."""
     candidates = _candidates(model.path)
     found = [np.zeros((len(y), settings.classes)) for _ in candidates]
@@ -202,13 +206,14 @@ def _along_path(model: zoo.Model, table: Table, y, inner, settings: Settings) ->
     return [(p, s, []) for p, s in zip(candidates, found, strict=True)]
 
 
-def _ensemble(model: zoo.Model, table: Table, y, inner, settings: Settings) -> Member:
+def _ensemble(model: zoo.Model, table: Table, y: np.ndarray, inner: list[Fold], settings: Settings) -> Member:
     found = [fit(part, table, y, inner, settings) for part in model.parts]
     known = found[0].known
     calibrators = [calibration.fitted(m.oof[known], y[known], "temperature", settings.balanced) for m in found]
     oof = averaged([m.oof for m in found], calibrators)
     parameters = {name: m.parameters for name, m in zip(model.parts, found, strict=True) if m.parameters}
-    return Member(Ensemble(tuple(m.estimator for m in found), tuple(calibrators)), oof, parameters, known)
+    parts = tuple(m.estimator for m in found if isinstance(m.estimator, Selected))
+    return Member(Ensemble(parts, tuple(calibrators)), oof, parameters, known)
 
 
 def _classes(estimator: Any) -> np.ndarray:
@@ -216,17 +221,24 @@ def _classes(estimator: Any) -> np.ndarray:
     return getattr(estimator, "present_", estimator.classes_)
 
 
-def _candidates(grid) -> list[dict[str, Any]]:
+def _candidates(grid: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     from sklearn.model_selection import ParameterGrid
 
     return list(ParameterGrid(dict(grid)))
 
 
-def _out_of_fold(model, parameters, table: Table, y, inner, settings) -> tuple[np.ndarray, list[int]]:
+def _out_of_fold(
+    model: zoo.Model,
+    parameters: Mapping[str, Any],
+    table: Table,
+    y: np.ndarray,
+    inner: list[Fold],
+    settings: Settings,
+) -> tuple[np.ndarray, list[int]]:
     found, rounds = np.zeros((len(y), settings.classes)), []
     x = getattr(table, model.reads)
     for fold in inner:
-        estimator, n = _fitted(model, model.fewer | parameters, table, y, settings, fold)
+        estimator, n = _fitted(model, {**model.fewer, **parameters}, table, y, settings, fold)
         rounds.append(n)
         for half, stopped in _stops(estimator.estimator, fold):
             found[fold.test[half]] = estimator.scores_of(x[fold.test[half]], settings, stopped)
@@ -239,7 +251,7 @@ def _stops(estimator: Any, fold: Fold) -> list[tuple[np.ndarray, int | None]]:
     Each half is scored where the other half says to stop: a score of samples that were stopped on would say too much.
     """
     everything = np.ones(len(fold.test), dtype=bool)
-    if not hasattr(estimator, "halves_"):
+    if fold.half is None or not hasattr(estimator, "halves_"):
         return [(everything, None)]
     logs = [next(iter(log.values())) for log in estimator.evals_result().values()]
     first, second = (int(np.argmin(log)) + 1 for log in logs[:2])
@@ -247,7 +259,13 @@ def _stops(estimator: Any, fold: Fold) -> list[tuple[np.ndarray, int | None]]:
 
 
 def _fitted(
-    model: zoo.Model, parameters, table: Table, y, settings: Settings, fold: Fold | None = None, rounds=None
+    model: zoo.Model,
+    parameters: Mapping[str, Any],
+    table: Table,
+    y: np.ndarray,
+    settings: Settings,
+    fold: Fold | None = None,
+    rounds: int | None = None,
 ) -> tuple[Selected, int]:
     """An estimator fitted on the training part of a fold (or on everything), and its number of boosting rounds.
 
@@ -273,11 +291,11 @@ def _fitted(
             share = np.bincount(y[train], minlength=settings.classes) / len(train)
             selected = replace(selected, offset=np.log(np.where(share > 0, share, 1.0)))
         return selected, 0
-    if rounds:
-        estimator.set_params(n_estimators=rounds)
+    if fold is None:
+        estimator.set_params(n_estimators=rounds or estimator.n_estimators)
         _boost(estimator, offered, y[train], settings)
-        return selected, rounds
-    watched = np.ones(len(fold.test), dtype=bool)
+        return selected, estimator.n_estimators
+    watched: np.ndarray = np.ones(len(fold.test), dtype=bool)
     if settings.task == "classification":
         watched = np.isin(y[fold.test], y[train])
     if not watched.any():
@@ -301,7 +319,13 @@ def _sample_weights(y: np.ndarray, settings: Settings) -> np.ndarray | None:
     return compute_sample_weight("balanced", y)
 
 
-def _boost(estimator, x, y, settings: Settings, watched=()) -> None:
+def _boost(
+    estimator: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    settings: Settings,
+    watched: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+) -> None:
     options: dict[str, Any] = {}
     if settings.task == "classification":
         options["sample_weight"] = _sample_weights(y, settings)
@@ -309,7 +333,7 @@ def _boost(estimator, x, y, settings: Settings, watched=()) -> None:
         estimator.present_, y = np.unique(y, return_inverse=True)
         watched = [(a, np.searchsorted(estimator.present_, b)) for a, b in watched]
     if watched:
-        options["eval_set"] = watched
+        options["eval_set"] = list(watched)
     estimator.fit(x, y, verbose=False, **options)
 
 

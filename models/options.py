@@ -70,6 +70,9 @@ class PlanOptions:
         Choose models' parameters from small grids on inner folds grouped by speaker.
     calibrate : Calibration
         How scores become probabilities.
+    prior : str
+        At which frequencies of the classes probabilities hold: those of the training, balanced, or numbers with commas
+        between them, in the classes' alphabetical order. Which class is answered is the metric's matter.
     seed : int
         Seed of folds, models and intervals.
     """
@@ -91,6 +94,7 @@ class PlanOptions:
     metric: Metric = "auto"
     tune: bool = False
     calibrate: Calibration = "temperature"
+    prior: str = "training"
     seed: int = 0
 
     @property

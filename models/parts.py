@@ -48,7 +48,7 @@ class Part:
         return replace(self, data=Data(blocks, problem.y, self.data.groups[rows]), folds=folds)
 
     def scorer(self, samples: pd.DataFrame, target: Target) -> Scorer:
-        rest = (metric_of(target, self.plan.metric), self.plan.draws, self.plan.seed)
+        rest = (metric_of(target, self.plan.metric), self.plan.draws, self.plan.seed, self.plan.prior)
         return Scorer(samples, target, self.data.groups, self.folds, self.repeats, *rest)
 
 

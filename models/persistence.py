@@ -21,12 +21,13 @@ import numpy as np
 import pandas as pd
 
 from affectlake.models import boosters, early, head
+from affectlake.models.calibration import Line, Temperature, divisors
 from affectlake.models.fit import Fitted, Machine
 from affectlake.models.member import Ensemble, Selected, Settings
 from affectlake.models.normalise import METHODS
 from affectlake.models.sound import BadModel, check, finite
 from affectlake.models.tasks import TASKS
-from affectlake.models.training import Early, Headed, Late, Unimodal
+from affectlake.models.training import Early, HeadFusion, Late, Unimodal
 
 FORMAT = 2
 LARGEST = 4 * 2**30
@@ -44,6 +45,7 @@ _TRUSTED = [
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.calibration._TemperatureScaling",
+    "affectlake.models.calibration.Line",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 ]
@@ -66,6 +68,7 @@ def save(fitted: Fitted, path: Path | str) -> Path:
         "outputs": list(fitted.outputs),
         "cuts": None if fitted.cuts is None else fitted.cuts.tolist(),
         "normalise": fitted.normalise,
+        "shown": None if fitted.shown is None else fitted.shown.tolist(),
         "card": fitted.card,
         "versions": {p: version(p) for p in ("affectlake", "scikit-learn", "numpy", "xgboost", "torch")},
         **_put_machine(parts, fitted.machines[0]),
@@ -247,7 +250,14 @@ def _fitted(about: dict[str, Any], read: _Parts) -> Fitted:
     for machine in machines:
         if task not in ("multilabel", "number") and len(classes) != machine.settings.classes:
             raise BadModel("the classes do not agree with each other")
+    shown = None if about.get("shown") is None else finite("shown", np.array(about["shown"], dtype=np.float64))
+    if shown is not None and (shown.shape != (len(classes),) or (shown <= 0).any()):
+        raise BadModel("the prior of what is shown is none of its classes")
     cuts = about.get("cuts")
+    if "cuts" not in about and machines[0].settings.balanced:
+        # A file of before has no word on decisions: classes counted alike.
+        prior = next(iter(machines[0].single.values())).prior
+        cuts = [prior[1]] if len(prior) == 2 else divisors(prior, 1.0).tolist()
     return Fitted(
         about["label"],
         classes,
@@ -261,6 +271,7 @@ def _fitted(about: dict[str, Any], read: _Parts) -> Fitted:
         task,
         tuple(about.get("outputs", ())),
         None if cuts is None else finite("cuts", np.array(cuts, dtype=np.float64)),
+        shown,
     )
 
 
@@ -283,7 +294,7 @@ def _get_machine(about: dict[str, Any], read: _Parts) -> Machine:
             _get_block(read, part["block"]),
             _get_estimator(read, part["estimator"], settings),
             _get_object(read, part["calibrator"]),
-            None,
+            np.empty((0, len(prior))),
             prior,
             settings,
         )
@@ -303,7 +314,7 @@ def _put_unimodal(parts: dict[str, bytes], name: str, u: Unimodal) -> dict[str, 
     }
 
 
-def _put_top(parts: dict[str, bytes], top: Early | Late | Headed | None) -> dict[str, Any] | None:
+def _put_top(parts: dict[str, bytes], top: Early | Late | HeadFusion | None) -> dict[str, Any] | None:
     match top:
         case Early():
             return {
@@ -321,8 +332,9 @@ def _put_top(parts: dict[str, bytes], top: Early | Late | Headed | None) -> dict
                 "method": top.method,
                 "weights": None if top.weights is None else top.weights.tolist(),
                 "stacker": _put_object(parts, "late.stacker.skops", top.stacker),
+                "refinement": _put_refinement(top.refinement),
             }
-        case Headed():
+        case HeadFusion():
             from safetensors.numpy import save as tensors
 
             for i, state in enumerate(top.head.states):
@@ -333,6 +345,7 @@ def _put_top(parts: dict[str, bytes], top: Early | Late | Headed | None) -> dict
                 "blocks": {m: _put_block(parts, f"head.{m}.block", b) for m, b in top.blocks.items()},
                 "head": {k: getattr(top.head, k) for k in ("kind", "widths", "classes", "mean", "std")},
                 "networks": len(top.head.states),
+                "refinement": _put_refinement(top.refinement),
             }
     return None
 
@@ -345,7 +358,8 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
         raise BadModel("a fusion of other modalities than the model has")
     if about["kind"] == "late":
         weights = None if about["weights"] is None else finite("weights", np.array(about["weights"], dtype=np.float64))
-        return Late(about["method"], names, prior, weights, _get_object(read, about["stacker"]))
+        stacker, refinement = _get_object(read, about["stacker"]), _get_refinement(about, settings)
+        return Late(about["method"], names, prior, settings, weights, stacker, refinement)
     blocks = {m: _get_block(read, b) for m, b in about["blocks"].items()}
     if about["kind"] == "head":
         for m, width in about["head"]["widths"].items():
@@ -356,18 +370,38 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
         finite("head", np.array([about["head"]["mean"], about["head"]["std"]], dtype=np.float64))
     if about["kind"] == "early":
         estimator = _get_estimator(read, about["estimator"], settings)
-        return Early(names, blocks, about["gaps"], estimator, _get_object(read, about["calibrator"]), settings)
+        return Early(names, blocks, about["gaps"], estimator, _get_object(read, about["calibrator"]), prior, settings)
     from safetensors.numpy import load as tensors
 
     states = [tensors(read(f"head.{i}.safetensors")) for i in range(about["networks"])]
     for state in states:
         for name, values in state.items():
             finite(name, values)
-    return Headed(names, blocks, head.Head(states=states, **about["head"]))
+    found = head.Head(states=states, **about["head"])
+    return HeadFusion(names, blocks, found, prior, settings, _get_refinement(about, settings))
+
+
+def _put_refinement(value: Line | Temperature | None) -> dict[str, float] | None:
+    return None if value is None else asdict(value)
+
+
+def _get_refinement(about: dict[str, Any], settings: Settings) -> Line | Temperature | None:
+    given = about.get("refinement")
+    if given is None:
+        return None
+    for value in given.values():
+        finite("refinement", np.asarray(value, dtype=np.float64))
+    if settings.task == "regression":
+        return Line(**given)
+    found = Temperature(**given)
+    if found.of <= 0:
+        raise BadModel("a temperature that is not above zero")
+    return found
 
 
 def _put_block(parts: dict[str, bytes], name: str, block: early.Block) -> dict[str, Any]:
     about = {"pipeline": _put_object(parts, f"{name}.skops", block.pipeline), "variance": block.variance}
+    about["usual"] = block.usual
     if block.rotation is not None:
         from safetensors.numpy import save as tensors
 
@@ -381,9 +415,10 @@ def _get_block(read, about: dict[str, Any]) -> early.Block:
     from safetensors.numpy import load as tensors
 
     rotation = early.Rotation(**tensors(read(about["rotation"]))) if "rotation" in about else None
-    for values in (about["variance"], *(vars(rotation).values() if rotation else ())):
+    usual = about.get("usual", 1.0)  # a file of before does not know: nothing is called far
+    for values in (about["variance"], usual, *(vars(rotation).values() if rotation else ())):
         finite("block", np.asarray(values))
-    return early.Block(_get_object(read, about["pipeline"]), about["variance"], rotation)
+    return early.Block(_get_object(read, about["pipeline"]), about["variance"], rotation, usual)
 
 
 def _put_estimator(parts: dict[str, bytes], name: str, estimator: Selected | Ensemble) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.models import intervals, metrics
+from affectlake.models.calibration import at_prior, prior_of
 from affectlake.models.importance import Group
 from affectlake.models.splits import Fold
 from affectlake.models.tasks import Target
@@ -93,10 +94,24 @@ class Scorer:
     metric : str
         Ranks the rows.
     draws, seed : int
+    prior : str
+        Frequencies of classes at which probabilities are shown and scored; see `affectlake.models.calibration`.
     """
 
-    def __init__(self, samples, target: Target, groups, folds: list[Fold], repeats: int, metric: str, draws: int, seed):
+    def __init__(
+        self,
+        samples,
+        target: Target,
+        groups,
+        folds: list[Fold],
+        repeats: int,
+        metric: str,
+        draws: int,
+        seed,
+        prior: str,
+    ):
         self.samples, self.target, self.metric, self.folds, self.seed = samples, target, metric, folds, seed
+        self.shown = None if prior == "training" else prior_of(prior, target.classes)
         self.classes = target.classes
         self.at = np.concatenate([f.test for f in folds])
         self.truth = target.y[self.at]
@@ -192,7 +207,15 @@ class Scorer:
         return self.target.task.decide(self.target, answers, cuts)
 
     def scores(self, answers: np.ndarray, decided: np.ndarray, draws: metrics.Draws) -> dict[str, np.ndarray]:
-        return self.target.task.scores(self.target, self.truth, answers, decided, draws)
+        return self.target.task.scores(self.target, self.truth, self.shares(answers), decided, draws)
+
+    def shares(self, answers: np.ndarray) -> np.ndarray:
+        """Probabilities at the prior that was asked for."""
+        if self.shown is None:
+            return answers
+        k = len(self.classes)
+        priors = [np.bincount(self.target.y[f.train], minlength=k) / len(f.train) for f in self.folds]
+        return at_prior(answers, np.repeat(priors, [len(f.test) for f in self.folds], axis=0), self.shown)
 
     def _by_repeat(self, answers: np.ndarray, decided: np.ndarray) -> list[float]:
         """The ranking metric of each repetition by itself."""
@@ -342,7 +365,8 @@ class Scorer:
             frame = frame.assign(fusion=e.candidate.fusion, modalities="+".join(e.candidate.names))
             frame = frame.assign(model=e.candidate.model or "")
             frame = frame.assign(truth=self._named(self.truth), predicted=self._named(e.decided))
-            shares = {f"p_{c}": e.answers[:, i].astype(np.float32) for i, c in enumerate(self.classes)}
+            p = self.shares(e.answers)
+            shares = {f"p_{c}": p[:, i].astype(np.float32) for i, c in enumerate(self.classes)}
             frame = frame.assign(**shares)
             parts.append(frame)
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -12,7 +12,7 @@ from affectlake.models.scores import Candidate, Entry, Scorer
 RULE = "in each training part, the row of the highest {metric} on its inner folds"
 
 
-def selected(entries: Sequence[Entry], scorer: Scorer) -> tuple[dict[str, Any] | None, Entry | None]:
+def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[dict[str, Any] | None, Entry | None]:
     """Choose a row inside every training part and score what was chosen on the tested parts.
 
     The out-of-fold answers of inner folds are there already; nothing is trained for it.
@@ -22,6 +22,8 @@ def selected(entries: Sequence[Entry], scorer: Scorer) -> tuple[dict[str, Any] |
     entries : sequence of Entry
         Rows of the table; the dummy is none to choose.
     scorer : Scorer
+    dummy : Entry
+        Against which what was chosen is tested.
 
     Returns
     -------
@@ -54,11 +56,8 @@ def selected(entries: Sequence[Entry], scorer: Scorer) -> tuple[dict[str, Any] |
         "chosen": [rows[i].candidate.called | {"times": n} for i, n in times.most_common()],
         "row": rows[overall].candidate.called,
         **{name: scorer.interval(values, name) for name, values in scores.items()},
-        "p_dummy": None,
+        "p_dummy": intervals.paired_p(scores[scorer.metric], dummy.draws, scorer.inflation),
     }
-    dummy = next((e for e in entries if not e.candidate.names), None)
-    if dummy is not None:
-        about["p_dummy"] = intervals.paired_p(scores[scorer.metric], dummy.draws, scorer.inflation)
     return about, Entry(candidate, about, together, decided, cuts, scores[scorer.metric])
 
 

@@ -4,18 +4,18 @@ A part sees only the rows that it is given, so nothing can be fitted on a test s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from affectlake.models import early, head, late, member, zoo
+from affectlake.models.calibration import Line, Temperature, at_prior, even, probabilities, refined, sample_weights
 from affectlake.models.calibration import fitted as calibrated
-from affectlake.models.calibration import probabilities
 from affectlake.models.early import Table, View, present
 from affectlake.models.member import Settings
-from affectlake.models.splits import inner_folds
+from affectlake.models.splits import Fold, inner_folds
 
 HEADS = {"mlp-head": "projected", "mlp-dense": "dense"}
 """Kind of network (`affectlake.models.head`) behind each fusion by a head."""
@@ -60,16 +60,26 @@ def prior(y: np.ndarray, settings: Settings) -> np.ndarray:
     return np.bincount(y, minlength=settings.classes) / len(y)
 
 
+def released(p: np.ndarray, base: np.ndarray, settings: Settings) -> np.ndarray:
+    """Answers of a model that weighs classes as the settings say, at the training's prior ``base``."""
+    if settings.task == "regression" or not settings.balanced:
+        return p
+    return at_prior(p, even(base), base)
+
+
 @dataclass(frozen=True)
 class Unimodal:
     """A model on one modality, with calibrated out-of-fold probabilities of its training samples.
 
+    Probabilities are everywhere those at the frequencies of the training; what a metric makes of them is decided by
+    `affectlake.models.calibration.decided`.
+
     Attributes
     ----------
     block : early.Block
-    estimator, calibrator : fitted objects; the calibrator is None for numbers
+    estimator, calibrator : fitted objects
     oof : float array, shape=(n, classes)
-        Of all training samples; the prior's where the modality is missing.
+        Of all training samples; the prior's where the modality is missing. Empty in a model that was read from a file.
     prior : float array, shape=(classes,)
     settings : Settings
     """
@@ -77,17 +87,17 @@ class Unimodal:
     block: early.Block
     estimator: Any
     calibrator: Any
-    oof: np.ndarray | None
+    oof: np.ndarray
     prior: np.ndarray
     settings: Settings
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
+    def predict(self, x: np.ndarray | View) -> np.ndarray:
         """Probabilities [shape=(n, classes)] (numbers: [shape=(n, 1)]) for raw features with NaN."""
         view = _view(self.block, x)
         out = np.tile(self.prior, (len(view.there), 1))
         if view.there.any():
             found = self.estimator.scores(Table({"": view}, {"": False}, view.there), self.settings)
-            out[view.there] = probabilities(found, self.calibrator)
+            out[view.there] = released(probabilities(found, self.calibrator), self.prior, self.settings)
         return out
 
 
@@ -101,7 +111,7 @@ def fit_unimodal(data: Data, modality: str, model: str, settings: Settings, cali
     fitted = member.fit(model, Table({"": view}, {"": False}, there), y, inner, settings)
     calibration = calibrated(fitted.oof[fitted.known], y[fitted.known], calibrate, settings.balanced)
     oof = np.tile(base, (len(data.y), 1))
-    oof[there] = probabilities(fitted.oof, calibration)
+    oof[there] = released(probabilities(fitted.oof, calibration), base, settings)
     return Unimodal(view.block, fitted.estimator, calibration, oof, base, settings)
 
 
@@ -129,13 +139,15 @@ class Early:
     gaps: dict[str, bool]
     estimator: Any
     calibrator: Any
+    prior: np.ndarray
     settings: Settings
     oof: np.ndarray | None = None
 
-    def predict(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+    def predict(self, blocks: Mapping[str, np.ndarray | View]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
         table = Table({m: _view(self.blocks[m], blocks[m]) for m in self.names}, self.gaps)
-        return probabilities(self.estimator.scores(table, self.settings), self.calibrator)
+        found = probabilities(self.estimator.scores(table, self.settings), self.calibrator)
+        return released(found, self.prior, self.settings)
 
 
 def fit_early(data: Data, names: Sequence[str], model: str, settings: Settings, calibrate: str, n_inner: int) -> Early:
@@ -146,33 +158,51 @@ def fit_early(data: Data, names: Sequence[str], model: str, settings: Settings, 
     fitted = member.fit(model, Table(views, gaps), data.y, inner, settings)
     known = fitted.known
     calibration = calibrated(fitted.oof[known], data.y[known], calibrate, settings.balanced)
-    oof = probabilities(fitted.oof, calibration)
+    base = prior(data.y, settings)
+    oof = released(probabilities(fitted.oof, calibration), base, settings)
     prepared = {m: v.block for m, v in views.items()}
-    return Early(tuple(names), prepared, gaps, fitted.estimator, calibration, settings, oof)
+    return Early(tuple(names), prepared, gaps, fitted.estimator, calibration, base, settings, oof)
 
 
 @dataclass(frozen=True)
-class Headed:
-    """The MLP fusion head with the preparation of its blocks."""
+class HeadFusion:
+    """The MLP fusion head with the preparation of its blocks, and a calibration of its own.
+
+    Attributes
+    ----------
+    oof : float array, shape=(n, classes), or None
+        Out-of-fold answers about its training samples; None in a model that was read from a file.
+    """
 
     names: tuple[str, ...]
     blocks: dict[str, early.Block]
     head: head.Head
+    prior: np.ndarray
+    settings: Settings
+    refinement: Line | Temperature | None = None
+    oof: np.ndarray | None = None
 
-    def predict(self, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+    def predict(self, blocks: Mapping[str, np.ndarray | View]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
         views = {m: _view(self.blocks[m], blocks[m]) for m in self.names}
-        return self.head.predict(*_leading(views, self.head.widths))
+        return self._refined(self.head.predict(*_leading(views, self.head.widths)))
+
+    def _refined(self, p: np.ndarray) -> np.ndarray:
+        return released(p if self.refinement is None else self.refinement(p), self.prior, self.settings)
 
 
-def fit_head(data: Data, names: Sequence[str], kind: str, settings: Settings, n_inner: int) -> Headed:
+def fit_head(data: Data, names: Sequence[str], kind: str, settings: Settings, n_inner: int) -> HeadFusion:
     """Train a head; samples that lack modalities take part."""
     views = {m: data.view(m) for m in names}
     widths = {m: min(v.components.shape[1], zoo.COMPONENTS) for m, v in views.items()}
     blocks, there = _leading(views, widths)
     inner = inner_folds(data.groups, data.y, n_inner, settings.seed)
     fitted = head.fit(blocks, there, data.y, inner, settings.classes, settings.balanced, settings.seed, kind)
-    return Headed(tuple(names), {m: v.block for m, v in views.items()}, fitted)
+    said = np.asarray(fitted.oof)
+    refinement = refined(said, data.y, settings.balanced)
+    prepared = {m: v.block for m, v in views.items()}
+    found = HeadFusion(tuple(names), prepared, fitted, prior(data.y, settings), settings, refinement)
+    return replace(found, oof=found._refined(said))
 
 
 def _leading(
@@ -187,37 +217,71 @@ def _leading(
 class Late:
     """How the probabilities of single modalities are put together.
 
+    Where classes count alike they are put together at an even prior, whichever they hold at: it counts once.
+
     Attributes
     ----------
     method : "mean" | "weighted" | "product" | "stacking"
     names : tuple of str
     prior : float array, shape=(classes,)
+    settings : Settings
     weights : float array, shape=(modalities,), or None
     stacker : scikit-learn estimator or None
+    refinement : Line, Temperature or None
+        A calibration of its own.
+    oof : float array, shape=(n, classes), or None
+        Answers about its training samples, none by what was fitted on them; None in a model that was read from a file.
     """
 
     method: str
     names: tuple[str, ...]
     prior: np.ndarray
+    settings: Settings
     weights: np.ndarray | None = None
     stacker: Any = None
+    refinement: Line | Temperature | None = None
+    oof: np.ndarray | None = None
 
     def predict(self, p: Mapping[str, np.ndarray], there: Mapping[str, np.ndarray]) -> np.ndarray:
         """Fused probabilities [shape=(n, classes)] from each modality's."""
-        stacked, known = late.stack(self.names, p), late.stack(self.names, there)
+        return self.finished(self.fused(p, there), there)
+
+    @property
+    def base(self) -> np.ndarray:
+        """The prior [shape=(classes,)] at which modalities are put together."""
+        moved = self.settings.task == "classification" and self.settings.balanced
+        return even(self.prior) if moved else self.prior
+
+    def stacked(self, p: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Each modality's answers at `base` [shape=(modalities, n, classes)]."""
+        given = [p[m] for m in self.names]
+        if self.base is not self.prior:
+            given = [at_prior(q, self.prior, self.base) for q in given]
+        return np.stack(given)
+
+    def fused(self, p: Mapping[str, np.ndarray], there: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Put together, but not calibrated, at `base`."""
+        stacked, known, base = self.stacked(p), late.stack(self.names, there), self.base
         match self.method:
             case "mean":
-                return late.mean(stacked, known, self.prior)
-            case "weighted":
-                return late.weighted(stacked, known, self.prior, self.weights)
+                return late.mean(stacked, known, base)
             case "product":
-                return late.product(stacked, known, self.prior)
-        x = late.stacking_features(stacked, known, self.prior)
-        if len(self.prior) == 1:
-            return self.stacker.predict(x).reshape(-1, 1)
-        out = np.zeros((len(x), len(self.prior)))
+                return late.product(stacked, known, base)
+            case "weighted":
+                pool = late.pooled if self.settings.task == "classification" else late.weighted_mean
+                return pool(stacked, known, base, np.asarray(self.weights))
+        x = late.stacking_features(stacked, known, base)
+        if len(base) == 1:
+            return np.asarray(self.stacker.predict(x)).reshape(-1, 1)
+        out = np.zeros((len(x), len(base)))
         out[:, self.stacker.classes_] = self.stacker.predict_proba(x)
         return out
+
+    def finished(self, fused: np.ndarray, there: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Calibrated, at the training's prior, which answers about a sample without any modality."""
+        known = np.any(late.stack(self.names, there), axis=0)[:, None]
+        refined = fused if self.refinement is None else self.refinement(fused)
+        return np.where(known, released(refined, self.prior, self.settings), self.prior)
 
 
 def fit_late(
@@ -225,44 +289,52 @@ def fit_late(
     names: Sequence[str],
     oof: Mapping[str, np.ndarray],
     there: Mapping[str, np.ndarray],
-    y: np.ndarray,
-    base: np.ndarray,
-    balanced: bool,
-) -> Late:
-    """Fit the fusion on out-of-fold probabilities of the training samples."""
-    stacked, known = late.stack(names, oof), late.stack(names, there)
-    if method == "weighted":
-        return Late(method, tuple(names), base, weights=late.fit_weights(stacked, known, base, y))
-    if method == "stacking":
-        x = late.stacking_features(stacked, known, base)
-        return Late(method, tuple(names), base, stacker=late.fit_stacking(x, y, len(base), balanced))
-    return Late(method, tuple(names), base)
-
-
-def late_out_of_fold(
-    fitted: Late,
-    oof: Mapping[str, np.ndarray],
-    there: Mapping[str, np.ndarray],
-    y: np.ndarray,
-    groups: np.ndarray,
+    data: Data,
     settings: Settings,
     n_inner: int,
-) -> np.ndarray:
-    """Answers of a fusion about its training samples [shape=(n, classes)], none by what was fitted on them.
+) -> Late:
+    """Fit the fusion on out-of-fold probabilities of the training samples.
 
-    A mean and a product fit nothing, and weights are so few that they cannot learn their samples; stacking is fitted
-    again without each inner fold.
+    A mean and a product fit nothing, and powers are so few that they cannot learn their samples; stacking is fitted
+    again without each inner fold, for its own answers about them.
     """
-    if fitted.method != "stacking":
-        return fitted.predict(oof, there)
-    out = np.zeros((len(y), len(fitted.prior)))
-    for fold in inner_folds(groups, y, n_inner, settings.seed):
-        (p, known), (asked, here) = (
-            [{m: v[rows] for m, v in of.items()} for of in (oof, there)] for rows in (fold.train, fold.test)
-        )
-        part = fit_late(fitted.method, fitted.names, p, known, y[fold.train], fitted.prior, settings.balanced)
-        out[fold.test] = part.predict(asked, here)
-    return out
+    start = Late(method, tuple(names), prior(data.y, settings), settings)
+    everything = np.arange(len(data.y))
+    fitted = _fitted_late(start, oof, there, data.y, everything)
+    if method == "stacking":
+        found = np.zeros((len(data.y), settings.classes))
+        for fold in inner_folds(data.groups, data.y, n_inner, settings.seed):
+            found[fold.test] = _without(start, oof, there, data.y, fold)
+    else:
+        found = fitted.fused(oof, there)
+    known = late.stack(names, there).any(axis=0)
+    refinement = refined(found[known], data.y[known], settings.balanced)
+    fitted = replace(fitted, refinement=refinement)
+    return replace(fitted, oof=fitted.finished(found, there))
+
+
+def _without(
+    start: Late, oof: Mapping[str, np.ndarray], there: Mapping[str, np.ndarray], y: np.ndarray, fold: Fold
+) -> np.ndarray:
+    """Answers about a fold's tested samples by a fusion that is fitted on the others."""
+    fitted = _fitted_late(start, oof, there, y, fold.train)
+    return fitted.fused({m: p[fold.test] for m, p in oof.items()}, {m: t[fold.test] for m, t in there.items()})
+
+
+def _fitted_late(
+    start: Late, oof: Mapping[str, np.ndarray], there: Mapping[str, np.ndarray], y: np.ndarray, rows: np.ndarray
+) -> Late:
+    if start.method not in ("weighted", "stacking"):
+        return start
+    settings, base, truth = start.settings, start.base, y[rows]
+    stacked, known = start.stacked(oof)[:, rows], late.stack(start.names, there)[:, rows]
+    if start.method == "stacking":
+        x = late.stacking_features(stacked, known, base)
+        return replace(start, stacker=late.fit_stacking(x, truth, len(base), settings.balanced))
+    if settings.task == "regression":
+        return replace(start, weights=late.fit_weights(stacked, known, base, truth))
+    weights = sample_weights(truth, settings.balanced)
+    return replace(start, weights=late.fit_powers(stacked, known, base, truth, weights))
 
 
 def subset(data: Data, rows: np.ndarray) -> Data:

@@ -10,7 +10,7 @@ Task = Literal["classification", "regression"]
 Reads = Literal["columns", "components"]
 
 
-def _none(*args: Any, **parameters: Any):
+def _none(*args: Any, **parameters: Any) -> Any:
     raise TypeError("an ensemble is made of its parts")
 
 
@@ -62,7 +62,7 @@ class Model:
     parts: tuple[str, ...] = ()
 
 
-def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.5):
+def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.5) -> Any:
     if task == "regression":
         from sklearn.linear_model import Ridge
 
@@ -72,7 +72,7 @@ def _logreg(task: Task, seed: int, balanced: bool, C: float = 0.5):
     return LogisticRegression(C=C, max_iter=2000, class_weight="balanced" if balanced else None, warm_start=True)
 
 
-def _svm_rbf(task: Task, seed: int, balanced: bool, C: float = 5.0, gamma: float = 1 / 64):
+def _svm_rbf(task: Task, seed: int, balanced: bool, C: float = 5.0, gamma: float = 1 / 64) -> Any:
     from sklearn.svm import SVC, SVR
 
     if task == "regression":
@@ -80,7 +80,7 @@ def _svm_rbf(task: Task, seed: int, balanced: bool, C: float = 5.0, gamma: float
     return SVC(C=C, gamma=gamma, class_weight="balanced" if balanced else None, random_state=seed)
 
 
-def _svm_linear(task: Task, seed: int, balanced: bool, C: float = 0.02):
+def _svm_linear(task: Task, seed: int, balanced: bool, C: float = 0.02) -> Any:
     from sklearn.svm import LinearSVC, LinearSVR
 
     if task == "regression":
@@ -88,7 +88,7 @@ def _svm_linear(task: Task, seed: int, balanced: bool, C: float = 0.02):
     return LinearSVC(C=C, class_weight="balanced" if balanced else None, random_state=seed, max_iter=20_000)
 
 
-def _lda(task: Task, seed: int, balanced: bool):
+def _lda(task: Task, seed: int, balanced: bool) -> Any:
     if task == "regression":
         from sklearn.linear_model import BayesianRidge
 
@@ -98,14 +98,14 @@ def _lda(task: Task, seed: int, balanced: bool):
     return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
 
 
-def _knn(task: Task, seed: int, balanced: bool, n_neighbors: int = 15):
+def _knn(task: Task, seed: int, balanced: bool, n_neighbors: int = 15) -> Any:
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
     kind = KNeighborsRegressor if task == "regression" else KNeighborsClassifier
     return kind(n_neighbors=n_neighbors, weights="distance", algorithm="brute")
 
 
-def _random_forest(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2, n_estimators: int = 200):
+def _random_forest(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2, n_estimators: int = 200) -> Any:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     common = {"n_estimators": n_estimators, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
@@ -114,7 +114,7 @@ def _random_forest(task: Task, seed: int, balanced: bool, min_samples_leaf: int 
     return RandomForestClassifier(class_weight="balanced" if balanced else None, **common)
 
 
-def _extra_trees(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2, n_estimators: int = 200):
+def _extra_trees(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 2, n_estimators: int = 200) -> Any:
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
     common = {"n_estimators": n_estimators, "min_samples_leaf": min_samples_leaf, "random_state": seed, "n_jobs": 1}
@@ -123,7 +123,7 @@ def _extra_trees(task: Task, seed: int, balanced: bool, min_samples_leaf: int = 
     return ExtraTreesClassifier(class_weight="balanced" if balanced else None, **common)
 
 
-def _xgboost(task: Task, seed: int, balanced: bool, max_depth: int = 3, learning_rate: float = 0.1):
+def _xgboost(task: Task, seed: int, balanced: bool, max_depth: int = 3, learning_rate: float = 0.1) -> Any:
     from xgboost import XGBClassifier, XGBRegressor
 
     kind = XGBRegressor if task == "regression" else XGBClassifier
@@ -140,7 +140,7 @@ def _xgboost(task: Task, seed: int, balanced: bool, max_depth: int = 3, learning
     )
 
 
-def _mlp(task: Task, seed: int, balanced: bool, alpha: float = 1.0):
+def _mlp(task: Task, seed: int, balanced: bool, alpha: float = 1.0) -> Any:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     kind = MLPRegressor if task == "regression" else MLPClassifier

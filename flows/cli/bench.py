@@ -388,11 +388,15 @@ def predict(
         table = TableOptions(encoding, missing_values or None, sheet)
         parts = predicting.stream(model, names, manifest, text, workers or cores(), table=table, transcribe=transcribe)
     rows, failed, known = [], 0, 0
+    far: dict[str, list[str]] = {}
     for part in parts:
         for failure in part.failures:
             note(f"{failure['sample_id']}: {failure['extractor']}: {failure['reason']}")
         failed += len(part.failures)
         known += sum(r["label"] is not None for r in part.rows)
+        for row in part.rows:
+            for modality in row["far"]:
+                far.setdefault(modality, []).append(row["sample_id"])
         if lines:
             as_lines(part.rows)
         else:
@@ -401,6 +405,11 @@ def predict(
         as_json(rows)
     elif not lines:
         as_table([_answer(r) for r in rows])
+    for modality, ids in far.items():
+        note(
+            f"{len(ids)} sample(s) whose {modality} features lie far from those of the training, the first {ids[0]}: "
+            "nothing vouches for what the model says of them"
+        )
     if not known:
         note("affectlake: nothing could be read of any sample")
         return 1

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
-from affectlake.models import metrics
+from affectlake.models import calibration, metrics
 from affectlake.models.metrics import Draws
 from affectlake.models.tasks.protocol import Problem, Target, cut
 
@@ -33,16 +33,19 @@ class Classes:
         return answers[0]
 
     def balanced(self, metric: str) -> bool:
-        return metric in ("uar", "f1_macro")
+        return metric == "uar"
 
     def cuts(self, truth: np.ndarray, answers: np.ndarray, metric: str) -> np.ndarray | None:
-        if answers.shape[1] != 2:
-            return None
-        return np.array([cut(answers[:, 1], truth == 1, metric)])
+        classes = answers.shape[1]
+        if classes == 2:
+            return np.array([cut(answers[:, 1], truth == 1, metric)])
+        prior = np.bincount(truth, minlength=classes) / len(truth)
+        return calibration.divisors(prior, calibration.weigh_for(metric, answers, truth, prior))
 
     def decide(self, target: Target, answers: np.ndarray, cuts: np.ndarray | None) -> np.ndarray:
-        found: np.ndarray = answers.argmax(axis=1)
-        return found if cuts is None else (answers[:, 1] >= cuts[..., 0]).astype(np.int64)
+        if cuts is not None and answers.shape[1] == 2:
+            return (answers[:, 1] >= cuts[..., 0]).astype(np.int64)
+        return np.asarray((answers if cuts is None else answers / cuts).argmax(axis=1))
 
     def scores(
         self, target: Target, truth: np.ndarray, answers: np.ndarray, decided: np.ndarray, draws: Draws
