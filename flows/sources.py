@@ -41,7 +41,7 @@ def sources(store: "Store") -> dict[str, dict[str, str]]:
     if not len(found):
         return {}
     rows = found.sort_values("time").drop(columns="time").to_dict("records")
-    return {row["dataset"]: row for row in rows}
+    return {row["dataset"]: {str(name): value for name, value in row.items()} for row in rows}
 
 
 def again(dataset: str, options: "RefreshOptions") -> "RefreshOptions":
