@@ -1,6 +1,7 @@
 """From the store to the leaderboard: plain functions, no prefect here."""
 
 import json
+import re
 import shlex
 import sys
 import uuid
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from affectlake.models.benchmark import Plan, Result
+
+PRINTS = ".fingerprint"
+"""Extractors of this name tell copies apart, and so know every recording by heart: nothing is trained on them."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class BenchOptions(PlanOptions, _OfDataset):
         Worker processes; default: one per core.
     train_on : tuple of str
         Other datasets of the store to train on: all of DATASET is tested on then (cross-corpus).
+    without_duplicates : bool
+        Of samples that share a medium, byte for byte or as a copy in another encoding, only the first takes part.
     """
 
     store: Annotated[str, Parameter(env_var="AFFECTLAKE_STORE")] = "lake"
@@ -62,6 +68,7 @@ class BenchOptions(PlanOptions, _OfDataset):
     as_of: str | None = None
     workers: int | None = None
     train_on: tuple[str, ...] = ()
+    without_duplicates: bool = False
 
     def plan(self, samples: "pd.DataFrame") -> "Plan":
         from affectlake.models.benchmark import Plan
@@ -132,7 +139,8 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     if options.normalise == "corpus" and not options.train_on:
         raise UsageError("features relative to their corpus need a second one: --train-on DATASET")
     samples, blocks, crossing = corpora(store, options, snapshot.id)
-    names = [e["extractor"] for e in extractors]
+    samples, blocks, without = _without_duplicates(samples, blocks, options)
+    names = [e["extractor"] for e in extractors if not e["extractor"].endswith(PRINTS)]
     with _mapping(options, map) as mapped:
         plan, bar = options.plan(samples), progress.bar("fitting")
         result = run(samples, blocks, plan, map=mapped, progress=bar, remark=_remark)
@@ -151,6 +159,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "transfer": crossing,
             "nuisances": {} if options.features else left_out(names, {c for b in blocks.values() for c in b}),
             "transcribed": int(machine_made(samples).sum()) if "text" in blocks else 0,
+            "without_duplicates": without,
         },
     )
     for name, rows in _records(done).items():
@@ -172,11 +181,12 @@ def corpora(store, options: BenchOptions, as_of: str):
     AffectlakeError
         An extractor has another fingerprint in one of them.
     """
+    from affectlake.models.copies import found
     from affectlake.models.transfer import together
 
     tested = features(store, options, as_of)
     if not options.train_on:
-        return *tested, None
+        return found(tested[0]), tested[1], None
     mine = {t["extractor"]: t for t in _extractors(store, options.dataset, as_of)}
     trained = {}
     for name in options.train_on:
@@ -193,11 +203,24 @@ def corpora(store, options: BenchOptions, as_of: str):
         trained[name] = features(store, replace(options, dataset=name), theirs.id)
     if len(options.labels) > 1:
         raise UsageError("--train-on takes one label, of one class or number each")
-    return together(tested, trained, options.labelled)
+    samples, blocks, crossing = together(tested, trained, options.labelled)
+    return found(samples), blocks, crossing
+
+
+def _without_duplicates(samples, blocks, options: BenchOptions):
+    """Samples and features without the copies, if they are not wanted, and which those are."""
+    if not options.without_duplicates:
+        return samples, blocks, None
+    from affectlake.models.copies import without
+
+    samples, dropped = without(samples, options.labels)
+    return samples, {m: b[b.index.isin(samples.index)] for m, b in blocks.items()}, asdict(dropped)
 
 
 def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", dict[str, "pd.DataFrame"]]:
     """The labelled samples, and per modality the features of those that have it, all indexed by sample_id."""
+    import pandas as pd
+
     samples = store.samples(options.dataset, as_of=as_of).set_index("sample_id")
     for label in options.labels:
         if label not in samples:
@@ -205,7 +228,10 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
     samples = samples[samples[list(options.labels)].notna().all(axis=1)]
     if samples.empty:
         raise UsageError(f"no sample of {options.dataset!r} has a value in {options.labelled!r}")
+    tables = _extractors(store, options.dataset, as_of)
+    prints = [t["extractor"] for t in tables if t["extractor"].endswith(PRINTS)]
     frame = store.load(options.dataset, list(options.features) or _usual(store, options.dataset, as_of), as_of=as_of)
+    frame = frame[[c for c in frame if c.rsplit(".", 1)[0] not in prints]]
     if not options.features:
         frame = frame[usual(frame.columns)]
     blocks: dict[str, Any] = {}
@@ -216,15 +242,15 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
             blocks[modality] = block
     contents = store.contents(options.dataset, as_of)
     # Few imported numbers are often equal by chance; and equal texts are no duplicates: people do say the same.
-    put = {
-        t["extractor"]
-        for t in _extractors(store, options.dataset, as_of)
-        if t["version"] == "put" and t["columns"] < 20
-    }
+    put = {t["extractor"] for t in tables if t["version"] == "put" and t["columns"] < 20}
     for modality in blocks:
         mine = contents[[c for c in contents if c.startswith(f"{modality}.") and c not in put]]
         if modality != "text" and mine.shape[1]:
             samples[f"content.{modality}"] = mine.bfill(axis=1).iloc[:, 0].reindex(samples.index)
+    for name in prints:
+        known = store.load(options.dataset, [name], as_of=as_of).filter(regex=rf"^{re.escape(name)}\.").dropna()
+        rows = pd.Series(list(known.to_numpy("float32")), index=known.index, dtype="object")
+        samples[f"print.{name.split('.')[0]}"] = rows.reindex(samples.index)
     # Segments of one recording belong together even where nobody says who speaks.
     segmented = samples["start"].notna() | samples["end"].notna()
     samples["recording"] = samples["video"].fillna(samples["audio"]).where(segmented)
@@ -378,6 +404,7 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
 
     store = Store(options.store)
     samples, blocks, _ = corpora(store, options, done.about["snapshot"])
+    samples, blocks, _ = _without_duplicates(samples, blocks, options)
     if options.train_on:
         # What was measured is a model of the other corpora alone.
         samples = samples[samples["dataset"] != options.dataset]

@@ -22,6 +22,8 @@ COARSE = 0.05
 MOST = 50_000
 """Samples among which near-duplicates are looked for: every pair is compared."""
 
+_CROWD = 20
+_LONG = 60  # words from which one more or less is found by the pairs of words that are shared
 _SIMILAR, _WORDS = 0.8, 5  # word pairs that two texts of at least so many words have in common (cosine of the sets)
 
 
@@ -31,17 +33,20 @@ def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndar
     Parameters
     ----------
     samples : DataFrame [index=sample_id]
-        Columns speaker, dialogue, recording, text; ``content.<what>`` columns hold content hashes.
+        Columns speaker, dialogue, recording, text; ``content.<what>`` columns hold content hashes, and
+        ``copies.<what>`` the first sample of each group of copies (`affectlake.models.copies.found`).
     folds : list of Fold
     blocks : mapping of modality to float array, shape=(n, columns), optional
-        Features in which near-duplicates are looked for; of texts, the words themselves are compared.
+        Features in which near-duplicates are looked for where there are no fingerprints; of texts, the words themselves
+        are compared.
 
     Returns
     -------
     dict
         ``leaks``: whether speakers, dialogues, recordings or media are shared, so that scores say too much;
         ``speakers``, ``dialogues``, ``recordings``, ``duplicates``, ``near_duplicates``, ``texts``, ``near_texts``:
-        numbers of tested samples concerned; ``findings``: sentences.
+        numbers of tested samples concerned; ``not_searched``: media in which copies could not be looked for;
+        ``findings``: sentences.
     """
     findings: list[str] = []
     tested = sum(len(f.test) for f in folds)
@@ -81,19 +86,62 @@ def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndar
                 f"({plain.nunique()} distinct texts in all); that counts where words carry the label"
             )
         counts["near_texts"] = _near_texts(samples, plain, folds, findings)
+    copied = [str(c).removeprefix("copies.") for c in samples if str(c).startswith("copies.")]
+    not_searched: list[str] = []
+    for medium in copied:
+        if samples[f"copies.{medium}"].notna().any():
+            counts["near_duplicates"] += _copies(samples, medium, folds, findings)
+        else:
+            not_searched.append(medium)
+            findings.append(f"copies of {medium} in another encoding were not looked for: no fingerprint, or too many")
     for m, block in (blocks or {}).items():
-        if m != "text":
+        if m != "text" and m not in copied:
             same = samples[f"content.{m}"] if f"content.{m}" in samples else pd.Series(index=samples.index)
-            counts["near_duplicates"] += _near_media(samples.index, m, block, same.to_numpy(), folds, findings)
+            near = _near_media(samples.index, m, block, same.to_numpy(), folds, findings)
+            if near is None:
+                not_searched.append(m)
+            counts["near_duplicates"] += near or 0
     leaks = any(counts[k] for k in ("speakers", "dialogues", "recordings", "duplicates", "near_duplicates"))
-    return {"leaks": leaks, **counts, "findings": findings}
+    return {"leaks": leaks, **counts, "not_searched": not_searched, "findings": findings}
 
 
-def _near_media(ids: pd.Index, what: str, block: np.ndarray, same: np.ndarray, folds, findings: list[str]) -> int:
-    """Tested samples of which nearly a copy (another encoding, say) was trained on."""
-    there = np.flatnonzero(~np.isnan(block).all(axis=1))
-    if block.shape[1] < NARROW or not 3 <= len(there) <= MOST:
+def _copies(samples: pd.DataFrame, medium: str, folds: list[Fold], findings: list[str]) -> int:
+    """Tested samples of which a copy in another encoding was trained on; equal bytes are counted elsewhere."""
+    first = samples[f"copies.{medium}"]
+    content = f"content.{medium}"
+    bytes_of = samples[content] if content in samples else pd.Series(samples.index, samples.index)
+    members = bytes_of.groupby(first.to_numpy()).agg(["nunique", "size"])
+    near = first.where(first.map(members["nunique"]) > 1)
+    lacking = int(first.isna().sum())
+    if lacking:
+        findings.append(f"{lacking} of {len(first)} samples have no fingerprint of {medium}: no copy of them is found")
+    if near.isna().all():
         return 0
+    sets = near.index.to_series().groupby(near.to_numpy()).agg(list).to_list()
+    shown = "; ".join(" ~ ".join(map(str, ids[:_SHOWN])) for ids in sets[:_SHOWN])
+    more = ", …" if len(sets) > _SHOWN else ""
+    findings.append(f"near-duplicates: {len(sets)} set(s) of samples have copies of one {medium} ({shown}{more})")
+    # Those that share their bytes too are left to the search for equal bytes.
+    known = pd.Series(first.to_numpy(), samples.index).where(near.notna())
+    hit, _ = _shared(known, folds)
+    if content in samples:
+        hit -= _shared(samples[content].where(near.notna()), folds)[0]
+    if hit > 0:
+        findings.append(f"{hit} tested samples are copies of {medium} that was trained on ({_crossing(known, folds)})")
+    return max(hit, 0)
+
+
+def _near_media(
+    ids: pd.Index, what: str, block: np.ndarray, same: np.ndarray, folds: list[Fold], findings: list[str]
+) -> int | None:
+    """Tested samples of which nearly a copy was trained on, by features; None where these cannot tell."""
+    there = np.flatnonzero(~np.isnan(block).all(axis=1))
+    if len(there) < 3:
+        return 0
+    if block.shape[1] < NARROW or len(there) > MOST:
+        why = f"{block.shape[1]} columns" if block.shape[1] < NARROW else f"{len(there)} samples"
+        findings.append(f"copies of {what} were not looked for: no fingerprints, and {why} of features do not tell")
+        return None
     from sklearn.neighbors import NearestNeighbors
 
     x = _standardised(block[there])
@@ -115,9 +163,10 @@ def _near_media(ids: pd.Index, what: str, block: np.ndarray, same: np.ndarray, f
     alike = len({i for i, _ in pairs})
     if alike > COARSE * len(there):
         findings.append(
-            f"{alike} of {len(there)} samples have a twin by their {what} features: too coarse to tell copies by"
+            f"copies of {what} were not looked for: no fingerprints, and by their features {alike} of {len(there)} "
+            "samples have a twin, too coarse to tell copies by"
         )
-        return 0
+        return None
     hit, example = _between(pairs, folds)
     shown = "; ".join(f"{ids[i]} ~ {ids[j]}" for i, j in [p for p in pairs if p[0] < p[1]][:_SHOWN])
     findings.append(f"near-duplicates: {alike} samples have nearly the same {what} features as another ({shown})")
@@ -143,6 +192,8 @@ def _near_texts(samples: pd.DataFrame, plain: pd.Series, folds: list[Fold], find
     """Tested samples whose text was trained on but for a few words."""
     distinct = plain.dropna().drop_duplicates()
     distinct = distinct[distinct.str.count(" ") >= _WORDS - 1]
+    if len(distinct) > MOST:
+        findings.append(f"texts that are nearly equal were not looked for: {len(distinct)} are more than {MOST}")
     if not 2 <= len(distinct) <= MOST:
         return 0
     from sklearn.feature_extraction.text import HashingVectorizer
@@ -152,9 +203,11 @@ def _near_texts(samples: pd.DataFrame, plain: pd.Series, folds: list[Fold], find
     x = pairs_of_words.transform(distinct)
     near = NearestNeighbors(metric="cosine", algorithm="brute", radius=1 - _SIMILAR).fit(x)
     found = near.radius_neighbors(return_distance=False)
-    rows = {text: np.flatnonzero(plain == text) for text in distinct[[len(f) > 0 for f in found]]}
     texts = distinct.tolist()
-    pairs = [(a, b) for i, js in enumerate(found) for j in js for a in rows[texts[i]] for b in rows[texts[j]]]
+    near_texts = {(i, int(j)) for i, js in enumerate(found) for j in js} | _one_word_apart(texts)
+    concerned = {texts[i] for pair in near_texts for i in pair}
+    rows = {text: np.flatnonzero(plain == text) for text in concerned}
+    pairs = [(a, b) for i, j in sorted(near_texts) for a in rows[texts[i]] for b in rows[texts[j]]]
     hit, example = _between(pairs, folds)
     if hit:
         i, j = example
@@ -163,6 +216,25 @@ def _near_texts(samples: pd.DataFrame, plain: pd.Series, folds: list[Fold], find
             f"{samples.index[j]}); that counts where words carry the label"
         )
     return hit
+
+
+def _one_word_apart(texts: list[str]) -> set[tuple[int, int]]:
+    """Pairs, in both orders, that differ by one word more, less or other: what is left without some word is equal."""
+    left: dict[str, list[int]] = {}
+    for i, text in enumerate(texts):
+        words = text.split()
+        if len(words) <= _LONG:
+            shorter = {" ".join(words[:at] + words[at + 1 :]) for at in range(len(words))}
+            for key in shorter | {text}:
+                left.setdefault(key, []).append(i)
+    # Of thousands that fill one form, each is compared with its neighbours only.
+    return {
+        (i, j)
+        for same in left.values()
+        for at, i in enumerate(same)
+        for j in same[max(0, at - _CROWD) : at + _CROWD + 1]
+        if i != j
+    }
 
 
 def _between(pairs: list[tuple[int, int]], folds: list[Fold]) -> tuple[int, tuple[int, int]]:

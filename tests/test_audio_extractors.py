@@ -13,8 +13,9 @@ from scipy.signal import lfilter
 
 from affectlake.data.errors import NotApplicable
 from affectlake.data.sound import RATE, AudioClip
-from affectlake.features.audio import _functionals, _pitch, coordination, modulation, prosody, spectral
+from affectlake.features.audio import _functionals, _pitch, coordination, fingerprint, modulation, prosody, spectral
 from affectlake.features.audio import _spectrum as sp
+from affectlake.models.copies import LEAST
 
 EXTRACTORS = (spectral.extractor, prosody.extractor, modulation.extractor, coordination.extractor)
 FROZEN = Path(__file__).with_name("test_audio_frozen.npz")
@@ -333,3 +334,33 @@ def test_values_are_those_of_this_version(extractor):
 if __name__ == "__main__":
     versions = {f"{e.name}.version": np.array(e.version) for e in EXTRACTORS}
     np.savez_compressed(FROZEN, **reference(), **versions)
+
+
+def spoken(seed: int) -> np.ndarray:
+    """Syllables of a voice, each of a level, a pitch and a vowel of its own, with pauses."""
+    rng = np.random.default_rng(seed)
+    parts = [rng.uniform(0.1, 1) * voice(rng.uniform(100, 200), rng.uniform(0.1, 0.3), seed + i) for i in range(8)]
+    return np.concatenate([np.pad(p, (0, int(rng.integers(500, 3000)))) for p in parts]).astype(np.float32)
+
+
+@pytest.mark.parametrize("change", ["quieter", "telephone", "noise", "slower"])
+def test_a_copy_of_a_recording_keeps_its_fingerprint(change):
+    import soxr
+
+    rng = np.random.default_rng(0)
+    changed = {
+        "quieter": lambda y: y / 10,
+        "telephone": lambda y: soxr.resample(soxr.resample(y, 16000, 8000), 8000, 16000),
+        "noise": lambda y: y + rng.normal(size=len(y)).astype(np.float32) * y.std() / 10,
+        "slower": lambda y: soxr.resample(y, 16000, 16800),
+    }[change]
+    clips = [spoken(100 * i) for i in range(6)]
+    prints = np.stack(fingerprint.extractor.extract([AudioClip(y) for y in clips]))
+    copied = np.stack(fingerprint.extractor.extract([AudioClip(changed(y)) for y in clips]))
+    alike = prints @ copied.T
+    assert alike.diagonal().min() > LEAST["audio"] > alike[~np.eye(6, dtype=bool)].max() + 0.03
+
+
+def test_a_silent_recording_has_no_fingerprint():
+    (found,) = fingerprint.extractor.extract([AudioClip(np.zeros(RATE, np.float32))])
+    assert isinstance(found, NotApplicable)

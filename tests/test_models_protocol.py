@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from affectlake.data.errors import UnknownName, UsageError
-from affectlake.models import head, leakage, metrics, missing, normalise, transfer
+from affectlake.models import copies, head, leakage, metrics, missing, normalise, transfer
 from affectlake.models.benchmark import Plan, run
 from affectlake.models.fit import fit
 from affectlake.models.splits import Fold
@@ -315,7 +315,77 @@ def test_equal_bytes_are_named_once_and_coarse_features_raise_no_alarm():
     coarse[::3] = 5 * x[::3]
     found = leakage.audit(pd.DataFrame(index=ids), halves(300), {"image": coarse})
     assert not found["leaks"] and "too coarse" in found["findings"][0]
-    assert leakage.audit(pd.DataFrame(index=ids), halves(300), {"image": np.round(x[:, :3])})["findings"] == []
+    assert found["not_searched"] == ["image"]
+    narrow = leakage.audit(pd.DataFrame(index=ids), halves(300), {"image": np.round(x[:, :3])})
+    assert narrow["not_searched"] == ["image"] and "3 columns" in narrow["findings"][0]
+
+
+def test_one_word_more_less_or_other_is_found():
+    texts = [f"{a} {b} {c} {a}{b} {c}{a}" for a, b, c in zip("abcdefghij", "klmnopqrst", "uvwxyzabcd", strict=True)]
+    texts += [
+        "I never said that to her",
+        "i never said that to her once",
+        "I NEVER said: that to him!",
+        "never said it",
+    ]
+    found = leakage.audit(pd.DataFrame({"text": texts}, index=[f"i{i}" for i in range(14)]),
+                          [Fold(np.array([10, *range(5)]), np.array([11, 12, 13, *range(5, 10)]))])  # fmt: skip
+    assert found["near_texts"] == 2 and not found["leaks"]
+
+
+def printed(n=260, kinds=20):
+    """Samples with fingerprints, the last ``kinds`` of which are nearly those of the first."""
+    rng = np.random.default_rng(0)
+    prints = rng.normal(size=(n, 100))
+    prints[n - kinds :] = prints[:kinds] + 0.05 * rng.normal(size=(kinds, 100))
+    samples = pd.DataFrame({"emotion": "a"}, index=[f"i{i}" for i in range(n)])
+    samples["content.audio"] = [f"c{i}" for i in range(n)]
+    samples["print.audio"] = list(prints.astype(np.float32))
+    return samples
+
+
+def test_copies_are_found_by_fingerprints_however_coarse_the_features_are():
+    samples = copies.found(printed())
+    coarse = np.round(np.random.default_rng(1).normal(size=(260, 30)) / 5)
+    found = leakage.audit(samples, halves(260), {"audio": coarse})
+    assert found["leaks"] and found["near_duplicates"] == 40 and found["not_searched"] == []
+    assert "20 set(s)" in found["findings"][0] and "i0 ~ i240" in found["findings"][0]
+
+
+def test_what_has_no_fingerprint_is_told():
+    samples = printed(kinds=0)
+    samples.loc["i7", "print.audio"] = None
+    assert "1 of 260 samples have no fingerprint" in leakage.audit(copies.found(samples), halves(260))["findings"][0]
+    none = leakage.audit(copies.found(samples.assign(**{"print.audio": None})), halves(260))
+    assert none["not_searched"] == ["audio"] and not none["leaks"]
+
+
+def test_equal_bytes_are_not_counted_twice():
+    samples = printed(kinds=1)
+    samples.loc["i259", "content.audio"] = "c0"
+    found = leakage.audit(copies.found(samples), halves(260))
+    assert found["duplicates"] == 2 and found["near_duplicates"] == 0
+
+
+def test_without_duplicates_one_of_each_group_stays():
+    samples = copies.found(printed())
+    samples.loc["i241", "emotion"] = "b"
+    samples.loc["i100", "content.audio"] = "c240"
+    kept, left_out = copies.without(samples, ["emotion"])
+    assert left_out.dropped == 21 and len(kept) == 239 and left_out.labels_differ == 1
+    assert left_out.groups[0] == ["i0", "i100", "i240"] and "i240" not in kept.index and "i0" in kept.index
+    again, nothing = copies.without(kept, ["emotion"])
+    assert len(again) == 239 and nothing == copies.LeftOut(0, [], 0)
+
+
+def test_groups_of_copies_join_and_equal_ones_are_no_load():
+    x = np.eye(600, 40, dtype=np.float32) + np.eye(600, 40, -40, dtype=np.float32)
+    x[80:] = 1.0
+    found = copies.groups(x, 0.99)
+    assert (found[80:] == 80).all() and found[:80].tolist() == list(range(40)) * 2
+    chain = np.column_stack([np.cos(np.arange(5) / 10), np.sin(np.arange(5) / 10)])
+    assert copies.groups(chain, 0.99).tolist() == [0] * 5
+    assert copies.groups(np.full((3, 4), np.nan), 0.9).tolist() == [-1] * 3
 
 
 def test_nearly_equal_texts_and_shared_recordings_are_found():

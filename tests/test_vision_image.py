@@ -10,8 +10,9 @@ from affectlake.data.errors import NotApplicable
 from affectlake.data.pictures import read_image
 from affectlake.features import registry
 from affectlake.features.image import _patterns
+from affectlake.models.copies import LEAST
 
-pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2")
 
 IMAGE = ("image.color", "image.texture")
 
@@ -152,3 +153,31 @@ def test_real_pictures(shared_data):
     assert np.isfinite(rows.to_numpy()).all()
     constant = [c for c in rows if rows[c].nunique() == 1]
     assert not constant
+
+
+# Fingerprints
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: cv2.imdecode(cv2.imencode(".jpg", p, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], cv2.IMREAD_COLOR),
+        lambda p: cv2.resize(p, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+        lambda p: cv2.resize(p, None, fx=2, fy=2),
+        lambda p: cv2.resize(p, (99, 99)),
+        lambda p: np.clip(p * 1.2 + 15, 0, 255).astype(np.uint8),
+        lambda p: cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB),
+    ],
+    ids=["jpeg", "half", "double", "square", "brighter", "grey"],
+)
+def test_a_copy_of_a_picture_keeps_its_fingerprint(change):
+    pictures = [cv2.resize(noise(seed)[:12, :16], (160, 120), interpolation=cv2.INTER_CUBIC) for seed in range(6)]
+    prints = np.stack(registry.get("image.fingerprint").extract(pictures))
+    copied = np.stack(registry.get("image.fingerprint").extract([change(p) for p in pictures]))
+    alike = prints @ copied.T
+    assert alike.diagonal().min() > LEAST["image"] > alike[~np.eye(6, dtype=bool)].max() + 0.2
+
+
+def test_an_even_picture_has_no_fingerprint():
+    (found,) = registry.get("image.fingerprint").extract([flat((200, 200, 200))])
+    assert "too even" in str(found)

@@ -129,6 +129,11 @@ def print_result(result: dict, top: int = 0) -> None:
         _print_transfer(result["transfer"])
     if result["missing"]:
         _print_missing(result["missing"])
+    left_out = result.get("without_duplicates")
+    if left_out:
+        differ = f"; in {left_out['labels_differ']} of them labels differ" if left_out["labels_differ"] else ""
+        kept = f"{len(left_out['groups'])} groups keep their first"
+        note(f"without duplicates: {left_out['dropped']} samples left out, {kept}{differ}")
     for finding in result["leakage"].get("findings", []):
         note(f"leakage: {finding}")
 
