@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from affectlake.data.samples import MEDIA
 from affectlake.data.store._identity import Identity
-from affectlake.data.store._names import Traces, kind_of, scrubbed_text
+from affectlake.data.store._names import Traces, kind_of, scrubbed_text, tells
 from affectlake.data.store._spelling import spoken
 
 _STAY = {"sample_id", "content", "text", "dataset", "split", "language", "extractor", "outcome", "fingerprint", *MEDIA}
@@ -59,6 +59,6 @@ def _instead(
             continue
         if traces.named(kind, value):
             instead[value] = f"erased-{identity.hashed(column, '', value)[:12]}" if column in _GROUPS else None
-        elif (clean := scrubbed_text(value, traces)) != value:
+        elif (column == "reason" or tells(value, traces)) and (clean := scrubbed_text(value, traces)) != value:
             instead[value] = clean
     return instead

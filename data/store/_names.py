@@ -165,6 +165,11 @@ def says(text: str, traces: Traces) -> bool:
     return traces.phrased(plain)
 
 
+def tells(text: str, traces: Traces) -> bool:
+    """Whether a sentence holds a distinctive name: a label such as ``1`` or ``1, 2`` is none."""
+    return _is_sentence(text) and (any(traces.worded(word) for word in _words(text)) or traces.phrased(text))
+
+
 def _words(text: str) -> Iterator[str]:
     for piece in text.split():
         bare = piece.strip(_MARKS)
