@@ -313,12 +313,12 @@ def sentiment(truth: np.ndarray, predicted: np.ndarray, draws: Draws) -> dict[st
         return {"acc2": sums[:, 0] / sums[:, 1], "acc7": sums[:, 2] / sums[:, 3]}
 
 
-def recalls(
-    truth: np.ndarray, probability: np.ndarray, draws: Draws, predicted: np.ndarray | None = None
-) -> np.ndarray:
-    """Recall of each class in each draw [shape=(1 + draws, classes)], NaN where a draw has none of it."""
-    k = probability.shape[1]
-    hit = (probability.argmax(axis=1) if predicted is None else predicted) == truth
+def recalls(truth: np.ndarray, decided: np.ndarray, k: int, draws: Draws) -> np.ndarray:
+    """Recall of each of ``k`` classes in each draw [shape=(1 + draws, k)], NaN where a draw has none of it.
+
+    ``truth``, ``decided``: class indices [shape=(n,)].
+    """
+    hit = decided == truth
     cells = draws.counts(truth + k * hit, 2 * k)
     found = cells[:, k:]
     actual = cells[:, :k] + found

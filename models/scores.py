@@ -108,7 +108,7 @@ class Scorer:
         metric: str,
         draws: int,
         seed,
-        prior: str,
+        prior: str = "training",
     ):
         self.samples, self.target, self.metric, self.folds, self.seed = samples, target, metric, folds, seed
         self.shown = None if prior == "training" else prior_of(prior, target.classes)
@@ -259,8 +259,8 @@ class Scorer:
             "classes": [],
         }
         if self.classes and self.truth.ndim == 1:
-            ours = metrics.recalls(self.truth, fused.answers, self.draws, fused.decided)
-            theirs = metrics.recalls(self.truth, alone.answers, self.draws, alone.decided)
+            ours = metrics.recalls(self.truth, fused.decided, len(self.classes), self.draws)
+            theirs = metrics.recalls(self.truth, alone.decided, len(self.classes), self.draws)
             about["classes"] = [
                 {"label": c, "fused": float(ours[0, i]), "unimodal": float(theirs[0, i])}
                 | self._of_class(ours[:, i] - theirs[:, i], i)
@@ -317,7 +317,7 @@ class Scorer:
         p, r, f, n = precision_recall_fscore_support(self.truth, best.decided, labels=every, zero_division=0)
         bounds = [{"low": None, "high": None}] * len(every)
         if self.truth.ndim == 1:
-            recall = metrics.recalls(self.truth, best.answers, self.draws, best.decided)
+            recall = metrics.recalls(self.truth, best.decided, len(self.classes), self.draws)
             bounds = [self._of_class(recall[:, i], i, "accuracy") for i in every]
         return [
             {"label": c, "recall": float(r[i]), "precision": float(p[i]), "f1": float(f[i]), "n": int(n[i])}
