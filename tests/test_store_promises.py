@@ -201,6 +201,19 @@ def test_ids_come_back_exactly_as_asked(store):
         store.load("d", ids=["p3-0003"], missing="error")
     assert store.load("d", ids=["p3-00003", "nobody"])["audio.x.a"].isna().tolist() == [False, True]
     assert store.load("d", ids=[]).empty
+    assert store.load("d", ids="p3-00003").index.tolist() == ["p3-00003"]
+
+
+@pytest.mark.parametrize("ids", [["nobody"], ["nobody", "p3-00003"], ["nobody", "nobody"]])
+@pytest.mark.parametrize("to", ["pandas", "arrow"])
+def test_unknown_ids_are_an_error_or_empty_rows_and_a_word(store, caplog, ids, to):
+    refresh(store, contents_of(10))
+    frame = store.load("d", "audio.x.a", ids=ids, to=to)
+    assert len(frame) == len(ids) and np.isnan(np.asarray(frame["audio.x.a"])[0])
+    assert f"of {len(ids)} ids are not among the samples, the first 'nobody'" in caplog.text
+    for missing in ("drop", "error"):
+        with pytest.raises(UnknownName, match="unknown sample 'nobody'"):
+            store.load("d", "audio.x.a", ids=ids, missing=missing)
 
 
 def test_missing_modalities(store):

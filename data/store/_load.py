@@ -1,5 +1,6 @@
 """Reads features of a snapshot into one block of float32, in the order of the samples."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ class Which:
     labels: Sequence[str]
     split: str | None
     speaker: str | Sequence[str] | None
-    ids: Sequence[str] | None
+    ids: Sequence[str] | str | None
     missing: str
 
 
@@ -53,8 +54,7 @@ def load(store: TableStore, snapshot: Snapshot, features: Sequence[str] | None, 
     values, present = block(store, snapshot, columns, ids, shards)
     if which.ids is not None:
         at = pd.Index(distinct["sample_id"]).get_indexer(frame["sample_id"])
-        values = np.where(at >= 0, values[:, at], np.float32(np.nan))
-        present = (at >= 0) & present[:, at]
+        values, present = _placed(values, at, np.float32(np.nan)), _placed(present, at, False)
     if which.missing == "error" and not present.all():
         first = int(np.flatnonzero(~present.all(axis=1))[0])
         lacking = frame.loc[~present[first], "sample_id"]
@@ -64,6 +64,13 @@ def load(store: TableStore, snapshot: Snapshot, features: Sequence[str] | None, 
         values, frame = values[:, whole], frame.take(np.flatnonzero(whole))
     header = [f"{name}.{c}" for name, cs in columns.items() for c in cs]
     return _handed_over(frame, shown, header, values, to)
+
+
+def _placed(values: np.ndarray, at: np.ndarray, nothing: Any) -> np.ndarray:
+    """Columns of a matrix at their new places, ``nothing`` where -1 says that there is none."""
+    placed = np.full((len(values), len(at)), nothing, values.dtype)
+    placed[:, at >= 0] = values[:, at[at >= 0]]
+    return placed
 
 
 def samples(store: TableStore, snapshot: Snapshot, columns: list[str] | None = None) -> pd.DataFrame:
@@ -90,12 +97,19 @@ def _only(frame: pd.DataFrame, column: str, value: str | Sequence[str] | None) -
     return frame[frame[column].isin(values)].reset_index(drop=True)
 
 
-def _exactly(frame: pd.DataFrame, ids: Sequence[str], missing: str) -> pd.DataFrame:
-    ids = [str(i) for i in ids]
+def _exactly(frame: pd.DataFrame, ids: Sequence[str] | str, missing: str) -> pd.DataFrame:
+    ids = [str(i) for i in ([ids] if isinstance(ids, str) else ids)]
     at = pd.Index(frame["sample_id"]).get_indexer(ids)
     unknown = [i for i, a in zip(ids, at, strict=True) if a < 0]
     if unknown and missing != "keep":
         raise UnknownName("sample", unknown[0], frame["sample_id"])
+    if unknown:
+        _log.warning(
+            "%d of %d ids are not among the samples, the first %r: their rows are empty",
+            len(unknown),
+            len(ids),
+            unknown[0],
+        )
     found = frame.take(np.maximum(at, 0)) if len(frame) else frame.reindex(range(len(ids)))
     found = found.reset_index(drop=True)
     found = found.mask(pd.Series(at < 0)) if unknown else found
@@ -266,3 +280,6 @@ def _fill(
 def missing_error(name: str, ids: pd.Index) -> str:
     shown = ", ".join(map(repr, ids[:3])) + (", …" if len(ids) > 3 else "")
     return f"{len(ids)} sample(s) have no {name}: {shown}; missing='keep' gives NaN, missing='drop' leaves them out"
+
+
+_log = logging.getLogger("affectlake.store")

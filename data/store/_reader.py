@@ -103,7 +103,7 @@ class Reader:
         speaker: str | Sequence[str] | None = None,
         as_of: AsOf = None,
         missing: Literal["keep", "drop", "error"] = "keep",
-        ids: Sequence[str] | None = None,
+        ids: Sequence[str] | str | None = None,
         to: Literal["pandas"] = "pandas",
     ) -> pd.DataFrame: ...
 
@@ -118,7 +118,7 @@ class Reader:
         speaker: str | Sequence[str] | None = None,
         as_of: AsOf = None,
         missing: Literal["keep", "drop", "error"] = "keep",
-        ids: Sequence[str] | None = None,
+        ids: Sequence[str] | str | None = None,
         to: Literal["arrow"],
     ) -> pa.Table: ...
 
@@ -133,7 +133,7 @@ class Reader:
         speaker: str | Sequence[str] | None = None,
         as_of: AsOf = None,
         missing: Literal["keep", "drop", "error"] = "keep",
-        ids: Sequence[str] | None = None,
+        ids: Sequence[str] | str | None = None,
         to: Literal["polars"],
     ) -> "polars.DataFrame": ...
 
@@ -147,7 +147,7 @@ class Reader:
         speaker: str | Sequence[str] | None = None,
         as_of: AsOf = None,
         missing: Literal["keep", "drop", "error"] = "keep",
-        ids: Sequence[str] | None = None,
+        ids: Sequence[str] | str | None = None,
         to: Literal["pandas", "arrow", "polars"] = "pandas",
     ) -> Any:
         """Features of a dataset, joined on ``sample_id``.
@@ -165,8 +165,9 @@ class Reader:
             See `Store`.
         missing : "keep" | "drop" | "error"
             Samples that lack a feature table: NaN, left out, or an error.
-        ids : sequence of str, optional
-            Exactly these rows in this order, duplicates kept. Unknown ids: an error, or empty rows with "keep".
+        ids : sequence of str or str, optional
+            Exactly these rows in this order, duplicates kept. Ids that are unknown, or not of the ``split`` and
+            ``speaker`` asked for: an error, or empty rows and a warning in the log with "keep".
         to : "pandas" | "arrow" | "polars"
 
         Returns
