@@ -58,6 +58,7 @@ def test_what_was_computed_is_computed_again(store):
     assert len(done["dropped"]) == 1 and done["lost"] == [] and fresh.verify()["damaged"] == []
     _, todo = refresh(fresh, contents_of(40))
     assert len(todo) == 40 and read(fresh) == expected(contents_of(40))
+    assert fresh.verify()["damaged"] == []  # tables made anew under the old ones' names included
     assert read(fresh, "s000001") == expected(contents_of(40))  # the older file was sound
 
 
@@ -187,3 +188,27 @@ def test_the_commands(store, capsys):
     assert run(["verify", "--store", store.uri, "--json"]) == 3
     assert run(["repair", "d", "--store", store.uri]) == 0
     assert run(["verify", "--store", store.uri]) == 0
+
+
+@pytest.mark.parametrize("table", ["outcomes", "samples", "columns"])
+def test_a_log_that_cannot_be_parsed_is_mended_too(store, table):
+    """What a writer reads when it begins is no reason that a repair cannot begin."""
+    folder = store_path(store) / "tables" / "d" / table / "_delta_log"
+    for log in folder.glob("*.json"):
+        log.write_bytes(log.read_bytes().replace(b'"', b"#", 3))
+    fresh = Store(store.uri)
+    assert any(d["file"].startswith(f"tables/d/{table}") for d in fresh.verify()["damaged"])
+    fresh.repair("d")
+    refresh(fresh, contents_of(40))
+    assert fresh.verify()["damaged"] == [] and read(fresh) == expected(contents_of(40))
+
+
+def test_a_log_of_snapshots_that_cannot_be_parsed_ends_a_repair_in_one_line(store):
+    for log in (store_path(store) / "snapshots" / "_delta_log").glob("*.json"):
+        log.write_bytes(log.read_bytes().replace(b'"', b"#", 3))
+    fresh = Store(store.uri)
+    with pytest.raises(AffectlakeError, match="cannot be read, `affectlake verify"):
+        fresh.repair("d")
+    (damage,) = fresh.verify()["damaged"]
+    assert damage["file"] == "snapshots" and damage["remedy"].startswith("bring snapshots back from a copy")
+    assert "affectlake repair" not in damage["remedy"]

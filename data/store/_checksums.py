@@ -100,6 +100,18 @@ def note(store: TableStore, snapshot: "Snapshot", base: "Snapshot | None") -> No
         store.compact(f"{FOLDER}/{snapshot.dataset}")
 
 
+def forget(store: TableStore, dataset: str, tables: Iterable[str]) -> None:
+    """Drop the sums of tables that are about to be deleted: another's log may come to lie under their names."""
+    table = store.open_or_none(f"{FOLDER}/{dataset}")
+    folders = tuple(f"{t}/" for t in tables)
+    if table is None or not folders:
+        return
+    rows = table.to_pyarrow_table()
+    stay = [not f.startswith(folders) for f in rows["file"].to_pylist()]
+    if not all(stay):
+        store.swap(f"{FOLDER}/{dataset}", rows.filter(pa.array(stay)), table.version())
+
+
 def files(store: TableStore, entry: dict[str, Any], have: Container[str] = ()) -> Iterator[str]:
     """Files of a table at a version, those of its log among them as far back as ``have`` knows them."""
     path = entry["path"]

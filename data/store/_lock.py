@@ -48,6 +48,20 @@ def locked(store: TableStore, dataset: str) -> Held:
 
 
 @contextmanager
+def writing(store: TableStore, dataset: str) -> Iterator[None]:
+    """Be the only one on this machine who writes the dataset; raises NotWritable where this user may not."""
+    if not store.local:  # which has no locks
+        yield
+        return
+    writable(store, dataset)
+    lock = locked(store, dataset)
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+@contextmanager
 def held(store: TableStore, name: str, seconds: float) -> Iterator[None]:
     """Hold a lock that nobody needs for long.
 

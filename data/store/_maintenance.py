@@ -1,12 +1,15 @@
 """Keeping house: deletes what no snapshot names, forgets old snapshots, puts small files together."""
 
+from affectlake.data.store import _checksums
 from affectlake.data.store._snapshots import Log, edit
 from affectlake.data.store._table_store import TableStore
 
 
 def collect(store: TableStore, dataset: str, log: Log) -> None:
     """Delete folders of tables that no snapshot names: what an erasure or a crash left behind."""
-    for table in unnamed(store, dataset, log):
+    tables = unnamed(store, dataset, log)
+    _checksums.forget(store, dataset, tables)
+    for table in tables:
         store.delete(table)
 
 

@@ -297,11 +297,11 @@ class Store(Reader):
             were made anew from the others; ``dropped``: files whose values go, until they are computed or put again;
             ``lost``: what cannot be had back here, such as labels of old snapshots, and how to get it.
         """
-        from affectlake.data.store import _repair
+        from affectlake.data.store import _lock, _repair
 
-        lost = _repair.mend_log(self._tables)
-        with self.writer(dataset):
-            done = _repair.repair(self._tables, dataset)
+        lost = self._reading(lambda: _repair.mend_log(self._tables))
+        with _lock.writing(self._tables, dataset):  # no writer, which would read what may be damaged
+            done = self._reading(lambda: _repair.repair(self._tables, dataset))
         return done | {"lost": lost + done["lost"]}
 
     def forget_erasure(

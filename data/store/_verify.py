@@ -94,7 +94,7 @@ def _small(store: TableStore, path: str) -> tuple[int, int, list[dict[str, Any]]
 
 def _lost(file: str, why: str) -> dict[str, Any]:
     remedy = f"bring {file} back from a copy of the store; nothing can compute it"
-    if file.startswith(LOG):
+    if file.startswith(f"{LOG}/"):
         remedy = f"bring {file} back from a copy of the store, or affectlake repair: snapshots since go"
     return {"dataset": None, "file": file, "why": why, "snapshots": [], "remedy": remedy}
 
