@@ -131,10 +131,8 @@ def read_any(path: str | Path, options: TableOptions = AS_IT_IS) -> pd.DataFrame
     Raises
     ------
     BadManifest
-        No table.
+        No file but a folder or something special, or no table.
     """
-    if not Path(path).is_file():
-        raise BadManifest(f"no file {path}")
     table = read_table_file(path, options)
     frame, notes = _meant(table, options)
     for note in [*_about_encoding(table), *table.notes, *notes]:

@@ -1,6 +1,7 @@
 """The command line from the outside: exit codes, what is printed where, and bad input of every kind."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -95,6 +96,18 @@ def test_put_takes_samples_from_the_table_where_there_are_none_yet(capsys, tmp_p
     got = Store(tmp_path / "lake").load("votes", ["*"], label="emotion")
     assert got["speaker"].tolist() == ["anna", "ben"] and got["emotion"].isna().tolist() == [False, True]
     assert got[["face.votes.face_1", "voice.votes.voice_1"]].to_numpy().tolist() == [[0.5, 1], [0.25, 2]]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_put_of_what_is_no_file_ends_at_once(capsys, tmp_path, kind):
+    table = Path("/dev/zero") if kind == "device" else tmp_path / "table.csv"
+    if kind == "pipe":
+        os.mkfifo(table)
+    elif kind == "folder":
+        table.mkdir()
+    code, out, err = call(capsys, "put", "demo", "audio.mine", table, "--store", tmp_path / "lake")
+    assert (code, out) == (2, "") and err.strip() == f"affectlake: {table.name}: a {kind}, not a file"
+    assert not (tmp_path / "lake").exists()
 
 
 def test_bench_report_and_predict(lake, corpus, capsys, tmp_path):
