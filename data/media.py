@@ -116,7 +116,8 @@ def open_file(path: Path) -> BinaryIO:
         There is none, it may not be read, it is empty, or it is a folder, pipe, device or socket.
     """
     try:
-        # Opening a pipe waits for its writer, unless told not to wait.
+        # Opening a pipe waits for its writer or wakes it, and opening a device may do anything.
+        _check(path, os.stat(path))
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
         raise BadMedia(f"{_whole(path)}: no such file") from None
@@ -265,7 +266,7 @@ def kind_of(path: Path) -> Kind | None:
     """What a file or folder holds, by its content; None where nothing tells. A folder is a film's frames."""
     import av
 
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike the path's own, no error where a name is too long or a folder closed
         return "video"
     try:
         with open_file(path) as file:

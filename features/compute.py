@@ -86,7 +86,8 @@ def nameless(answer: Result, uri: str) -> Result:
     base = path.rstrip("/").rsplit("/", 1)[-1]
     reason = str(answer)
     for name in (uri, path, base if len(base) > 2 else path):
-        reason = re.sub(rf"(?<![\w.\-]){re.escape(name)}(?![\w\-])", "the file", reason)
+        # "a pipe", "the folder" are ours to say, also of what is called so.
+        reason = re.sub(rf"(?<![\w.\-])(?<!\ba )(?<!\bthe ){re.escape(name)}(?![\w\-])", "the file", reason)
     return answer if reason == str(answer) else NotApplicable(reason) if isinstance(answer, NotApplicable) else reason
 
 

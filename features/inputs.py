@@ -1,13 +1,13 @@
 """From a sample to what extractors are given: decoded once, shared by every extractor that reads the same thing."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
-from affectlake.data.media import check_file, local_name
+from affectlake.data.media import check_file, local_path
 from affectlake.features import _files, settings
 from affectlake.features.protocol import Reads
 
@@ -73,8 +73,8 @@ def read(reads: Reads, request: Request) -> Any:
         return reader(request)
     stamp = request.stamp
     if request.sha256 == _files.ABSENT:
-        path = Path(local_name(request.uri) or request.uri)
-        if not path.is_dir():
+        path = local_path(request.uri)
+        if not os.path.isdir(path):
             check_file(path)  # a pipe is not opened, for that might take for ever
     elif not _is_still(request, stamp):
         raise Changed(f"{request.uri} is not the file that was hashed")

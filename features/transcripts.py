@@ -1,13 +1,9 @@
 """Texts by machine where a sample has none: what is asked for, and how samples come by their words."""
 
-from collections.abc import Callable, Iterable, Sequence
-
 import pandas as pd
-import pyarrow as pa
 
 from affectlake.features import registry
-from affectlake.features.compute import Chunk
-from affectlake.features.extraction import Failure, collected, planned
+from affectlake.features.extraction import Failure, Run, computed
 from affectlake.features.scan import requests
 
 TRANSCRIBER = "audio.transcript"
@@ -15,9 +11,6 @@ TRANSCRIBER = "audio.transcript"
 
 WORDS = ("text", "language")
 """What of its words a sample takes over."""
-
-Run = Callable[[Sequence[Chunk]], Iterable[tuple[Chunk, dict[str, pa.Table]]]]
-"""Computes chunks somewhere."""
 
 
 def filled(samples: pd.DataFrame, stats: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -39,8 +32,7 @@ def filled(samples: pd.DataFrame, stats: pd.DataFrame, known: pd.DataFrame) -> p
 
 def heard(samples: pd.DataFrame, run: Run) -> tuple[pd.DataFrame, list[Failure]]:
     """Samples with texts that are heard now, by no store, and what could not be; see `filled`."""
-    work = planned(samples, [registry.get(TRANSCRIBER)])
-    tables, failures = collected(work, run(work.chunks))
+    _, tables, failures = computed(samples, [registry.get(TRANSCRIBER)], run)
     if TRANSCRIBER not in tables:
         return samples, failures
     said = tables[TRANSCRIBER].rename(columns={f"{TRANSCRIBER}.{w}": w for w in WORDS})

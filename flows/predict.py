@@ -4,12 +4,13 @@ Answers come batch by batch in the order of what was asked, so that a list of an
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.errors import AffectlakeError, BadMedia, UsageError
+from affectlake.data.media import check_file
 from affectlake.features import extraction, registry, settings
 from affectlake.features.protocol import modality
 
@@ -77,7 +78,7 @@ def stream(
     Raises
     ------
     UsageError
-        Neither files nor a manifest, a file of a kind that is not known, or the model needs to know who speaks.
+        Neither files nor a manifest, no file of a kind that is known, or the model needs to know who speaks.
     BadModel
         The model file is corrupt or hostile.
     AffectlakeError
@@ -95,16 +96,16 @@ def stream(
     hears = [TRANSCRIBER] if transcribe else []
     seconds = 600.0 if transcribe else 60.0
     with Workers(workers, seconds, [*fitted.extractors, *hears]) as pool:
-        for samples in batches:
+        for samples, unknown in batches:
             with settings.use(settings.parsed(fitted.card.get("settings", {}))):
                 samples, unheard = heard(samples, pool.run) if transcribe else (samples, [])
-                blocks, failures = _computed(fitted, chosen, samples, pool)
+                blocks, failures = _computed(fitted, chosen, samples, pool, {f.sample_id for f in unknown})
             samples = samples.set_index("sample_id")
             uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
             rows = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
             if transcribe:
                 rows = _worded(rows, samples)
-            yield Prediction(rows, [asdict(f) for f in unheard] + failures)
+            yield Prediction(rows, [asdict(f) for f in unknown + unheard + failures])
 
 
 def _worded(rows: list[dict[str, Any]], samples: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -119,9 +120,16 @@ def listed(path: Path) -> Iterator[str]:
     """Names in a file (or pipe), one a line, as they come."""
     try:
         with path.open(encoding="utf-8") as file:
-            yield from (line.rstrip("\r\n") for line in file if line.strip())
+            while line := file.readline(_LONGEST):
+                if len(line) == _LONGEST:
+                    raise UsageError(f"{path} is no list of files: a line is longer than any name")
+                if line.strip():
+                    yield line.rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no list of files: {error}") from None
+
+
+_LONGEST = 1 << 16  # characters: devices give lines without an end
 
 
 def from_features(model: Path, path: Path, batch: int = BATCH) -> Iterator[Prediction]:
@@ -201,8 +209,10 @@ def _tables(path: Path, wanted: set[str], batch: int | None) -> Iterator["pd.Dat
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise UsageError(f"no file {path}")
+    try:
+        check_file(path)
+    except BadMedia as error:
+        raise UsageError(str(error)) from None
     keep = wanted | {"sample_id", "speaker"}
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
@@ -240,13 +250,13 @@ def _known(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _computed(
-    fitted: "Fitted", chosen: list, samples: "pd.DataFrame", pool
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    fitted: "Fitted", chosen: list, samples: "pd.DataFrame", pool, unknown: set[str]
+) -> tuple[dict[str, Any], list[extraction.Failure]]:
     import pandas as pd
 
-    work = extraction.planned(samples, chosen)
-    fitted.check(work.fingerprints)
-    tables, failures = extraction.collected(work, pool.run(work.chunks))
+    work, tables, failures = extraction.computed(
+        samples, chosen, pool.run, lambda work: fitted.check(work.fingerprints)
+    )
     blocks: dict[str, list[pd.DataFrame]] = {}
     for name, values in tables.items():
         if len(values):
@@ -254,8 +264,8 @@ def _computed(
     joined = {m: pd.concat(parts, axis=1) for m, parts in blocks.items()}
     # An extractor that applies to no sample of the batch says nothing, as one that fails does; it is not unknown.
     columns = {m: [f"{e.name}.{c.name}" for e in chosen if modality(e.name) == m for c in e.columns] for m in joined}
-    failures += _not_asked(work, samples)
-    return {m: block.reindex(columns=columns[m]) for m, block in joined.items()}, [asdict(f) for f in failures]
+    failures += _not_asked(work, samples[~samples["sample_id"].isin(unknown)])
+    return {m: block.reindex(columns=columns[m]) for m, block in joined.items()}, failures
 
 
 def _not_asked(work: "Plan", samples: "pd.DataFrame") -> list[extraction.Failure]:
@@ -271,9 +281,9 @@ def _not_asked(work: "Plan", samples: "pd.DataFrame") -> list[extraction.Failure
 
 def _media(
     fitted: "Fitted", files: Iterable[str], manifest, text, batch: int, table: "TableOptions | None" = None
-) -> Iterator["pd.DataFrame"]:
-    """Samples frames of about ``batch`` rows. What must be seen together stays in one: dialogues, and speakers where
-    features are relative to them.
+) -> Iterator[tuple["pd.DataFrame", list[extraction.Failure]]]:
+    """Samples frames of about ``batch`` rows, and which of them are of no known kind. What must be seen together stays
+    in one: dialogues, and speakers where features are relative to them.
     """
     from affectlake.data.manifest import TableOptions, read_manifest
 
@@ -286,16 +296,16 @@ def _media(
         keys = ["dialogue"] + (["speaker"] if fitted.normalise == "speaker" else [])
         whole = fitted.normalise == "corpus"
         cuts = [len(samples)] if whole else _cuts(len(samples), batch, [samples[k] for k in keys])
-        return (samples.iloc[a:b].reset_index(drop=True) for a, b in zip([0, *cuts], cuts, strict=False))
+        return ((samples.iloc[a:b].reset_index(drop=True), []) for a, b in zip([0, *cuts], cuts, strict=False))
     if fitted.normalise == "speaker":
         raise UsageError("the model takes features relative to their speaker: name them in a manifest, --manifest FILE")
     if text is not None and len(first) > 1:
         raise UsageError("--text goes with one file; for more, write a manifest")
     if len(first) == 1:
-        return iter([_samples(first, 0, text, numbered=False)])
+        return iter([_samples(first, 0, text, whole=True)])
     everything = chain(first, files)
     size = batch if fitted.normalise == "none" else None
-    return _in_batches(everything, size, lambda names, at: _samples(names, at, None, numbered=True))
+    return _in_batches(everything, size, lambda names, at: _samples(names, at, None, size is None or len(names) < size))
 
 
 def _in_batches(items: Iterable[str], size: int | None, make: Callable[[list[str], int], Any]) -> Iterator[Any]:
@@ -324,10 +334,18 @@ def _cuts(n: int, batch: int, keys: Sequence["pd.Series"]) -> list[int]:
     return [*cuts, n]
 
 
-def _samples(files: Sequence[str], at: int, text: str | None, numbered: bool) -> "pd.DataFrame":
-    samples = extraction.samples_of(files, text, at)
-    names = [f"{i}:{Path(f).name}" if numbered else Path(f).name for i, f in enumerate(files, at)]
-    return samples.assign(sample_id=names)
+def _samples(
+    files: Sequence[str], at: int, text: str | None, whole: bool
+) -> tuple["pd.DataFrame", list[extraction.Failure]]:
+    """Files from the ``at``-th on as samples; ``whole``: there are no others after them."""
+    samples, unknown = extraction.samples_of(files, text, at)
+    if len(unknown) == len(files) and at == 0 and whole:
+        raise extraction.none_known(files[0], unknown[0])
+    alone = whole and at == 0 and len(files) == 1
+    shown = [extraction.spelt(Path(f).name) for f in files]
+    names = shown if alone else [f"{i}:{name}" for i, name in enumerate(shown, at)]
+    called = dict(zip(samples["sample_id"], names, strict=True))
+    return samples.assign(sample_id=names), [replace(f, sample_id=called[f.sample_id]) for f in unknown]
 
 
 def _extractor(name: str):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from affectlake.data.manifest import Manifest
     from affectlake.data.store import FeatureSpec
     from affectlake.data.store._writer import Writer
+    from affectlake.features.plan import Plan
 
 
 _log = logging.getLogger("affectlake.refresh")
@@ -167,59 +168,51 @@ class _Means:
 
     def brought(self, samples, stats, chosen: list[Extractor], stage: str):
         """What the extractors' tables should hold, all of it computed and kept, and what the files are by then."""
-        from affectlake.features import scan
+        from affectlake.features.steady import settled
 
         options = self.options
         if stage == "transcribe":
             options = replace(options, timeout=options.timeout * PATIENCE)
         with self.clock("plan"):
             work = _plan(samples, stats, chosen, self.writer.known, options)
-        with self.clock(stage):
-            changed = _compute(work, self.writer, self.run, options, self.progress, self.computed)
-            for left in reversed(range(TRIES)) if changed else ():
-                # The bytes that a value is of are those that were hashed, or it is of no use to anybody.
+
+        def again(stats: "pd.DataFrame") -> "Plan":
+            retried = replace(options, retry_failed=False)
+            return _plan(samples, stats, chosen, self.writer.known, retried, retry_unread=False)
+
+        def compute(work: "Plan", given_up: bool) -> list[str]:
+            how = _give_up if given_up else self.run
+            changed = _compute(work, self.writer, how, options, self.progress, self.computed)
+            if changed:
                 _log.warning("%d files of %s changed while they were read", len(changed), options.dataset)
-                stats = scan.rescan(stats, changed) if left else scan.unread(stats, changed)
-                again = replace(options, retry_failed=False)
-                work = _plan(samples, stats, chosen, self.writer.known, again, retry_unread=False)
-                how = self.run if left else _give_up
-                changed = _compute(work, self.writer, how, options, self.progress, self.computed)
-                if not changed:
-                    break
+            return changed
+
+        with self.clock(stage):
+            work, stats = settled(work, stats, again, compute)
         return {e.name: _wanted(e, work) for e in chosen}, stats
-
-
-TRIES = 3
-"""Times that a refresh hashes and reads files again which change under the reader; then the next has its turn."""
 
 
 def _compute(work, writer, run: Run, options: RefreshOptions, progress: Progress, computed: Counter) -> list[str]:
     """Compute and keep what is to be done; returns the files that are not those that were hashed."""
-    import pyarrow.compute as pc
+    from affectlake.features.steady import steady
 
-    from affectlake.features.compute import CHANGED
-
-    at = {r.content: r.uri for c in work.chunks for r in c.requests if r.uri}
     changed: dict[str, None] = {}
     for tables in progress.track(
         run(work.shards, options), "computing", sum(len(c.requests) for c in work.chunks), _size
     ):
-        for name, results in tables.items():
-            other = pc.equal(results["outcome"], CHANGED)
-            changed |= dict.fromkeys(at[c] for c in results["content"].filter(other).to_pylist())
-            kept = results.filter(pc.invert(other))
-            writer.keep(name, work.fingerprints[name], kept)
-            computed[name] += kept.num_rows
+        kept, files = steady(work, tables)
+        changed |= dict.fromkeys(files)
+        for name, results in kept.items():
+            writer.keep(name, work.fingerprints[name], results)
+            computed[name] += results.num_rows
     return list(changed)
 
 
 def _give_up(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
-    """Say of every sample that its file never stood still."""
-    from affectlake.features.compute import failed
+    from affectlake.features.steady import given_up
 
-    reason = "changed each time that it was read: the next refresh tries again"
-    for chunk in (c for shard in shards for c in shard):
-        yield {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
+    for shard in shards:
+        yield from (tables for _, tables in given_up(shard, "the next refresh tries again"))
 
 
 def dry_run(options: RefreshOptions) -> dict[str, int]:

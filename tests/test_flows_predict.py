@@ -1,11 +1,14 @@
 """Predictions of what is there already and of long lists: in order, batch by batch, and only what is known."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from affectlake.data.errors import AffectlakeError, BadManifest, UnknownName, UsageError
 from affectlake.data.manifest import TableOptions
@@ -151,6 +154,86 @@ def test_a_model_says_what_it_needs(talk, tmp_path, capsys):
     )
 
 
+@pytest.fixture(scope="module")
+def hearing(tmp_path_factory):
+    """A model of sound, and a file for it."""
+    folder = tmp_path_factory.mktemp("hearing")
+    time, files = np.arange(8000) / 16000, []
+    for i in range(12):
+        files.append(folder / f"{i}.wav")
+        soundfile.write(files[-1], 0.1 * np.sin(2 * np.pi * (200 + 600 * (i % 2) + i) * time), 16000)
+    table = pd.DataFrame({"sample_id": [f.name for f in files], "audio": files, "emotion": ["low", "high"] * 6})
+    table.assign(speaker=list("pqrspqrspqrs")).to_csv(folder / "m.csv", index=False)
+    words = ["hum", "--manifest", str(folder / "m.csv"), "--store", str(folder / "lake"), "--prefect", "never"]
+    assert run(["refresh", *words, "--only", "audio.spectral"]) == 0
+    store = Store(folder / "lake")
+    frame = store.load("hum", ["audio.*"])
+    blocks = {"audio": frame[[c for c in frame if c.startswith("audio.")]]}
+    prints = {n: e["fingerprint"] for n, e in store.snapshot("hum").features.items()}
+    samples = store.samples("hum").set_index("sample_id")
+    fitted = fit(samples, blocks, Plan("emotion"), "unimodal", "logreg", prints, {"dataset": "hum"})
+    return str(save(fitted, folder / "m")), str(files[1])
+
+
+def test_special_files_cost_themselves(hearing, tmp_path, monkeypatch, capsys):
+    model, good = hearing
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("a.fifo")
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "sparse.wav").open("wb") as file:
+        file.truncate(1 << 41)
+    bad = {
+        "a.fifo": "a pipe, not a file",
+        "/dev/zero": "a device, not a file",
+        "folder": "a folder, not a file",
+        "sparse.wav": "of which 0 MB are on the disk",
+        "gone": "no such file",
+        os.fsdecode(b"\xff.txt"): "no such file",
+    }
+    assert run(["predict", model, *bad, good, "--json", "--workers", "1"]) == 3
+    out, err = capsys.readouterr()
+    *lost, answered = json.loads(out)
+    assert [r["label"] for r in lost] == [None] * len(bad) and answered["label"] == "high"
+    for line, (name, reason) in zip(sorted(err.splitlines()), enumerate_names(bad), strict=True):
+        assert line.startswith(f"{name}: ") and reason in line
+    # The same, some at a time: a batch may be of such files alone.
+    rows = [r for p in predicting.stream(model, iter([*bad, good]), batch=3) for r in p.rows]
+    assert [r["label"] for r in rows] == [r["label"] for r in [*lost, answered]]
+    assert run(["predict", model, "a.fifo", "/dev/zero", "gone.qqq"]) == 2
+    assert "a.fifo: no kind of media is known by '.fifo' (a pipe, not a file)" in capsys.readouterr().err
+
+
+def enumerate_names(reasons: dict[str, str]) -> list[tuple[str, str]]:
+    """The ids that files get in a list of several, with what is to be said of each."""
+    spelt = (Path(name).name.encode("utf-8", "backslashreplace").decode() for name in reasons)
+    return [(f"{i}:{name}", reason) for i, (name, reason) in enumerate(zip(spelt, reasons.values(), strict=True))]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(hearing, tmp_path, monkeypatch):
+    from affectlake.features import compute
+
+    model, good = hearing
+    path, real, left = tmp_path / "new.wav", compute.read, [good]
+    soundfile.write(path, np.zeros(8000), 16000)
+
+    def read(reads, request):
+        if left:
+            shutil.copy(left.pop(), path)
+        return real(reads, request)
+
+    monkeypatch.setattr(
+        "affectlake.features.workers.Workers.run", lambda pool, chunks: ((c, compute.compute(c)) for c in chunks)
+    )
+    monkeypatch.setattr(compute, "read", read)
+    answers = predicting.predict(model, [str(path)])
+    assert not left and not answers.failures and answers.rows[0]["label"] == "high"
+
+
+def test_a_list_without_an_end_is_refused():
+    with pytest.raises(UsageError, match="a line is longer than any name"):
+        list(predicting.listed(Path("/dev/zero")))
+
+
 def test_dialogues_and_speakers_are_never_cut():
     dialogue = pd.Series(["a"] * 5 + ["b"] * 2 + [None] * 4 + ["c", "c", "d"])
     assert predicting._cuts(14, 3, [dialogue]) == [5, 8, 11, 14]
@@ -189,7 +272,7 @@ def test_a_manifest_is_read_as_it_says(made, tmp_path):
     path = tmp_path / "m.csv"
     path.write_bytes("sample_id,text,speaker\na,难过,x\nb,无,王\n".encode("gbk"))
     options = TableOptions("gbk", ("无",))
-    (samples,) = predicting._media(load(models["none"]), [], str(path), None, 9, options)
+    ((samples, _),) = predicting._media(load(models["none"]), [], str(path), None, 9, options)
     assert samples["text"].tolist()[0] == "难过" and pd.isna(samples["text"][1]) and samples["speaker"][1] == "王"
     with pytest.raises(BadManifest, match="utf-8"):
         predicting._media(load(models["none"]), [], str(path), None, 9, TableOptions("utf-8"))
