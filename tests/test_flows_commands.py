@@ -63,8 +63,8 @@ def test_status_load_sql_and_export(lake, capsys, tmp_path):
 
 def test_a_value_leads_back_to_the_weights(lake):
     from affectlake.data import Store
+    from affectlake.data.checksums import file_sha256
     from affectlake.features import registry
-    from affectlake.features.protocol import file_sha256
 
     store = Store(lake)
     name = store.load("demo", "text.style", missing="drop").index[0]
