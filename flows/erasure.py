@@ -103,7 +103,8 @@ def _nights_nearby(store: "Store") -> Iterator[str]:
     if "://" in store.uri:
         return
     sources = store.records("sources")
-    places = {Path(store.uri).parent, *(Path(m).parent for m in (sources["manifest"] if len(sources) else ()) if m)}
+    manifests = sources.get("manifest", ())
+    places = {Path(store.uri).parent, *(Path(m).parent for m in manifests if m)}
     for runs in sorted(r for p in places for r in p.glob("*/runs") if r.is_dir()):
         first = next(iter(sorted(runs.glob("*.json"))), None)
         try:

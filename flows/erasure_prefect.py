@@ -79,7 +79,10 @@ def _file() -> Path | None:
     """The local database, where there is one."""
     url = _connection()
     path = Path("/" + url.split(":///", 1)[1].lstrip("/")) if url.startswith("sqlite") and ":///" in url else database()
-    return path if path.is_file() else None
+    try:
+        return path if path.is_file() else None
+    except OSError:  # as another user's home: whoever opens it is told
+        return path
 
 
 def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -5,13 +5,9 @@ skops (only the types listed here are ever built), boosters in xgboost's UBJ (se
 networks and arrays as safetensors. All is checked first: sizes, types, trees, support vectors, finite weights.
 """
 
-import io
 import json
-import math
-import re
 import zipfile
 from collections.abc import Callable
-from copy import copy
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -21,34 +17,16 @@ import numpy as np
 import pandas as pd
 
 from affectlake.models import boosters, early, head
+from affectlake.models.archive import Parts, get_object, put_object, weigh
 from affectlake.models.calibration import Line, Temperature, divisors
 from affectlake.models.fit import Fitted, Machine
 from affectlake.models.member import Ensemble, Selected, Settings
 from affectlake.models.normalise import METHODS
-from affectlake.models.sound import BadModel, check, finite
+from affectlake.models.sound import BadModel, finite
 from affectlake.models.tasks import TASKS
 from affectlake.models.training import Early, HeadFusion, Late, Unimodal
 
 FORMAT = 2
-LARGEST = 4 * 2**30
-"""Bytes that the parts of a model may have unpacked."""
-
-SMALL, DENSEST = 64 * 2**20, 100
-"""Above so many bytes unpacked, a file that packs more than so many bytes into one is taken for a bomb."""
-
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
-
-# What skops may build besides the types that it trusts by itself: nothing here reads files or runs commands.
-_TRUSTED = [
-    "affectlake.models.calibration.Scores",
-    "numpy.dtype",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.calibration._TemperatureScaling",
-    "affectlake.models.calibration.Line",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.tree._tree.Tree",
-]
 
 
 def save(fitted: Fitted, path: Path | str) -> Path:
@@ -95,7 +73,7 @@ def load(path: Path | str) -> Fitted:
     BadModel
         See there; the message says what is wrong.
     """
-    return _reading(path, lambda file: _tried(_fitted(_about(file), _Parts(file, Path(path).stat().st_size))))
+    return _reading(path, lambda file: _tried(_fitted(_about(file), Parts(file, Path(path).stat().st_size))))
 
 
 def card(path: Path | str) -> dict[str, Any]:
@@ -127,7 +105,7 @@ def _reading(path: Path | str, action: Callable[[zipfile.ZipFile], Any]) -> Any:
         raise BadModel(f"no model file {path}")
     try:
         with zipfile.ZipFile(path) as file:
-            _weigh(file, path.stat().st_size, str(path))
+            weigh(file, path.stat().st_size, str(path))
             return action(file)
     except BadModel as error:
         raise BadModel(str(error) if str(path) in str(error) else f"{path}: {error}") from None
@@ -135,51 +113,6 @@ def _reading(path: Path | str, action: Callable[[zipfile.ZipFile], Any]) -> Any:
         raise BadModel(
             f"{path} is no model file: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         ) from None
-
-
-class _Parts:
-    """Reads the parts of a model file: each once, and what is packed in them not beyond what the file may hold."""
-
-    def __init__(self, file: zipfile.ZipFile, size: int):
-        self._file, self._given = file, set[str]()
-        self._size, self._unpacked = size, 0
-        self._prefix, self._whole = "", self
-
-    def below(self, prefix: str) -> "_Parts":
-        """The parts whose names begin with ``prefix``, counted together with all others."""
-        found = copy(self)
-        found._prefix = prefix
-        return found
-
-    def __call__(self, name: str) -> bytes:
-        name = self._prefix + name
-        # Few bytes may name a large part often: each of them would be a copy in memory.
-        if name in self._given:
-            raise BadModel(f"the part {name[:80]} is named twice: no model of ours does")
-        self._given.add(name)
-        return self._file.read(name)
-
-    def weigh(self, inner: zipfile.ZipFile) -> None:
-        """Count what the zip in a part unpacks to, before it does."""
-        self._whole._unpacked += sum(i.file_size for i in inner.infolist())
-        if self._whole._unpacked > _most(self._size):
-            raise BadModel(
-                f"its parts unpack from {self._size} to {self._whole._unpacked} bytes and more: no model of ours does"
-            )
-
-
-def _most(size: int) -> int:
-    return min(LARGEST, max(SMALL, DENSEST * size))
-
-
-def _weigh(file: zipfile.ZipFile, size: int, name: str) -> None:
-    """Refuse a zip before anything in it is unpacked: reading a part never gives more bytes than it claims."""
-    unpacked = sum(i.file_size for i in file.infolist())
-    if unpacked > _most(size):
-        raise BadModel(f"{name} unpacks from {size} to {unpacked} bytes: no model of ours does")
-    for entry in file.infolist():
-        if not _PART.fullmatch(entry.filename):
-            raise BadModel(f"{name} holds a part called {entry.filename[:80]!r}: no model of ours does")
 
 
 _SHAPE: dict[str, Any] = {
@@ -240,7 +173,7 @@ def _tried(fitted: Fitted) -> Fitted:
     return fitted
 
 
-def _fitted(about: dict[str, Any], read: _Parts) -> Fitted:
+def _fitted(about: dict[str, Any], read: Parts) -> Fitted:
     classes = tuple(about["classes"])
     machines = [_get_machine(about, read)]
     for i, other in enumerate(about.get("others", []), 1):
@@ -284,7 +217,7 @@ def _put_machine(parts: dict[str, bytes], machine: Machine) -> dict[str, Any]:
     }
 
 
-def _get_machine(about: dict[str, Any], read: _Parts) -> Machine:
+def _get_machine(about: dict[str, Any], read: Parts) -> Machine:
     settings = Settings(**about["settings"])
     prior = np.array(about["prior"], dtype=np.float64)
     if len(prior) != settings.classes:
@@ -293,7 +226,7 @@ def _get_machine(about: dict[str, Any], read: _Parts) -> Machine:
         m: Unimodal(
             _get_block(read, part["block"]),
             _get_estimator(read, part["estimator"], settings),
-            _get_object(read, part["calibrator"]),
+            get_object(read, part["calibrator"]),
             np.empty((0, len(prior))),
             prior,
             settings,
@@ -310,7 +243,7 @@ def _put_unimodal(parts: dict[str, bytes], name: str, u: Unimodal) -> dict[str, 
     return {
         "block": _put_block(parts, f"{name}.block", u.block),
         "estimator": _put_estimator(parts, f"{name}.estimator", u.estimator),
-        "calibrator": _put_object(parts, f"{name}.calibrator.skops", u.calibrator),
+        "calibrator": put_object(parts, f"{name}.calibrator.skops", u.calibrator),
     }
 
 
@@ -323,7 +256,7 @@ def _put_top(parts: dict[str, bytes], top: Early | Late | HeadFusion | None) -> 
                 "blocks": {m: _put_block(parts, f"early.{m}.block", b) for m, b in top.blocks.items()},
                 "gaps": top.gaps,
                 "estimator": _put_estimator(parts, "early.estimator", top.estimator),
-                "calibrator": _put_object(parts, "early.calibrator.skops", top.calibrator),
+                "calibrator": put_object(parts, "early.calibrator.skops", top.calibrator),
             }
         case Late():
             return {
@@ -331,7 +264,7 @@ def _put_top(parts: dict[str, bytes], top: Early | Late | HeadFusion | None) -> 
                 "names": list(top.names),
                 "method": top.method,
                 "weights": None if top.weights is None else top.weights.tolist(),
-                "stacker": _put_object(parts, "late.stacker.skops", top.stacker),
+                "stacker": put_object(parts, "late.stacker.skops", top.stacker),
                 "refinement": _put_refinement(top.refinement),
             }
         case HeadFusion():
@@ -358,7 +291,7 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
         raise BadModel("a fusion of other modalities than the model has")
     if about["kind"] == "late":
         weights = None if about["weights"] is None else finite("weights", np.array(about["weights"], dtype=np.float64))
-        stacker, refinement = _get_object(read, about["stacker"]), _get_refinement(about, settings)
+        stacker, refinement = get_object(read, about["stacker"]), _get_refinement(about, settings)
         return Late(about["method"], names, prior, settings, weights, stacker, refinement)
     blocks = {m: _get_block(read, b) for m, b in about["blocks"].items()}
     if about["kind"] == "head":
@@ -370,7 +303,7 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
         finite("head", np.array([about["head"]["mean"], about["head"]["std"]], dtype=np.float64))
     if about["kind"] == "early":
         estimator = _get_estimator(read, about["estimator"], settings)
-        return Early(names, blocks, about["gaps"], estimator, _get_object(read, about["calibrator"]), prior, settings)
+        return Early(names, blocks, about["gaps"], estimator, get_object(read, about["calibrator"]), prior, settings)
     from safetensors.numpy import load as tensors
 
     states = [tensors(read(f"head.{i}.safetensors")) for i in range(about["networks"])]
@@ -400,7 +333,7 @@ def _get_refinement(about: dict[str, Any], settings: Settings) -> Line | Tempera
 
 
 def _put_block(parts: dict[str, bytes], name: str, block: early.Block) -> dict[str, Any]:
-    about = {"pipeline": _put_object(parts, f"{name}.skops", block.pipeline), "variance": block.variance}
+    about = {"pipeline": put_object(parts, f"{name}.skops", block.pipeline), "variance": block.variance}
     about["usual"] = block.usual
     if block.rotation is not None:
         from safetensors.numpy import save as tensors
@@ -418,7 +351,7 @@ def _get_block(read, about: dict[str, Any]) -> early.Block:
     usual = about.get("usual", 1.0)  # a file of before does not know: nothing is called far
     for values in (about["variance"], usual, *(vars(rotation).values() if rotation else ())):
         finite("block", np.asarray(values))
-    return early.Block(_get_object(read, about["pipeline"]), about["variance"], rotation, usual)
+    return early.Block(get_object(read, about["pipeline"]), about["variance"], rotation, usual)
 
 
 def _put_estimator(parts: dict[str, bytes], name: str, estimator: Selected | Ensemble) -> dict[str, Any]:
@@ -428,7 +361,7 @@ def _put_estimator(parts: dict[str, bytes], name: str, estimator: Selected | Ens
             "parts": [
                 {
                     "estimator": _put_estimator(parts, f"{name}.{i}", part),
-                    "calibrator": _put_object(parts, f"{name}.{i}.calibrator.skops", calibrator),
+                    "calibrator": put_object(parts, f"{name}.{i}.calibrator.skops", calibrator),
                 }
                 for i, (part, calibrator) in pairs
             ]
@@ -437,7 +370,7 @@ def _put_estimator(parts: dict[str, bytes], name: str, estimator: Selected | Ens
         file = f"{name}.ubj"
         parts[file] = bytes(estimator.estimator.get_booster().save_raw("ubj"))
     else:
-        file = _put_object(parts, f"{name}.skops", estimator.estimator)
+        file = put_object(parts, f"{name}.skops", estimator.estimator)
     arrays = {k: getattr(estimator, k) for k in ("columns", "offset")}
     return {"file": file, "reads": estimator.reads} | {k: None if v is None else v.tolist() for k, v in arrays.items()}
 
@@ -445,7 +378,7 @@ def _put_estimator(parts: dict[str, bytes], name: str, estimator: Selected | Ens
 def _get_estimator(read, about: dict[str, Any], settings: Settings) -> Selected | Ensemble:
     if "parts" in about:
         found = [_get_estimator(read, p["estimator"], settings) for p in about["parts"]]
-        return Ensemble(tuple(found), tuple(_get_object(read, p["calibrator"]) for p in about["parts"]))
+        return Ensemble(tuple(found), tuple(get_object(read, p["calibrator"]) for p in about["parts"]))
     if about["reads"] not in ("columns", "components"):
         raise BadModel(f"an estimator reads {about['reads']!r}: no model of ours does")
     columns = None if about["columns"] is None else np.array(about["columns"], dtype=np.int64)
@@ -459,7 +392,7 @@ def _get_estimator(read, about: dict[str, Any], settings: Settings) -> Selected 
 
 def _get_file(read, name: str, settings: Settings) -> Any:
     if not name.endswith(".ubj"):
-        return _get_object(read, name)
+        return get_object(read, name)
     from xgboost import XGBClassifier, XGBRegressor
 
     try:
@@ -472,46 +405,3 @@ def _get_file(read, name: str, settings: Settings) -> Any:
     estimator = XGBRegressor() if numbers else XGBClassifier()
     estimator.load_model(bytearray(booster.content))
     return estimator
-
-
-def _put_object(parts: dict[str, bytes], name: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    from skops.io import dumps
-
-    parts[name] = dumps(value)
-    return name
-
-
-def _get_object(read, name: str | None) -> Any:
-    if name is None:
-        return None
-    from skops.io import get_untrusted_types, loads
-
-    content = read(name)
-    with zipfile.ZipFile(io.BytesIO(content)) as inner:
-        _weigh(inner, len(content), f"the part {name}")
-        read.weigh(inner)
-        for entry in inner.infolist():
-            _weigh_array(inner, entry, name)
-    strangers = sorted(set(get_untrusted_types(data=content)) - set(_TRUSTED))
-    if strangers:
-        raise BadModel(f"the part {name} wants to build {', '.join(strangers)}: no model of ours does")
-    value = loads(content, trusted=_TRUSTED)
-    check(value, set())
-    return value
-
-
-def _weigh_array(inner: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> None:
-    """Refuse an array that says it is larger than it is, before there is memory for what it says."""
-    from numpy.lib import format as npy
-
-    if entry.filename == "schema.json":
-        return
-    if not entry.filename.endswith(".npy"):
-        raise BadModel(f"the part {name} holds {entry.filename[:80]!r}: no model of ours does")
-    with inner.open(entry) as file:
-        headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-        shape, _, kind = headers[npy.read_magic(file)](file)
-    if math.prod(shape) * kind.itemsize > entry.file_size or any(n < 0 for n in shape):
-        raise BadModel(f"the part {name} holds an array of {shape}, which is larger than the part")

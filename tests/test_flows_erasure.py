@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from affectlake.data.store._names import ErasureTarget
+from affectlake.flows import erasure_prefect
 from affectlake.flows.cli.app import run
 
 PERSON, THEIRS = "anna-k", [f"call-{i:03d}" for i in range(1, 48, 4)]
@@ -162,3 +164,15 @@ def test_a_reason_does_not_name_the_file():
     assert nameless("holds nothing", "") == "holds nothing"
     changed = Changed("/x/anna-1.png is not the file that was hashed")
     assert nameless(changed, "/x/anna-1.png") is changed  # else it would be kept, as a failure of these bytes
+
+
+def test_a_home_that_cannot_be_looked_into_is_left_by_name(monkeypatch):
+    """As where somebody works as another user and keeps that user's HOME."""
+
+    def closed(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(erasure_prefect.database()), "is_file", closed)
+    monkeypatch.setenv("PREFECT_HOME", "/nonexistent")
+    [left] = erasure_prefect.forget(ErasureTarget(frozenset({"a"})))
+    assert left["where"] == "/nonexistent/prefect.db" and "could not be cleaned" in left["why"]
