@@ -85,6 +85,7 @@ class Bench(_Strict):
     group_by: str | None = None
     normalise: Normalisation = "none"
     by: Names = ()
+    without_duplicates: bool = False
     missing: bool = False
     explain: bool = True
     seed: int = 0
@@ -367,6 +368,7 @@ def _explained(source: _Source, error: ValidationError) -> UsageError:
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     # A single [notify] is validated as the first of a list.
     where = tuple(first["loc"])
+    where = where[:-1] if where[-1:] == ("str",) else where  # of what may be one word or several
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = UnknownName("key", where[-1], _model(where[:-1]).model_fields)

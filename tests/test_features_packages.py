@@ -15,7 +15,7 @@ LOADERS = {
     "multilingual": multilingual._model,
     "ge2e": ge2e._encoder,
     "xception": _xception._read,
-    "blaze": lambda: _blaze._network.__wrapped__(_blaze.NEAR),
+    "blaze": lambda: _blaze._network.__wrapped__(_blaze.NEAR, wide=False),
     "mesh": _mesh._network,
 }
 

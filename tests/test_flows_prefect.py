@@ -35,6 +35,15 @@ def api(tmp_path_factory):
             yield url
 
 
+@pytest.fixture(autouse=True)
+def here(api):
+    """Clients of this process ask that server too, whatever other tests of the process have talked to."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"]}):
+        yield
+
+
 def ask(api, path, **body) -> list[dict]:
     data = json.dumps(body).encode()
     secret = base64.b64encode(os.environ["PREFECT_API_AUTH_STRING"].encode()).decode()
