@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from affectlake.flows.cli.options import Json, Patterns
-from affectlake.flows.cli.output import as_csv, as_json, note
+from affectlake.flows.cli.output import as_frame, check_out, note
 
 
 def extract(
@@ -43,27 +43,18 @@ def extract(
     """
     import warnings
 
-    from affectlake.data.errors import UsageError
     from affectlake.features import extraction, settings
     from affectlake.flows.cli.app import DONE, QUARANTINED
     from affectlake.flows.machine import cores
 
-    if excel_safe and (json or (out is not None and out.suffix == ".parquet")):
-        raise UsageError("--excel-safe is about CSV: leave it out for JSON and Parquet")
-    if out is not None and out.suffix not in (".csv", ".parquet"):
-        raise UsageError(f"cannot write {out.name!r}: expected a name that ends in .csv or .parquet")
+    check_out(out, excel_safe, json)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what it warns of is listed below, whole
         frame = extraction.extract(
             files, only, text=text, settings=settings.parsed(set), workers=min(workers or cores(), len(files))
         )
     failures = frame.attrs.pop("failures")
-    if json:
-        as_json(frame.reset_index().to_dict("records"))
-    elif out is None or out.suffix == ".csv":
-        as_csv(frame, out, excel_safe)
-    else:
-        frame.to_parquet(out)
+    as_frame(frame, out, excel_safe, json)
     for failure in failures:
         note(f"{failure['file']}: {failure['extractor']}: {failure['reason']}")
     note(f"{len(frame)} files × {frame.shape[1]} columns")

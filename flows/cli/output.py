@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affectlake.data.errors import UsageError
 from affectlake.flows.shown import json_text, shown, without_formulas
 
 if TYPE_CHECKING:
@@ -71,6 +72,24 @@ def as_csv(frame: "pd.DataFrame", out: str | Path | None = None, excel_safe: boo
         sys.stdout.write(shown(buffer.getvalue(), lines=True))
     else:
         frame.to_csv(sys.stdout, quoting=quoting)
+
+
+def check_out(out: Path | None, excel_safe: bool, json: bool) -> None:
+    """Raises UsageError where a table cannot be written as it is asked for; see `as_frame`."""
+    if excel_safe and (json or (out is not None and out.suffix == ".parquet")):
+        raise UsageError("--excel-safe is about CSV: leave it out for JSON and Parquet")
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise UsageError(f"cannot write {out.name!r}: expected a name that ends in .csv or .parquet")
+
+
+def as_frame(frame: "pd.DataFrame", out: Path | None, excel_safe: bool, json: bool) -> None:
+    """A frame and its index to a file, or else to stdout: as records of JSON, or as CSV."""
+    if out is None and json:
+        as_json(frame.reset_index().to_dict("records"))
+    elif out is None or out.suffix == ".csv":
+        as_csv(frame, out, excel_safe)
+    else:
+        frame.to_parquet(out)
 
 
 def fitting(rows: list[dict[str, Any]], expendable: Iterable[str]) -> list[dict[str, Any]]:

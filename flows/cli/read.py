@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from affectlake.flows.cli.options import Json, StoreOption
-from affectlake.flows.cli.output import as_csv, as_json, as_table, note
+from affectlake.flows.cli.output import as_frame, as_json, as_table, check_out, note
 
 
 def status(*, store: StoreOption = "lake", json: Json = False) -> int:
@@ -107,22 +107,11 @@ def load(
     json
         A JSON list of records on stdout.
     """
-    from affectlake.data.errors import UsageError
     from affectlake.data.store import Store
 
-    if excel_safe and (json or (out is not None and out.suffix == ".parquet")):
-        raise UsageError("--excel-safe is about CSV: leave it out for JSON and Parquet")
-    if out is not None and out.suffix not in (".csv", ".parquet"):
-        raise UsageError(f"cannot write {out.name!r}: expected a name that ends in .csv or .parquet")
+    check_out(out, excel_safe, json)
     frame = Store(store).load(dataset, list(features) or None, label=label, split=split, as_of=as_of, missing=missing)
-    if out is None and json:
-        as_json(frame.reset_index().to_dict("records"))
-    elif out is None:
-        as_csv(frame, excel_safe=excel_safe)
-    elif out.suffix == ".csv":
-        as_csv(frame, out, excel_safe)
-    else:
-        frame.to_parquet(out)
+    as_frame(frame, out, excel_safe, json)
     if out is not None:
         from affectlake.flows.erasure import remember
 
