@@ -5,6 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
@@ -53,9 +54,8 @@ def home() -> Path:
     try:
         found = path()
         found.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = found / f".affectlake-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=found):
+            pass
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or error
         raise AffectlakeError(

@@ -10,6 +10,16 @@ settings.register_profile("shared machine", deadline=None)  # how long an exampl
 settings.load_profile("shared machine")
 
 
+@pytest.fixture(autouse=True)
+def environment_kept():
+    """What a test, or the code that it runs, sets in the environment ends with it."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the real test data; the test is skipped where it is absent."""

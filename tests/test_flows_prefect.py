@@ -37,11 +37,10 @@ def api(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def here(api):
-    """Clients of this process ask that server too, whatever other tests of the process have talked to."""
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+    """Prefect in this process, threads included, has what the environment says, not what an earlier test set."""
+    from affectlake.flows import settings
 
-    with temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"]}):
-        yield
+    settings.reread()
 
 
 def ask(api, path, **body) -> list[dict]:

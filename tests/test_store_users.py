@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from lakes import contents_of, expected, read, refresh
@@ -50,14 +51,14 @@ def as_other(script, store, group):
 
 
 @pytest.fixture
-def store(tmp_path):
+def store():
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    store = Store(tmp_path / "lake", create=True)
-    refresh(store, contents_of(40))
-    return store
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        os.chmod(folder, 0o755)
+        store = Store(os.path.join(folder, "lake"), create=True)
+        refresh(store, contents_of(40))
+        yield store
 
 
 def shared(store, mode_folder, mode_file):
