@@ -3,6 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/statistics.py [--simulations 600] [--speakers 3 5 8 12 24 60]
     OMP_NUM_THREADS=1 python benchmarks/statistics.py --trained [--simulations 400]
     OMP_NUM_THREADS=1 python benchmarks/statistics.py --tables [--simulations 200]
+    OMP_NUM_THREADS=1 python benchmarks/statistics.py --calibration [--simulations 200]
 
 Answers of made-up models are drawn so that their true UAR is known: 4 classes, 24 clips of each speaker, a model's
 competence differing from speaker to speaker (Beta, mean .6, standard deviation .1), rows of a table sharing half of
@@ -11,7 +12,8 @@ its p, and Holm's correction of comparisons with the best row.
 
 ``--trained`` trains: a linear model on grouped folds, its truth that of the folds' models on 100 new speakers. What
 speakers have in common through each other's training sets is in these scores, and in none of those above. ``--tables``
-runs the whole benchmark on labels that mean nothing. docs/measured/statistics.md shows the results.
+runs the whole benchmark on labels that mean nothing. ``--calibration`` asks calibration error and conformal sets what
+they hold about speakers who differ. docs/measured/statistics.md shows the results.
 """
 
 import argparse
@@ -19,8 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
-from affectlake.models import intervals, metrics
+from affectlake.models import conformal, intervals, metrics
 from affectlake.models.benchmark import Plan, run
 
 CLASSES, CLIPS, ROWS, BOOTSTRAPS = 4, 24, 10, 1000
@@ -198,6 +201,68 @@ def tables(simulations: int, speakers: int = 8, seed: int = 0) -> Tables:
     return Tables(mean[0], mean[1], (mean[2], mean[3], mean[4]), mean[5])
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """Of answers whose calibration error is known: that error, its estimates on average, and how often intervals and
+    sets hold.
+
+    Attributes
+    ----------
+    true, now, plain : float
+        Of 3,000 speakers; what affectlake says; what it would say without taking off what chance adds.
+    covered : float
+        The interval of the error holds the true one.
+    sets, pooled : float
+        Sets of 90 % hold the truth of a new speaker's samples, on average: as affectlake's, and by a quantile that
+        takes samples as independent.
+    size, pooled_size : float
+        Classes in a set.
+    """
+
+    true: float
+    now: float
+    plain: float
+    covered: float
+    sets: float
+    pooled: float
+    size: float
+    pooled_size: float
+
+
+def calibrated(speakers: int, clips: int, sharp: float, differ: float, simulations: int, seed: int = 0) -> Calibrated:
+    """Draw answers whose logits are ``sharp`` times too large, for speakers whose clarity differs by ``differ``."""
+    rng = np.random.default_rng([seed, speakers, clips])
+    truth, p, _ = _spoken(rng, 3000, clips, sharp, differ)
+    true = _plain_error(truth, p)
+    found = []
+    for _ in range(simulations):
+        truth, p, who = _spoken(rng, speakers, clips, sharp, differ)
+        said = intervals.interval(metrics.classification(truth, p, metrics.Draws.of(who))["ece"], "ece")
+        other, q, _ = _spoken(rng, 20, clips, sharp, differ)
+        row = [said["value"], _plain_error(truth, p), said["low"] <= true <= said["high"]]
+        for bound in (conformal.least(truth, p, groups, 0.9) for groups in (who, np.arange(len(who)))):
+            inside = conformal.sets(q, np.full(len(q), bound))
+            row += [inside[np.arange(len(q)), other].mean(), inside.sum(axis=1).mean()]
+        found.append(row)
+    now, plain, covered, sets, size, pooled, pooled_size = (float(v) for v in np.mean(found, axis=0))
+    return Calibrated(true, now, plain, covered, sets, pooled, size, pooled_size)
+
+
+def _spoken(rng, speakers: int, clips: int, sharp: float, differ: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, probabilities that are said, and speakers; eight classes."""
+    who = np.repeat(np.arange(speakers), clips)
+    logits = 2 * rng.normal(size=(len(who), 8))
+    clear = np.exp(differ * rng.normal(size=speakers))[who][:, None]
+    truth = (softmax(logits * clear, axis=1).cumsum(axis=1) > rng.random(len(who))[:, None]).argmax(axis=1)
+    return truth, softmax(sharp * logits, axis=1), who
+
+
+def _plain_error(truth: np.ndarray, p: np.ndarray) -> float:
+    sure = p.max(axis=1)
+    gap = np.bincount(metrics.binned(sure), sure - (p.argmax(axis=1) == truth))
+    return float(np.abs(gap).sum() / len(truth))
+
+
 def _answers(rng: np.random.Generator, truth: np.ndarray, who: np.ndarray, speakers: int) -> np.ndarray:
     """Probabilities [shape=(n, classes)] of a model that is right as often as its competence for a speaker says."""
     spread = MEAN * (1 - MEAN) / DEVIATION**2 - 1
@@ -239,7 +304,10 @@ def main() -> None:
     parser.add_argument("--speakers", type=int, nargs="+", default=[2, 4, 5, 8, 12, 24, 60])
     parser.add_argument("--trained", action="store_true")
     parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--calibration", action="store_true")
     given = parser.parse_args()
+    if given.calibration:
+        return _show_calibrated(given.simulations)
     if given.trained:
         return _show_trained(given.simulations)
     if given.tables:
@@ -277,6 +345,23 @@ def _show_trained(simulations: int) -> None:
             f = trained(speakers, folds, signal, simulations)
             cells = [f"{now:.3f} ({before:.3f})" for now, before in (f.covered, f.above, f.pair)]
             print(f"| {speakers}, {folds} | {f.uar:.2f} | {' | '.join(cells)} |", flush=True)
+
+
+def _show_calibrated(simulations: int) -> None:
+    print(f"{simulations} simulations each; in brackets the plain error, and sets by samples taken as independent")
+    print(
+        "| speakers, clips | too sure | speakers differ | true ECE | ECE | interval holds | 90 % sets hold | classes |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for speakers, clips in ((12, 24), (24, 60), (91, 20)):
+        for sharp in (1.0, 1.5):
+            for differ in (0.0, 0.4):
+                c = calibrated(speakers, clips, sharp, differ, simulations)
+                print(
+                    f"| {speakers}, {clips} | x {sharp} | {differ} | {c.true:.3f} | {c.now:.3f} ({c.plain:.3f}) | "
+                    f"{c.covered:.3f} | {c.sets:.3f} ({c.pooled:.3f}) | {c.size:.2f} ({c.pooled_size:.2f}) |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The static HTML report of a benchmark: one file that opens offline."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from affectlake.flows import pictures
 from affectlake.flows.shown import shown
 
 METRIC_NAMES = {
@@ -45,6 +45,9 @@ _ABSENT = {
     "per_output": [],
     "transcribed": 0,
     "by": [],
+    "abstention": [],
+    "conformal": [],
+    "reliability": [],
 } | dict.fromkeys(
     ("contrast", "missing", "importance", "fusion_gain", "transfer", "interval", "reason", "best_of", "selected")
     + ("target", "speaker_score")
@@ -100,65 +103,25 @@ def html(document: dict, history: Sequence[dict] = ()) -> str:
         chance=max(dummies, default=None),
         place=_place,
         shown=SHOWN,
-        picture=_curves(document["missing"]) if document["missing"] else None,
+        picture=pictures.missing(document["missing"]) if document["missing"] else None,
+        reliable=pictures.reliability(document["reliability"]) if document["reliability"] else None,
+        abstained=pictures.abstention(document["abstention"]) if document["abstention"] else None,
+        sets=_sets(document["conformal"]),
         history=[r for r in history if r["created"] <= document["created"]][-20:],
-        bound=_bound,
+        bound=pictures.bound,
         widest=_widest,
         signed=_signed,
     )
 
 
-WIDTH, HEIGHT = 620, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 170, 12, 40
-
-
-def _curves(missing: dict) -> dict[str, Any]:
-    """Where the lines, labels and ticks of the missing-modality picture go, in the units of its view box."""
-    points = [p for c in missing["curves"] for p in c["points"]]
-    top, last = max(_bound(p, "high") for p in points), max(missing["shares"])
-    low = min(_bound(p, "low") for p in points)
-    # Tenths above and below what is drawn.
-    floor, ceiling = int(low * 10 - (low < 0)) / 10, min(1.0, int(top * 10 + 1) / 10)
-
-    def x(share: float) -> float:
-        return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * share / last, 1)
-
-    def y(value: float) -> float:
-        return round(_TOP + (HEIGHT - _TOP - _BOTTOM) * (ceiling - value) / max(ceiling - floor, 0.1), 1)
-
-    lines = []
-    for c in sorted(missing["curves"], key=lambda c: -c["points"][-1]["value"]):
-        at = [(x(p["share"]), y(p["value"])) for p in c["points"]]
-        fused = len(c["modalities"]) > 1
-        label = c["fusion"] if fused else f"{'+'.join(c['modalities'])} alone"
-        lines.append({"points": at, "label": label, "fused": fused, "y": at[-1][1]})
-    for i, line in enumerate(li for li in lines if li["fused"]):
-        line["colour"] = i % 8
-    # Labels that would lie on each other move down, and if that leaves the picture, all move up.
-    for above, line in pairwise(lines):
-        line["y"] = max(line["y"], above["y"] + 14)
-    excess = max(0.0, lines[-1]["y"] - (HEIGHT - _BOTTOM))
-    ticks = [round(floor + i / 10, 1) for i in range(round((ceiling - floor) * 10) + 1)]
-    return {
-        "width": WIDTH,
-        "height": HEIGHT,
-        "left": _LEFT,
-        "right": WIDTH - _RIGHT,
-        "bottom": HEIGHT - _BOTTOM,
-        "lines": [line | {"y": round(line["y"] - excess, 1)} for line in lines],
-        "xs": [(x(s), f"{s:.0%}") for s in missing["shares"]],
-        "ys": [(y(t), f"{t:.1f}") for t in (ticks if len(ticks) <= 7 else ticks[::2])],
-    }
-
-
-def _bound(score: dict, which: str) -> float:
-    """The ``low`` or ``high`` end of a score's interval; its value where it has none."""
-    return score["value"] if score[which] is None else score[which]
+def _sets(levels: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Groups of samples, each with its coverage at every level."""
+    return [(at[0], list(at)) for at in zip(*(level["groups"] for level in levels), strict=True)]
 
 
 def _widest(rows: Sequence[dict]) -> float:
     """The largest distance from zero among values and bounds: the half-width of a plot of differences."""
-    return max((abs(_bound(r, k)) for r in rows for k in ("value", "low", "high")), default=0) or 1.0
+    return max((abs(pictures.bound(r, k)) for r in rows for k in ("value", "low", "high")), default=0) or 1.0
 
 
 def _signed(value: float, widest: float) -> float:

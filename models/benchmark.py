@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,19 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
-from affectlake.models import checks, importance, intervals, leakage, missing, scores, selection, subgroups
+from affectlake.models import (
+    abstention,
+    checks,
+    conformal,
+    importance,
+    intervals,
+    leakage,
+    missing,
+    reliability,
+    scores,
+    selection,
+    subgroups,
+)
 from affectlake.models.candidates import candidates_of, dummy_of
 from affectlake.models.importance import Group
 from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
@@ -235,6 +247,9 @@ def _result(
         "reason": scorer.reason(scorer.metric),
         "selected": chosen,
         "by": [subgroups.by(name, scorer, entry) for name in plan.by] if entry else [],
+        "abstention": [asdict(p) for p in abstention.points(scorer, entry)] if entry else [],
+        "conformal": [asdict(v) for v in conformal.levels(scorer, entry, plan.by)] if entry else [],
+        "reliability": [asdict(b) for b in reliability.bins(scorer, entry)] if entry else [],
         "chance": float(without.draws[0]),
         "best_of": scorer.best_of(entries),
         "leakage": leakage.audit(samples, main.folds, main.data.blocks),

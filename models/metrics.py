@@ -97,8 +97,8 @@ def classification(
     -------
     dict of str to float array, shape=(1 + draws,)
         ``uar`` (unweighted average recall), ``accuracy``, ``f1_macro``, ``f1_weighted``, ``log_loss`` (nats),
-        ``brier`` (sum over classes, 0 to 2), ``ece``; the first entry is that of the data itself. A mean over classes
-        is NaN in a draw that lacks one of the data's: it would be another quantity.
+        ``brier`` (sum over classes, 0 to 2), ``ece`` (less what chance adds to it); the first entry is that of the
+        data itself. A mean over classes is NaN in a draw that lacks one of the data's: it would be another quantity.
     """
     n, k = probability.shape
     predicted = probability.argmax(axis=1) if predicted is None else predicted
@@ -280,12 +280,33 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return out
 
 
+def binned(confidence: np.ndarray) -> np.ndarray:
+    """Bin of each highest probability [shape=(n,)], 0 to `BINS` - 1, of equal width."""
+    found: np.ndarray = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return found
+
+
 def _ece(confidence: np.ndarray, hit: np.ndarray, draws: Draws) -> np.ndarray:
-    """Expected calibration error times n: Guo et al. (2017), equal-width bins."""
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gap = np.zeros((len(confidence), BINS))
-    gap[np.arange(len(confidence)), bins] = confidence - hit
-    found: np.ndarray = np.abs(draws.sums(gap)).sum(axis=1)
+    """Expected calibration error (Guo et al. 2017, equal-width bins) times n, without what chance adds to it.
+
+    A bin's gap between confidence and accuracy is never quite zero, however well calibrated the answers are. What its
+    spread over speakers adds to its absolute value, were it normal, is taken off (Kumar et al. 2019).
+    """
+    from scipy.special import ndtr
+
+    groups = draws.weights.shape[1]
+    cell = draws.group * BINS + binned(confidence)
+    gap = np.bincount(cell, confidence - hit, groups * BINS).reshape(groups, BINS)
+    n = np.bincount(cell, minlength=groups * BINS).reshape(groups, BINS).astype(np.float64)
+    total, size, speakers = (draws.weights @ v for v in (gap, n, (n > 0).astype(np.float64)))
+    rate = np.divide(total, size, out=np.zeros_like(total), where=size > 0)
+    spread = draws.weights @ gap**2 - 2 * rate * (draws.weights @ (gap * n)) + rate**2 * (draws.weights @ n**2)
+    few = np.divide(speakers, speakers - 1, out=np.zeros_like(total), where=speakers > 1)
+    # Of one speaker's bin nobody knows the spread: as large as the gap.
+    deviation = np.sqrt(np.maximum(np.where(speakers > 1, spread * few, total**2), 0)) + 1e-12
+    ratio = np.abs(total) / deviation
+    expected = deviation * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + np.abs(total) * (1 - 2 * ndtr(-ratio))
+    found: np.ndarray = np.maximum((2 * np.abs(total) - expected).sum(axis=1), 0.0)
     return found
 
 

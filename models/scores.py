@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class Scorer:
     samples : DataFrame [index=sample_id]
     target : Target
     groups : array, shape=(n,)
-        What the bootstrap draws: speakers.
+        Speakers, who are left out one by one.
     folds : list of Fold
         Of all repetitions, one after another.
     repeats : int
@@ -115,6 +116,7 @@ class Scorer:
         self.classes = target.classes
         self.at = np.concatenate([f.test for f in folds])
         self.truth = target.y[self.at]
+        self.everyone = groups
         self.groups = groups[self.at]
         self.draws = metrics.Draws.of(self.groups, seed=seed)
         self.units = len(np.unique(self.groups))
@@ -211,11 +213,14 @@ class Scorer:
 
     def shares(self, answers: np.ndarray) -> np.ndarray:
         """Probabilities at the prior that was asked for."""
-        if self.shown is None:
-            return answers
+        return answers if self.shown is None else at_prior(answers, self._priors, self.shown)
+
+    @cached_property
+    def _priors(self) -> np.ndarray:
+        """Frequencies in the training part of each tested sample [shape=(tested samples, classes)]."""
         k = len(self.classes)
-        priors = [np.bincount(self.target.y[f.train], minlength=k) / len(f.train) for f in self.folds]
-        return at_prior(answers, np.repeat(priors, [len(f.test) for f in self.folds], axis=0), self.shown)
+        each = [np.bincount(self.target.y[f.train], minlength=k) / len(f.train) for f in self.folds]
+        return np.repeat(each, [len(f.test) for f in self.folds], axis=0)
 
     def _by_repeat(self, answers: np.ndarray, decided: np.ndarray) -> list[float]:
         """The ranking metric of each repetition by itself."""

@@ -43,9 +43,11 @@ def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[di
     answers = [rows[i].candidate.answers[f] for f, i in enumerate(best)]
     overall = int(inner.mean(axis=1).argmax())
     seconds = sum(e.candidate.seconds for e in rows)
-    candidate = Candidate("selected", (), None, answers, seconds, [])
+    candidate = Candidate(
+        "selected", (), None, answers, seconds, [rows[i].candidate.inner[f] for f, i in enumerate(best)]
+    )
     together = np.concatenate(answers)
-    cuts = scorer.cuts([rows[i].candidate.inner[f] for f, i in enumerate(best)])
+    cuts = scorer.cuts(candidate.inner)
     decided = scorer.decide(together, cuts)
     scores = scorer.scores(together, decided, scorer.draws)
     called = [rows[i].candidate.called for i in best]

@@ -143,6 +143,8 @@ def test_the_report_shows_everything_and_nothing_from_elsewhere(lake, done):
     page = html(done.to_json(), history(lake.uri, "one"))
     for wanted in ("<polyline", "What fusion gains", "What the best row listens to", "audio.made.c0"):
         assert wanted in page
+    for wanted in ("How sure, and how right", "<polygon", "Sets that hold the truth"):
+        assert wanted in page
     assert "http" not in page and "<script" not in page
     said = html(leaky.to_json())
     assert "Random beside grouped by speaker" in said and "Transductive" in said and "These folds leak" in said

@@ -114,7 +114,7 @@ def print_result(result: dict, top: int = 0) -> None:
     as_table(fitting(table, [*reversed(shown), "repeats", "p"]), title=title)
     if len(chosen) < len(rows):
         note(f"{len(chosen)} of {len(rows)} rows; --top 0 prints all")
-    for said in (*_target(result), *_by(result), *_reserve(result)):
+    for said in (*_target(result), *_by(result), *_sure(result), *_reserve(result)):
         note(said)
     for follows, counts in result.get("nuisances", {}).items():
         columns = ", ".join(f"{count} of {name}" for name, count in counts.items())
@@ -179,6 +179,25 @@ def _by(result: dict) -> list[str]:
             p = gap.get("reason", "") if gap["p"] is None else f"p {_p(gap['p'])}"
             rest = f"; gap {gap['best']} less {gap['worst']} {_interval(gap)}, {p}"
         said.append(f"by {a['attribute']}, {a['metric']} of the selected: {groups}{rest}")
+    return said
+
+
+def _sure(result: dict) -> list[str]:
+    """What abstaining gains, and how large sets of classes are; nothing of results that do not tell."""
+    said = []
+    half = next((p for p in result.get("abstention", []) if p["aimed"] == 0.5), None)
+    if half:
+        said.append(
+            f"abstention: of the surest {half['coverage']:.0%} the selected answers {half['accuracy']['value']:.3f} "
+            "rightly"
+        )
+    for level in (v for v in result.get("conformal", []) if v["level"] == 0.9):
+        worst = min(level["groups"], key=lambda g: g["coverage"]["value"])
+        said.append(
+            f"sets of {level['level']:.0%}: {level['size']:.2f} classes on average hold the truth in "
+            f"{_interval(level['coverage'])}, least often of {worst['attribute']} {worst['group']} "
+            f"({worst['coverage']['value']:.3f}){'; ' + level['reason'] if level['reason'] else ''}"
+        )
     return said
 
 
