@@ -262,7 +262,7 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
 def _usual(store, dataset: str, as_of: str) -> list[str]:
     """Extractors that are taken where none is named: not what a transcriber says of itself, which only some have."""
     features = store.snapshot(dataset, as_of).features
-    return [name for name, entry in features.items() if entry.get("reads") != "speech"]
+    return [name for name, entry in features.items() if entry.reads != "speech"]
 
 
 def _extractors(store, dataset: str, as_of: str) -> list[dict[str, Any]]:
@@ -464,7 +464,7 @@ def _settings(snapshot) -> dict[str, Any]:
     """How the snapshot's media were read, where that is not the default."""
     from affectlake.features.settings import SETTINGS
 
-    found = [entry["parameters"] for entry in snapshot.features.values()]
+    found = [entry.parameters for entry in snapshot.features.values()]
     return {name: value for parameters in found for name, value in parameters.items() if name in SETTINGS}
 
 

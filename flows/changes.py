@@ -11,7 +11,7 @@ from affectlake.features.settings import SETTINGS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from affectlake.data.store import Snapshot, Store
+    from affectlake.data.store import FeatureTable, Snapshot, Store
 
 LISTED = 1000
 """Items of each kind that are listed one by one; all of them are counted."""
@@ -54,7 +54,7 @@ def changes(store: "Store", dataset: str, before: "Snapshot | None", now: "Snaps
 
 def equal_data(store: "Store", dataset: str, a: "Snapshot", b: "Snapshot") -> bool:
     """Whether a benchmark would see the same in both: the same features and labels of the same samples."""
-    mine = [{n: (e["path"], e["version"]) for n, e in s.features.items()} for s in (a, b)]
+    mine = [{n: e.key for n, e in s.features.items()} for s in (a, b)]
     if mine[0] != mine[1] and store.diff(dataset, a, b)["features"]:
         return False
     if a.tables["samples"] == b.tables["samples"]:
@@ -194,8 +194,8 @@ def _counted(items: list[Any]) -> dict[str, Any]:
 
 def _extractors(store, dataset: str, before: "Snapshot | None", now: "Snapshot") -> list[dict[str, Any]]:
     was = before.features if before else {}
-    ours = {n: (e["path"], e["version"]) for n, e in now.features.items()}
-    theirs = {n: (e["path"], e["version"]) for n, e in was.items()}
+    ours = {n: e.key for n, e in now.features.items()}
+    theirs = {n: e.key for n, e in was.items()}
     differing = store.diff(dataset, before, now)["features"] if before and ours != theirs else {}
     found = []
     for name in sorted({*was, *now.features}):
@@ -205,13 +205,13 @@ def _extractors(store, dataset: str, before: "Snapshot | None", now: "Snapshot")
             rows = {
                 "recomputed": 0,
                 "content": 0,
-                "gained": new["rows"] if new else 0,
-                "lost": old["rows"] if old else 0,
+                "gained": new.rows if new else 0,
+                "lost": old.rows if old else 0,
             }
-        elif name in differing or old["fingerprint"] != new["fingerprint"]:
-            why = _why(old, new) if old["fingerprint"] != new["fingerprint"] else []
+        elif name in differing or old.fingerprint != new.fingerprint:
+            why = _why(old, new) if old.fingerprint != new.fingerprint else []
             rows = {k: len(differing.get(name, {}).get(v, ())) for k, v in _ROWS.items()}
-            rows["recomputed"] = new["rows"] - rows["gained"] if why else rows["content"]
+            rows["recomputed"] = new.rows - rows["gained"] if why else rows["content"]
         else:
             continue
         found.append({"extractor": name, "why": why, **rows})
@@ -221,20 +221,20 @@ def _extractors(store, dataset: str, before: "Snapshot | None", now: "Snapshot")
 _ROWS = {"content": "changed", "gained": "added", "lost": "removed"}
 
 
-def _why(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
+def _why(old: "FeatureTable", new: "FeatureTable") -> list[dict[str, Any]]:
     """What makes the difference between two fingerprints."""
     found = []
-    if old["extractor_version"] != new["extractor_version"]:
-        found.append({"what": "version", "before": old["extractor_version"], "now": new["extractor_version"]})
+    if old.extractor_version != new.extractor_version:
+        found.append({"what": "version", "before": old.extractor_version, "now": new.extractor_version})
     for kind, key in (("parameter", "parameters"), ("weights", "weights")):
-        for name in sorted({*old[key], *new[key]}):
+        for name in sorted({*getattr(old, key), *getattr(new, key)}):
             # A setting is recorded where it is not at its default.
             default = SETTINGS[name].default if name in SETTINGS else None
-            before, now = (e[key].get(name, default) for e in (old, new))
+            before, now = (getattr(e, key).get(name, default) for e in (old, new))
             if before != now:
                 found.append({"what": kind, "name": name, "before": before, "now": now})
-    if old["columns"] != new["columns"]:
-        found.append({"what": "columns", "before": old["columns"], "now": new["columns"]})
+    if old.columns != new.columns:
+        found.append({"what": "columns", "before": old.columns, "now": new.columns})
     return found or [{"what": "decoding"}]
 
 

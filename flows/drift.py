@@ -32,13 +32,12 @@ def features_drift(
         return found
     for name, entry in now.features.items():
         old = before.features.get(name)
-        if old is None or old["fingerprint"] != entry["fingerprint"]:
+        if old is None or old.fingerprint != entry.fingerprint:
             continue
-        if old["wanted"] and entry["wanted"]:
-            was, share = old["rows"] / old["wanted"], entry["rows"] / entry["wanted"]
-            if was - share > limits.coverage:
-                found.append(_entry(name, None, "coverage", was, share, was - share))
-        if (old["path"], old["version"]) != (entry["path"], entry["version"]):
+        was, share = old.coverage, entry.coverage
+        if was is not None and share is not None and was - share > limits.coverage:
+            found.append(_entry(name, None, "coverage", was, share, was - share))
+        if old.key != entry.key:
             found += _columns(store, dataset, name, before, now, limits)
     return found
 

@@ -23,7 +23,7 @@ from affectlake.flows.metrics import write_metrics
 from affectlake.flows.night_page import write_pages
 from affectlake.flows.notify import SendBlock, tell
 from affectlake.flows.options import RefreshOptions
-from affectlake.flows.record import VERSION, Entry, Record
+from affectlake.flows.record import VERSION, Entry, Outcomes, Record
 from affectlake.flows.refresh import RefreshResult, refresh
 from affectlake.flows.report import write_html
 from affectlake.flows.summary import summary
@@ -160,9 +160,7 @@ def _stages(dataset: Dataset, config: Config, steps: Steps, before: list[str | N
     stages |= result.stages
     store = Store(config.store)
     now = store.snapshot(dataset.name, result.snapshot)
-    entry["tables"] = {
-        n: {k: e[k] for k in ("rows", "wanted", "failed", "not_applicable")} for n, e in now.features.items()
-    }
+    entry["tables"] = {n: {k: getattr(e, k) for k in Outcomes.__annotations__} for n, e in now.features.items()}
     with _timed(stages, "changes", dataset.name):
         entry["changes"] = changes(store, dataset.name, earlier, now) | {"computed": result.computed}
         reference = store.snapshot(dataset.name, dataset.drift.against) if dataset.drift.against else earlier

@@ -173,7 +173,7 @@ def from_store(
 
     fitted, lake = load(model), Store(store)
     snapshot = lake.snapshot(dataset, as_of)
-    fitted.check({name: entry["fingerprint"] for name, entry in snapshot.features.items()})
+    fitted.check({name: entry.fingerprint for name, entry in snapshot.features.items()})
     ids = lake.samples(dataset, as_of=snapshot.id)["sample_id"].tolist()
     columns = [c for cs in fitted.columns.values() for c in cs]
     step = batch if fitted.normalise == "none" else max(len(ids), 1)

@@ -138,7 +138,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         snapshot=snapshot.id,
         published=snapshot.published,
         samples=len(samples),
-        extractors=snapshot.counts,
+        extractors={name: asdict(counts) for name, counts in snapshot.counts.items()},
         skipped=skipped,
         problems=list(snapshot.problems),
         seconds=round(clock.total, 3),

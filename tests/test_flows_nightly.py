@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -97,8 +98,9 @@ class Lake:
                 outcome = "failed" if content in self.bad else "ok"
                 w.keep("audio.x", self.fingerprint, lakes.results([content], self.fingerprint, outcome))
             done = w.publish(samples_frame(frame, options.dataset), {"audio.x": wanted}, files, "t", "c", options.gate)
+        counts = {n: asdict(c) for n, c in done.counts.items()}
         return RefreshResult(
-            options.dataset, done.id, done.published, len(frame), done.counts, {}, done.problems, 0.1, {},
+            options.dataset, done.id, done.published, len(frame), counts, {}, done.problems, 0.1, {},
             {"audio.x": computed},
         )  # fmt: skip
 

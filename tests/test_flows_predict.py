@@ -39,7 +39,7 @@ def made(tmp_path_factory):
         store.put("made", m, "x", frame.iloc[5:] if m == "face" else frame, samples=samples)
     frame = store.load("made")
     blocks = {m: frame[[c for c in frame if c.startswith(m)]].dropna() for m in ("audio", "face")}
-    prints = {n: e["fingerprint"] for n, e in store.snapshot("made").features.items()}
+    prints = {n: e.fingerprint for n, e in store.snapshot("made").features.items()}
     models = {}
     for name in ("none", "speaker"):
         plan = Plan("emotion", normalise=name)
@@ -135,7 +135,7 @@ def talk(tmp_path_factory):
     store = Store(folder / "lake")
     frame = store.load("talk", ["text.*"])
     blocks = {"text": frame[[c for c in frame if c.startswith("text.")]]}
-    prints = {n: e["fingerprint"] for n, e in store.snapshot("talk").features.items()}
+    prints = {n: e.fingerprint for n, e in store.snapshot("talk").features.items()}
     samples = store.samples("talk").set_index("sample_id")
     return save(fit(samples, blocks, Plan("emotion"), "unimodal", "logreg", prints, {"dataset": "talk"}), folder / "m")
 
@@ -169,7 +169,7 @@ def hearing(tmp_path_factory):
     store = Store(folder / "lake")
     frame = store.load("hum", ["audio.*"])
     blocks = {"audio": frame[[c for c in frame if c.startswith("audio.")]]}
-    prints = {n: e["fingerprint"] for n, e in store.snapshot("hum").features.items()}
+    prints = {n: e.fingerprint for n, e in store.snapshot("hum").features.items()}
     samples = store.samples("hum").set_index("sample_id")
     fitted = fit(samples, blocks, Plan("emotion"), "unimodal", "logreg", prints, {"dataset": "hum"})
     return str(save(fitted, folder / "m")), str(files[1])

@@ -97,7 +97,7 @@ def test_refreshes_go_on_afterwards_and_compute_nothing_anew(lived_in):
     store.erase("d", speaker=PERSON)
     others = {i: c for i, c in contents.items() if i not in theirs(contents)}
     done, todo = refresh(store, others, fingerprint)
-    assert not todo and done.counts["audio.x"]["unchanged"] == 51
+    assert not todo and done.counts["audio.x"].unchanged == 51
     assert read(store) == expected(others, fingerprint)
     plain = pd.read_parquet(f"{store.uri}/current/d/audio.x")
     assert len(plain) == 51

@@ -209,13 +209,14 @@ def test_a_store_whose_labels_were_partitioned_by_shard(store):
     entry = done.tables["samples"]
     old = store._tables.load_version(entry).to_pyarrow_table()
     with_shard = old.append_column("shard", pa.array([0, 1, 0, 1], pa.int32()))
-    path = f"{entry['path']}-old"
+    path = f"{entry.path}-old"
     version = store._tables.replace(path, with_shard, None)
     assert store._tables.open(path, version).metadata().partition_columns == ["shard"]
+    from affectlake.data.store._snapshot import TableRef
     from affectlake.data.store._snapshots import edit
 
     def older(rows):
-        rows[0].tables["samples"] = {"path": path, "version": version}
+        rows[0].tables["samples"] = TableRef(path, version)
         return rows
 
     edit(store._tables, older)

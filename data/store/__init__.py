@@ -2,9 +2,20 @@
 
 from affectlake.data.store._arrow import index_in, is_in
 from affectlake.data.store._feature_spec import FeatureSpec
-from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, TableRef
 from affectlake.data.store._spelling import kept
 from affectlake.data.store._store import Store
 from affectlake.data.store._writer import Writer
 
-__all__ = ["FeatureSpec", "Snapshot", "Store", "Writer", "index_in", "is_in", "kept"]
+__all__ = [
+    "Counts",
+    "FeatureSpec",
+    "FeatureTable",
+    "Snapshot",
+    "Store",
+    "TableRef",
+    "Writer",
+    "index_in",
+    "is_in",
+    "kept",
+]

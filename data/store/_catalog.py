@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._snapshot import Snapshot
+from affectlake.data.store._snapshots import Log
 from affectlake.data.store._statistics import HIGH, LOW, M2, MEAN, ROWS, N, ShardStatistics, merged
 from affectlake.data.store._table_store import TableStore
 

@@ -1,19 +1,21 @@
 """What differs between a table as it is and as it is wanted, told without a loop over its rows."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from affectlake.data.errors import AffectlakeError
 from affectlake.data.store._arrow import index_in, is_in, strings
+from affectlake.data.store._snapshot import Counts
 
 OUTCOMES = pa.schema(
     [(n, pa.string()) for n in ("sample_id", "extractor", "outcome", "reason", "uri", "content", "fingerprint")]
     + [("first_seen", pa.timestamp("us", "UTC"))]
 )
 """What the table of outcomes holds of every result without values."""
-
-COUNTED = ("new", "recomputed", "unchanged", "removed", "failed", "not_applicable")
 
 
 def nothing_changed(rows: pd.DataFrame, base: pd.DataFrame, said: pd.DataFrame, shards: pd.Series) -> bool:
@@ -58,8 +60,10 @@ def changed_shards(base: pd.DataFrame, good: pd.DataFrame) -> list[int]:
     return np.unique(np.concatenate([new[~same], old[moved], old[gone]])).astype(int).tolist()
 
 
-def outcomes_of(outcomes: pd.DataFrame) -> dict[str, int]:
-    return {k: int((outcomes["outcome"] == k).sum()) for k in ("failed", "not_applicable")}
+def outcomes_of(outcomes: pd.DataFrame) -> tuple[int, int]:
+    """How many failed, and to how many the extractor does not apply."""
+    failed, not_applicable = (int((outcomes["outcome"] == k).sum()) for k in ("failed", "not_applicable"))
+    return failed, not_applicable
 
 
 def counts_of(
@@ -69,7 +73,7 @@ def counts_of(
     said_before: pd.DataFrame,
     same: bool,
     said: pd.DataFrame,
-) -> dict[str, int]:
+) -> Counts:
     had = pd.concat([base[["sample_id", "content"]], said_before[["sample_id", "content"]]])
     at = index_in(rows["sample_id"], had["sample_id"])
     known = at >= 0
@@ -80,12 +84,40 @@ def counts_of(
     mended = is_in(rows["sample_id"], said_before["sample_id"]) & is_in(rows["sample_id"], good["sample_id"])
     equal &= ~mended
     gone = ~is_in(had["sample_id"], rows["sample_id"])
-    return {
-        "new": int((~known).sum()),
-        "recomputed": int((known & ~equal).sum()),
-        "unchanged": int(equal.sum()),
-        "removed": int(gone.sum()),
-    } | outcomes_of(said)
+    new, recomputed, unchanged, removed = (int(x.sum()) for x in (~known, known & ~equal, equal, gone))
+    return Counts(new, recomputed, unchanged, removed, *outcomes_of(said))
+
+
+def without_values(
+    extractor: str, rows: pd.DataFrame, fingerprint: str, before: pd.DataFrame, pending: pd.DataFrame
+) -> pd.DataFrame:
+    """Outcomes of the rows that have no values, from what was kept or else from those of the last snapshot.
+
+    Raises
+    ------
+    AffectlakeError
+        A result was never kept.
+    """
+    old = before[before["fingerprint"] == fingerprint]
+    now = pd.concat([pending[pending["outcome"] != "ok"], old[["content", "outcome", "reason"]]])
+    outcomes = now.drop_duplicates("content").set_index("content").reindex(rows["content"])
+    if lost := int(outcomes["outcome"].isna().sum()):
+        raise AffectlakeError(f"{lost} results of {extractor} were never kept")
+    seen = old.set_index(["sample_id", "content"])["first_seen"]
+    at = pd.MultiIndex.from_arrays([rows["sample_id"], rows["content"]])
+    first_seen = seen[~seen.index.duplicated()].reindex(at).fillna(pd.Timestamp(datetime.now(UTC)))
+    return pd.DataFrame(
+        {
+            "sample_id": rows["sample_id"].to_numpy(),
+            "extractor": extractor,
+            "outcome": outcomes["outcome"].to_numpy(),
+            "reason": outcomes["reason"].to_numpy(),
+            "uri": rows["uri"].to_numpy(),
+            "content": rows["content"].to_numpy(),
+            "fingerprint": fingerprint,
+            "first_seen": first_seen.to_numpy(),
+        }
+    )
 
 
 def outcome_table(parts: list[pd.DataFrame]) -> pa.Table:

@@ -9,16 +9,13 @@ import hashlib
 import json
 import os
 from collections.abc import Container, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store._delta import Table
+from affectlake.data.store._snapshot import Snapshot, TableRef
 from affectlake.data.store._table_store import SHA256, TableStore
-
-if TYPE_CHECKING:
-    from affectlake.data.store._snapshots import Snapshot
 
 FOLDER = "sums"
 VARIABLE = "AFFECTLAKE_VERIFY"
@@ -82,13 +79,13 @@ def compared(store: TableStore, path: str, commits: int | None = None) -> Table 
     return table
 
 
-def note(store: TableStore, snapshot: "Snapshot", base: "Snapshot | None") -> None:
+def note(store: TableStore, snapshot: Snapshot, base: Snapshot | None) -> None:
     """Note the sums of the files that a snapshot names and the one before did not; before it is published."""
     if not store.local:
         return
     table = store.open_or_none(f"{FOLDER}/{snapshot.dataset}")
-    before = {(e["path"], e["version"]) for e in base.tables.values()} if base and table else set()
-    new = [e for e in snapshot.tables.values() if (e["path"], e["version"]) not in before]
+    before = {e.key for e in base.tables.values()} if base and table else set()
+    new = [e for e in snapshot.tables.values() if e.key not in before]
     if not new:
         return
     have = known(store, snapshot.dataset)
@@ -112,11 +109,11 @@ def forget(store: TableStore, dataset: str, tables: Iterable[str]) -> None:
         store.swap(f"{FOLDER}/{dataset}", rows.filter(pa.array(stay)), table.version())
 
 
-def files(store: TableStore, entry: dict[str, Any], have: Container[str] = ()) -> Iterator[str]:
+def files(store: TableStore, entry: TableRef, have: Container[str] = ()) -> Iterator[str]:
     """Files of a table at a version, those of its log among them as far back as ``have`` knows them."""
-    path = entry["path"]
+    path = entry.path
     yield from (f"{path}/{f}" for f in store.load_version(entry).paths())
-    for version in range(entry["version"], -1, -1) if store.local else ():
+    for version in range(entry.version, -1, -1) if store.local else ():
         log = f"{path}/_delta_log/{version:020d}.json"
         if log in have:
             return

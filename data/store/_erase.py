@@ -27,7 +27,8 @@ from affectlake.data.store._names import ErasureTarget, Hashed, Plain, Traces
 from affectlake.data.store._read import read
 from affectlake.data.store._rebuild import Rebuilt
 from affectlake.data.store._search import Found
-from affectlake.data.store._snapshots import Log, Snapshot, edit
+from affectlake.data.store._snapshot import Snapshot, TableRef
+from affectlake.data.store._snapshots import Log, edit
 from affectlake.data.store._table_store import TableStore
 
 Clean = Callable[[ErasureTarget], list[dict[str, Any]]]
@@ -131,9 +132,9 @@ def _orphans(store: TableStore, dataset: str, log: Log) -> list[dict[str, Any]]:
 def _heard(store: TableStore, snapshots: list[Snapshot], target: ErasureTarget) -> frozenset[str]:
     """Other samples of which features hold what the people said before, in some version."""
     found: set[str] = set()
-    for path, version in sorted({(s.tables["samples"]["path"], s.tables["samples"]["version"]) for s in snapshots}):
+    for key in sorted({s.tables["samples"].key for s in snapshots}):
         keys = ["sample_id", "dialogue", "turn", "text"]
-        samples = read(store, {"path": path, "version": version}, keys).to_pandas()
+        samples = read(store, TableRef(*key), keys).to_pandas()
         theirs = samples["sample_id"].isin(target.ids)
         first = samples[theirs & samples["text"].notna()].groupby("dialogue")["turn"].min()
         after = samples["turn"] >= samples["dialogue"].map(first)

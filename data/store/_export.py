@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.store import _identity
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._snapshot import Snapshot
 from affectlake.data.store._spelling import HIDDEN, for_others, kept
 from affectlake.data.store._table_store import TableStore
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._snapshot import Snapshot
 from affectlake.data.store._table_store import TableStore
 
 ENTITY = "sample"
@@ -70,7 +70,7 @@ def write(store: TableStore, snapshot: Snapshot, columns: dict[str, list[str]], 
                 fields="\n".join(_field(c, about.loc[(extractor, c)]) for c in names),
                 file=file.name,
                 time=TIME,
-                tags={k: str(snapshot.features[extractor][k]) for k in ("fingerprint", "extractor_version")},
+                tags={k: str(getattr(snapshot.features[extractor], k)) for k in ("fingerprint", "extractor_version")},
             )
         )
     (out / "features.py").write_text("".join(parts), encoding="utf-8")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from affectlake.data.store._snapshot import FeatureTable, TableRef
+
 _logger = logging.getLogger("affectlake.store")
 
 
@@ -43,16 +45,29 @@ class FeatureSpec:
     source: str = ""
     texts: tuple[str, ...] = ()
 
+    def table(self, at: TableRef) -> FeatureTable:
+        """The table that is made after it, as yet without its numbers of rows."""
+        return FeatureTable(
+            path=at.path,
+            version=at.version,
+            fingerprint=self.fingerprint,
+            extractor_version=self.version,
+            parameters=dict(self.parameters),
+            weights=dict(self.weights),
+            reads=self.reads,
+            texts=self.texts,
+            source=self.source,
+        )
 
-def source_of(name: str, wanted: FeatureSpec, entry: dict[str, Any] | None) -> dict[str, str]:
+
+def source_of(name: str, wanted: FeatureSpec, known: FeatureTable | None) -> str:
     """What to remember of an extractor's code; says so where it changed under one version."""
-    if not wanted.source:
-        return {}
-    if entry is not None and entry.get("source", wanted.source) != wanted.source:
+    was = known.source if known is not None else ""
+    if wanted.source and was and was != wanted.source:
         _logger.warning(
             "the code of %s changed, its version (%s) did not: what it computed before is kept; where its values are "
             "others now, raise the version",
             name,
             wanted.version,
         )
-    return {"source": wanted.source}
+    return wanted.source or was

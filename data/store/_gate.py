@@ -1,12 +1,13 @@
 """The quality gate: compares a snapshot that is about to be published with its documentation and with the last one."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.samples import MEDIA
+from affectlake.data.store._snapshot import FeatureTable
 from affectlake.data.store._spelling import HIDDEN, spoken
 
 COVERAGE_DROP = 0.05
@@ -27,8 +28,8 @@ _SHOWN = 3
 def check(
     columns: pd.DataFrame,
     before: pd.DataFrame | None,
-    features: dict[str, dict[str, Any]],
-    features_before: dict[str, dict[str, Any]],
+    features: Mapping[str, FeatureTable],
+    features_before: Mapping[str, FeatureTable],
 ) -> list[str]:
     """Problems of a snapshot, each as one line; empty where there is none.
 
@@ -36,8 +37,7 @@ def check(
     ----------
     columns, before : DataFrame
         Catalogue of the new and the last snapshot, see `affectlake.data.store._catalog.describe`.
-    features, features_before : dict of extractor to dict
-        Entries of the feature tables with ``rows``, ``wanted``, ``failed`` and ``fingerprint``.
+    features, features_before : mapping of extractor to FeatureTable
     """
     problems = []
     for extractor, entry in features.items():
@@ -46,7 +46,7 @@ def check(
         problems += _values(extractor, mine)
         problems += _coverage(extractor, entry, old)
         # Another version or other parameters are meant to give other values: only like is compared with like.
-        if old is not None and before is not None and old["fingerprint"] == entry["fingerprint"]:
+        if old is not None and before is not None and old.fingerprint == entry.fingerprint:
             problems += _drift(extractor, mine, before[before["extractor"] == extractor])
     return problems
 
@@ -84,15 +84,14 @@ def _values(extractor: str, columns: pd.DataFrame) -> list[str]:
     ]
 
 
-def _coverage(extractor: str, entry: dict[str, Any], old: dict[str, Any] | None) -> list[str]:
-    lost = entry["failed"] / entry["wanted"] if entry["wanted"] else 0.0
+def _coverage(extractor: str, now: FeatureTable, old: FeatureTable | None) -> list[str]:
+    lost = now.failed / now.wanted if now.wanted else 0.0
     if lost > 0.5:
-        return [f"{extractor}: {entry['failed']} of {entry['wanted']} samples failed ({lost:.0%})"]
-    if old is None or not old["wanted"] or not entry["wanted"]:
+        return [f"{extractor}: {now.failed} of {now.wanted} samples failed ({lost:.0%})"]
+    if old is None or old.coverage is None or now.coverage is None:
         return []
-    share, before = entry["rows"] / entry["wanted"], old["rows"] / old["wanted"]
-    if before - share > COVERAGE_DROP:
-        return [f"{extractor}: coverage fell from {before:.1%} to {share:.1%}"]
+    if old.coverage - now.coverage > COVERAGE_DROP:
+        return [f"{extractor}: coverage fell from {old.coverage:.1%} to {now.coverage:.1%}"]
     return []
 
 

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from affectlake.data.errors import UnknownName
 from affectlake.data.store import _load
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._snapshot import Counts, Snapshot
+from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, kept
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
@@ -47,14 +48,14 @@ def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> dict[str
     old, new = a.features.get(name), b.features.get(name)
     if old is None or new is None:
         return {"status": "added" if old is None else "removed"}
-    if (old["path"], old["version"]) == (new["path"], new["version"]):
+    if old.key == new.key:
         return None
     before, after = (read(store, e, ["sample_id", "content"]).to_pandas().set_index("sample_id") for e in (old, new))
     both = before.index.intersection(after.index)
     columns = [set(_load.column_names(store, e)) for e in (old, new)]
     found = {
         "status": "changed",
-        "fingerprint": old["fingerprint"] != new["fingerprint"],
+        "fingerprint": old.fingerprint != new.fingerprint,
         "added": after.index.difference(before.index).tolist(),
         "removed": before.index.difference(after.index).tolist(),
         "changed": both[(before.loc[both, "content"] != after.loc[both, "content"]).to_numpy()].tolist(),
@@ -66,10 +67,7 @@ def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> dict[str
 
 def rollback(store: TableStore, to: Snapshot, author: str) -> Snapshot:
     """Publish an old state again, as a new snapshot; nothing that came in between is lost."""
-    counts = {
-        name: dict.fromkeys(next(iter(to.counts.values()), {}), 0) | {"unchanged": entry["rows"]}
-        for name, entry in to.features.items()
-    }
+    counts = {name: Counts(unchanged=table.rows) for name, table in to.features.items()}
     draft = replace(to, author=author, published=True, problems=[f"rolled back to {to.id}"], counts=counts)
     attempt = 0
     while True:
@@ -99,7 +97,7 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     said = said[(said["sample_id"] == sample_id) & (said["extractor"] == extractor)].to_dict("records")
     sample = mine.iloc[0]
     media = {m: sample[m] for m in ("audio", "image", "video", "text") if pd.notna(sample[m])}
-    worded = entry.get("reads") in ("text", "dialogue") and pd.notna(sample.get("text_source"))
+    worded = entry.reads in ("text", "dialogue") and pd.notna(sample.get("text_source"))
     segment = {k: float(sample[k]) for k in ("start", "end") if pd.notna(sample[k])}
     return {
         "sample_id": sample_id,
@@ -110,10 +108,10 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
         "content": row[0]["content"] if row else said[0]["content"] if said else None,
         "source": media | segment,
         "extractor": extractor,
-        "extractor_version": entry["extractor_version"],
-        "parameters": entry["parameters"],
-        "weights": entry["weights"],
-        "fingerprint": entry["fingerprint"],
+        "extractor_version": entry.extractor_version,
+        "parameters": entry.parameters,
+        "weights": entry.weights,
+        "fingerprint": entry.fingerprint,
         **{k: about[k] for k in ("unit", "description")},
         "definition": about["source"],
         "snapshot": snapshot.id,
@@ -129,4 +127,4 @@ def _transcript(store: TableStore, snapshot: Snapshot, sample_id: str, by: str) 
         return {"by": by}
     rows = read(store, entry, None, pc.field("sample_id") == sample_id).drop_columns(["sample_id", "shard"]).to_pylist()
     keys = ("extractor_version", "parameters", "weights", "fingerprint")
-    return {"by": by} | {k: entry[k] for k in keys} | (rows[0] if rows else {})
+    return {"by": by} | {k: getattr(entry, k) for k in keys} | (rows[0] if rows else {})

@@ -18,7 +18,7 @@ from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.data.store import _checksums
 from affectlake.data.store._arrow import strings, to_arrow
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshots import Snapshot
+from affectlake.data.store._snapshot import FeatureTable, Snapshot
 from affectlake.data.store._spelling import HIDDEN, KEYS, kept, kept_label, spoken
 from affectlake.data.store._table_store import TableStore
 
@@ -168,14 +168,14 @@ def chosen(store: TableStore, snapshot: Snapshot, patterns: Sequence[str] | None
     return {name: [c for c in available[name] if c in found[name]] for name in available if name in found}
 
 
-def column_names(store: TableStore, entry: dict[str, Any]) -> list[str]:
+def column_names(store: TableStore, entry: FeatureTable) -> list[str]:
     return [spoken(c) for c in kept_columns(store, entry)]
 
 
-def kept_columns(store: TableStore, entry: dict[str, Any]) -> list[str]:
+def kept_columns(store: TableStore, entry: FeatureTable) -> list[str]:
     """The same as the table has them; words that are kept beside values are no columns of features."""
     fields = store.load_version(entry).schema().fields
-    return [f.name for f in fields if f.name not in KEYS and f.name not in entry.get("texts", ())]
+    return [f.name for f in fields if f.name not in KEYS and f.name not in entry.texts]
 
 
 def block(
@@ -206,7 +206,7 @@ def block(
     for i, (name, names) in enumerate(columns.items()):
         entry, cols = snapshot.features[name], [kept(n) for n in names]
         fragments = list(store.load_version(entry).to_pyarrow_dataset().get_fragments())
-        compared = _checksums.sums(store, entry["path"], (f"{entry['path']}/{f.path}" for f in fragments))
+        compared = _checksums.sums(store, entry.path, (f"{entry.path}/{f.path}" for f in fragments))
         for fragment in fragments:
             shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
             if shard in places:
@@ -234,7 +234,7 @@ def _positions(shards: np.ndarray) -> dict[int, np.ndarray]:
 
 def _reader(
     store: TableStore,
-    entry: dict[str, Any],
+    entry: FeatureTable,
     fragment: pads.Fragment,
     columns: list[str],
     compared: _checksums.Sums | None,
@@ -242,11 +242,11 @@ def _reader(
     """Reads a fragment; local files without the detour through Delta's file system, which holds the GIL."""
     if not store.local:
         return lambda: fragment.to_table(columns=columns, use_threads=False)
-    path = store.path(entry["path"], fragment.path)
+    path = store.path(entry.path, fragment.path)
 
     def action() -> pa.Table:
         if compared is not None:
-            compared.compare(f"{entry['path']}/{fragment.path}")
+            compared.compare(f"{entry.path}/{fragment.path}")
         return pq.ParquetFile(path, memory_map=True).read(columns, use_threads=False)
 
     return action

@@ -14,7 +14,7 @@ def collect(store: TableStore, dataset: str, log: Log) -> None:
 
 
 def unnamed(store: TableStore, dataset: str, log: Log) -> list[str]:
-    named = {e["path"] for s in log.rows for e in s.tables.values()}
+    named = {e.path for s in log.rows for e in s.tables.values()}
     folders = (f"features/{dataset}", f"tables/{dataset}")
     return sorted({f"{folder}/{name}" for folder in folders for name in store.list_tables(folder)} - named)
 
@@ -38,7 +38,7 @@ def tidy(store: TableStore, dataset: str, keep: int | None) -> dict[str, int]:
     for s in log.rows:
         if s.dataset == dataset:
             for entry in s.tables.values():
-                versions.setdefault(entry["path"], set()).add(entry["version"])
+                versions.setdefault(entry.path, set()).add(entry.version)
     files = 0
     for path, named in versions.items():
         table = store.open(path)

@@ -15,7 +15,8 @@ from affectlake.data.samples import CORE, MEDIA, samples_frame
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._feature_spec import FeatureSpec
 from affectlake.data.store._load import samples as samples_of
-from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._snapshot import Snapshot
+from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, kept, kept_label, spoken
 from affectlake.data.store._table_store import LONGEST
 from affectlake.data.store._writer import Writer

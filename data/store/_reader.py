@@ -16,7 +16,8 @@ from deltalake.exceptions import DeltaError
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.data.store import _catalog, _checksums, _load, _status
 from affectlake.data.store._read import read, read_or_none
-from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._snapshot import Snapshot
+from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, spoken
 from affectlake.data.store._table_store import TableStore
 

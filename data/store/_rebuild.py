@@ -8,7 +8,7 @@ import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -21,11 +21,14 @@ from affectlake.data.store import _attributes, _catalog, _identity, _statistics
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._names import ErasureTarget, Plain
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshots import FEATURES, Snapshot, features_of
+from affectlake.data.store._snapshot import FEATURES, Snapshot, TableRef, features_of
 from affectlake.data.store._table_store import SETTINGS, TableStore
 
 _CONTEXT = "features.text.context"
 """Older stores do not say which tables read what was said before; this was the only one."""
+
+
+Ref = TypeVar("Ref", bound=TableRef)
 
 
 class Rebuilt:
@@ -48,25 +51,27 @@ class Rebuilt:
         outcomes = read(self.store, tables["outcomes"], ["extractor", "outcome"]).to_pandas()
         for extractor, entry in features_of(tables).items():
             said = outcomes.loc[outcomes["extractor"] == extractor, "outcome"]
-            entry["rows"] = self._count(entry)
-            entry |= {k: int((said == k).sum()) for k in ("failed", "not_applicable")}
-            entry["wanted"] = entry["rows"] + len(said)
+            rows = self._count(entry)
+            failed, not_applicable = (int((said == k).sum()) for k in ("failed", "not_applicable"))
+            tables[FEATURES + extractor] = replace(
+                entry, rows=rows, wanted=rows + len(said), failed=failed, not_applicable=not_applicable
+            )
         tables["columns"] = self._columns(s, tables)
         return replace(s, tables=tables, samples=self._count(tables["samples"]))
 
-    def _entry(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
-        key = entry["path"], entry["version"]
+    def _entry(self, name: str, entry: Ref) -> Ref:
+        key = entry.key
         if key not in self._versions:
-            if name.startswith(FEATURES) and (entry.get("reads") == "dialogue" or name == _CONTEXT):
+            if name.startswith(FEATURES) and (getattr(entry, "reads", "") == "dialogue" or name == _CONTEXT):
                 self._lose_heard(name)
             build = self._feature if name.startswith(FEATURES) else self._small
             self._versions[key] = build(name, entry)
-        return entry | {"path": self._path(entry["path"]), "version": self._versions[key]}
+        return replace(entry, path=self._path(entry.path), version=self._versions[key])
 
     def _path(self, path: str) -> str:
         return f"{path.split('~')[0]}~{self.generation}"
 
-    def _count(self, entry: dict[str, Any]) -> int:
+    def _count(self, entry: TableRef) -> int:
         return self.store.load_version(entry).to_pyarrow_dataset().count_rows()
 
     def _keep(self, table: pa.Table, name: str) -> pa.Table:
@@ -84,43 +89,43 @@ class Rebuilt:
         self._lost[name] = self.heard
         self.recompute[name] = len(self.heard)
 
-    def _small(self, name: str, entry: dict[str, Any]) -> int:
+    def _small(self, name: str, entry: TableRef) -> int:
         table = read(self.store, entry)
         kept = self._keep(table, name)
         self.removed[name] = self.removed.get(name, 0) + table.num_rows - kept.num_rows
-        return self.store.replace(self._path(entry["path"]), self._without_names(kept), None)
+        return self.store.replace(self._path(entry.path), self._without_names(kept), None)
 
     def _without_names(self, table: pa.Table) -> pa.Table:
         return _attributes.without(table, self.traces, _identity.make(self.store))
 
-    def _columns(self, s: Snapshot, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _columns(self, s: Snapshot, tables: dict[str, TableRef]) -> TableRef:
         """The catalogue over the values that remain: an extreme may have been theirs."""
         entry = s.tables["columns"]
         features = features_of(tables)
-        key = json.dumps(["columns", *((n, e["path"], e["version"]) for n, e in features.items())]), 0
+        key = json.dumps(["columns", *((n, *e.key) for n, e in features.items())]), 0
         if key not in self._versions:
             old = read(self.store, entry).to_pandas()
             frame = _catalog.together([self._described(n, e, old) for n, e in features.items()])
-            self._versions[key] = self.store.replace(self._path(entry["path"]), to_arrow(frame), None)
-        return {"path": self._path(entry["path"]), "version": self._versions[key]}
+            self._versions[key] = self.store.replace(self._path(entry.path), to_arrow(frame), None)
+        return TableRef(self._path(entry.path), self._versions[key])
 
-    def _described(self, name: str, entry: dict[str, Any], old: pd.DataFrame) -> pd.DataFrame:
+    def _described(self, name: str, entry: TableRef, old: pd.DataFrame) -> pd.DataFrame:
         about = _catalog.documented(old, name)
         return _catalog.describe(
             name, about, _statistics.table_statistics(self.store, entry, [c["name"] for c in about])
         )
 
-    def _feature(self, name: str, entry: dict[str, Any]) -> int:
+    def _feature(self, name: str, entry: TableRef) -> int:
         """A version of a feature table, file by file."""
         old = self.store.load_version(entry)
-        path, schema = self._path(entry["path"]), old.to_pyarrow_dataset().schema
+        path, schema = self._path(entry.path), old.to_pyarrow_dataset().schema
         head = self.store.open_or_none(path)
         if head is None:
             self.store.parent(f"{path}/_delta_log/0")
             DeltaTable.create(self.store.url(path), schema, partition_by=["shard"], configuration=SETTINGS)
             head = self.store.open(path)
         fragments = {f.path: f for f in old.to_pyarrow_dataset().get_fragments()}
-        wanted = [a for p, f in sorted(fragments.items()) if (a := self._file(name, entry["path"], path, p, f))]
+        wanted = [a for p, f in sorted(fragments.items()) if (a := self._file(name, entry.path, path, p, f))]
         here = {f.path: f for f in head.to_pyarrow_dataset().get_fragments()}
         new = [a for a in wanted if a.path not in here]
         same = {a.path for a in wanted}

@@ -19,7 +19,8 @@ from affectlake.data.store._checksums import Damaged
 from affectlake.data.store._names import ErasureTarget
 from affectlake.data.store._read import read
 from affectlake.data.store._rebuild import Rebuilt
-from affectlake.data.store._snapshots import FEATURES, LOG, Log, Snapshot, edit, features_of
+from affectlake.data.store._snapshot import FEATURES, Snapshot, TableRef, features_of
+from affectlake.data.store._snapshots import LOG, Log, edit
 from affectlake.data.store._spelling import HIDDEN, KEYS
 from affectlake.data.store._table_store import TableStore
 
@@ -121,24 +122,24 @@ class _Mended(Rebuilt):
             elif not name.startswith(FEATURES) or self._unreadable(entry):
                 del tables[name]  # made again by the next writer
             else:
-                tables[name] = self._entry(name, entry)
-                tables[name]["rows"] = self._count(tables[name])
+                rebuilt = self._entry(name, s.features[name.removeprefix(FEATURES)])
+                tables[name] = replace(rebuilt, rows=self._count(rebuilt))
         tables.pop("moments", None)  # they hold what the damaged files held
         if "samples" in hit:
             tables["samples"] = self._made(s.tables["samples"], to_arrow(self._samples(s.dataset, tables)))
         tables["columns"] = self._catalogue(s, tables)
         return replace(s, tables=tables, samples=self._count(tables["samples"]))
 
-    def _damaged(self, entry: dict[str, Any]) -> bool:
+    def _damaged(self, entry: TableRef) -> bool:
         """Whether a file of this very version is."""
         if self._unreadable(entry):
             return True
-        return any(f"{entry['path']}/{f}" in self.bad for f in self.store.load_version(entry).paths())
+        return any(f"{entry.path}/{f}" in self.bad for f in self.store.load_version(entry).paths())
 
-    def _unreadable(self, entry: dict[str, Any]) -> bool:
-        return any(f == entry["path"] or f.startswith(f"{entry['path']}/_delta_log/") for f in self.bad)
+    def _unreadable(self, entry: TableRef) -> bool:
+        return any(f == entry.path or f.startswith(f"{entry.path}/_delta_log/") for f in self.bad)
 
-    def _samples(self, dataset: str, tables: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    def _samples(self, dataset: str, tables: dict[str, TableRef]) -> pd.DataFrame:
         """Ids and shards, as tables of features and outcomes have them."""
         parts = [read(self.store, e, KEYS).to_pandas()[["sample_id", "shard"]] for e in features_of(tables).values()]
         known = pd.concat([*parts, pd.DataFrame({"sample_id": [], "shard": []})]).drop_duplicates("sample_id")
@@ -150,7 +151,7 @@ class _Mended(Rebuilt):
         position, shard = HIDDEN
         return frame.assign(**{position: np.arange(len(frame)), shard: known["shard"].to_numpy(np.int32)})
 
-    def _catalogue(self, s: Snapshot, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _catalogue(self, s: Snapshot, tables: dict[str, TableRef]) -> TableRef:
         """Statistics of what is there; what columns mean, from this catalogue or the nearest sound one."""
         sound = [
             e for t in sorted(self.snapshots, key=lambda t: abs(t.number - s.number)) for e in [t.tables["columns"]]
@@ -163,15 +164,15 @@ class _Mended(Rebuilt):
             bare = [{"name": c} for c in _load.column_names(self.store, entry) if c not in known]
             if bare:
                 why = "no sound catalogue says what its columns mean: a refresh of another version of it does"
-                self.undocumented.append({"file": entry["path"], "why": f"{s.id}: {name}", "remedy": why})
+                self.undocumented.append({"file": entry.path, "why": f"{s.id}: {name}", "remedy": why})
             names = [c["name"] for c in (*about, *bare)]
             statistics = _statistics.table_statistics(self.store, entry, names)
             parts.append(_catalog.describe(name, [*about, *bare], statistics))
         return self._made(s.tables["columns"], to_arrow(_catalog.together(parts)))
 
-    def _made(self, entry: dict[str, Any], table: pa.Table) -> dict[str, Any]:
-        path = self._path(entry["path"])
-        return {"path": path, "version": self.store.replace(path, table, None)}
+    def _made(self, entry: TableRef, table: pa.Table) -> TableRef:
+        path = self._path(entry.path)
+        return TableRef(path, self.store.replace(path, table, None))
 
     def _file(self, name: str, old: str, new: str, path: str, fragment: Any) -> Any:
         return None if f"{old}/{path}" in self.bad else super()._file(name, old, new, path, fragment)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, cast
@@ -13,61 +13,12 @@ import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _checksums
+from affectlake.data.store._snapshot import FEATURES, Counts, FeatureTable, Snapshot, TableRef
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
 LOG, TAGS = "snapshots", "tags"
-FEATURES = "features."
 _ATTEMPTS = 100
 _ID = re.compile(r"s\d{6,}")
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One published (or, by the quality gate, held) state of one dataset.
-
-    Attributes
-    ----------
-    id : str
-        ``s000001``, counted through all datasets of the store: order never depends on a clock.
-    time : datetime
-        UTC; never before that of the snapshot before.
-    dataset, author, code_version : str
-    published : bool
-        Whether readers see it unless they ask for it by its id.
-    samples : int
-    counts : dict of extractor to dict
-        Rows new, recomputed, unchanged, removed, and outcomes failed, not_applicable.
-    problems : list of str
-        What the quality gate found.
-    tables : dict of table to dict
-        ``path`` and Delta ``version`` of each table; feature tables (``features.<extractor>``) also fingerprint,
-        extractor version, parameters and numbers of rows and columns.
-    """
-
-    id: str
-    time: datetime
-    dataset: str
-    author: str
-    code_version: str
-    published: bool
-    samples: int
-    counts: dict[str, dict[str, int]]
-    problems: list[str]
-    tables: dict[str, dict[str, Any]]
-
-    @property
-    def number(self) -> int:
-        return int(self.id[1:])
-
-    @property
-    def features(self) -> dict[str, dict[str, Any]]:
-        """Entries of the feature tables by extractor, in alphabetical order."""
-        return features_of(self.tables)
-
-
-def features_of(tables: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Entries of the feature tables by extractor, in alphabetical order."""
-    return {t.removeprefix(FEATURES): tables[t] for t in sorted(tables) if t.startswith(FEATURES)}
 
 
 class Log:
@@ -271,9 +222,19 @@ _NESTED = ("counts", "problems", "tables")
 
 
 def _row(snapshot: Snapshot) -> dict[str, Any]:
-    row = asdict(snapshot)
+    row = vars(snapshot) | {
+        "counts": {name: asdict(counts) for name, counts in snapshot.counts.items()},
+        "tables": {name: table.to_json() for name, table in snapshot.tables.items()},
+    }
     return row | {k: json.dumps(row[k]) for k in _NESTED}
 
 
 def _parse(row: Mapping[str, Any]) -> Snapshot:
-    return Snapshot(**(dict(row) | {k: json.loads(row[k]) for k in _NESTED}))
+    nested = {k: json.loads(row[k]) for k in _NESTED}
+    nested["counts"] = {name: Counts(**counts) for name, counts in nested["counts"].items()}
+    nested["tables"] = {name: _table(name, said) for name, said in nested["tables"].items()}
+    return Snapshot(**dict(row) | nested)
+
+
+def _table(name: str, said: Mapping[str, Any]) -> TableRef:
+    return FeatureTable.of_json(said) if name.startswith(FEATURES) else TableRef(said["path"], said["version"])

@@ -19,7 +19,8 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.data.store import _checksums, _load
-from affectlake.data.store._snapshots import FEATURES, LOG, Snapshot
+from affectlake.data.store._snapshot import FEATURES, Snapshot
+from affectlake.data.store._snapshots import LOG
 from affectlake.data.store._spelling import HIDDEN, KEYS, PREFIX, for_others, spoken
 from affectlake.data.store._table_store import TableStore
 
@@ -80,7 +81,7 @@ def _compare(store: TableStore, dataset: str, snapshot: Snapshot, text: str) -> 
     """Compare the files of the tables that a query may mean with their sums."""
     for table, entry in snapshot.tables.items():
         if _says(text, dataset) or _says(text, f"{dataset}.{table.removeprefix(FEATURES)}"):
-            _checksums.compare(store, entry["path"], store.load_version(entry))
+            _checksums.compare(store, entry.path, store.load_version(entry))
 
 
 def _says(text: str, view: str) -> bool:
@@ -138,7 +139,7 @@ def _views(connection: duckdb.DuckDBPyConnection, store: TableStore, dataset: st
                 shown = ["s.*"]
             continue
         alias = f"t{len(joins)}"
-        columns = _load.kept_columns(store, entry)
+        columns = _load.kept_columns(store, snapshot.features[name])
         here = set(arrow.schema.names)
         shown += [
             f"{alias}.{_quoted(c if c in here else spoken(c))} AS {_quoted(f'{name}.{spoken(c)}')}" for c in columns

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from affectlake.data.store._snapshot import TableRef
 from affectlake.data.store._spelling import IN_FEATURES, kept
 from affectlake.data.store._table_store import TableStore
 
@@ -37,7 +37,7 @@ def _statistics(values: pa.Table) -> np.ndarray:
     return np.stack([np.full(len(x), x.shape[1]), n, low, high, mean, np.einsum("ij,ij->i", centred, centred)])
 
 
-def table_statistics(store: TableStore, entry: dict[str, Any], names: Sequence[str]) -> ShardStatistics:
+def table_statistics(store: TableStore, entry: TableRef, names: Sequence[str]) -> ShardStatistics:
     """The same of a whole table, which is read shard by shard; ``names`` as they are called or kept."""
     found: ShardStatistics = {}
     table = store.load_version(entry).to_pyarrow_dataset()

@@ -1,15 +1,15 @@
 """What a store says about itself: snapshots, datasets and tables."""
 
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 
 from affectlake.data.store._load import samples
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._snapshot import Counts, Snapshot
+from affectlake.data.store._snapshots import Log
 from affectlake.data.store._table_store import TableStore
-
-_COUNTS = ("new", "recomputed", "unchanged", "removed", "failed", "not_applicable")
 
 
 def history(log: Log, dataset: str | None) -> list[dict[str, Any]]:
@@ -22,7 +22,7 @@ def history(log: Log, dataset: str | None) -> list[dict[str, Any]]:
             "snapshot": s.id,
             "time": s.time,
             **{k: getattr(s, k) for k in ("dataset", "author", "code_version", "published", "samples")},
-            **{k: sum(c[k] for c in s.counts.values()) for k in _COUNTS},
+            **{f.name: sum(getattr(c, f.name) for c in s.counts.values()) for f in fields(Counts)},
             "problems": len(s.problems),
             "tags": ", ".join(tags.get(s.id, ())),
         }
@@ -36,13 +36,13 @@ def status(dataset: str, snapshot: Snapshot) -> dict[str, Any]:
     tables = [
         {
             "extractor": extractor,
-            "columns": entry["columns"],
-            "rows": entry["rows"],
-            "failed": entry["failed"],
-            "not_applicable": entry["not_applicable"],
-            "coverage": round(entry["rows"] / snapshot.samples, 4),
-            "version": entry["extractor_version"],
-            "fingerprint": entry["fingerprint"],
+            "columns": entry.columns,
+            "rows": entry.rows,
+            "failed": entry.failed,
+            "not_applicable": entry.not_applicable,
+            "coverage": round(entry.rows / snapshot.samples, 4),
+            "version": entry.extractor_version,
+            "fingerprint": entry.fingerprint,
         }
         for extractor, entry in snapshot.features.items()
     ]

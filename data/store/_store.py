@@ -15,7 +15,8 @@ from affectlake.data.store import _load, _put
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._delta import NotWritable
 from affectlake.data.store._reader import AsOf, Reader
-from affectlake.data.store._snapshots import TAGS, Snapshot
+from affectlake.data.store._snapshot import Snapshot
+from affectlake.data.store._snapshots import TAGS
 from affectlake.data.store._table_store import LONGEST
 from affectlake.data.store._writer import Writer
 

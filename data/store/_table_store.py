@@ -25,6 +25,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.store._delta import Table, native, url
+from affectlake.data.store._snapshot import TableRef
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
@@ -116,9 +117,9 @@ class TableStore:
         except TableNotFoundError:
             return None
 
-    def load_version(self, entry: Mapping[str, Any]) -> Table:
+    def load_version(self, entry: TableRef) -> Table:
         """The table and version that a snapshot's entry names; raises FileNotFoundError where it is gone."""
-        return self.open(entry["path"], entry["version"])
+        return self.open(entry.path, entry.version)
 
     def partitioned(self, table: str) -> bool:
         """Whether the table is dealt out by shard."""

@@ -11,6 +11,7 @@ from affectlake.data.errors import UnknownName
 from affectlake.data.store import _tombstones
 from affectlake.data.store._names import ErasureTarget, distinctive
 from affectlake.data.store._read import read
+from affectlake.data.store._snapshot import TableRef
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._table_store import TableStore
 
@@ -84,10 +85,10 @@ def _uris(samples: pd.DataFrame) -> set[str]:
 def _every(store: TableStore, log: Log, dataset: str) -> pd.DataFrame:
     """Samples of all versions of a dataset."""
     entries = [s.tables["samples"] for s in log.rows if s.dataset == dataset]
-    versions = {(e["path"], e["version"]) for e in entries}
+    versions = {TableRef(*e.key) for e in entries}
     if not versions:
         raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
-    every = [read(store, {"path": p, "version": v}, _KEYS).to_pandas() for p, v in sorted(versions)]
+    every = [read(store, e, _KEYS).to_pandas() for e in sorted(versions, key=lambda e: e.key)]
     return pd.concat(every).drop_duplicates()
 
 
@@ -95,8 +96,8 @@ def _content(store: TableStore, log: Log, dataset: str, theirs: pd.DataFrame, ot
     """What only their media are, in any version."""
     entries = [s.tables["stats"] for s in log.rows if s.dataset == dataset and "stats" in s.tables]
     found: set[str] = set()
-    for path, version in sorted({(e["path"], e["version"]) for e in entries}):
-        stats = read(store, {"path": path, "version": version}).to_pandas()
+    for key in sorted({e.key for e in entries}):
+        stats = read(store, TableRef(*key)).to_pandas()
         mine, not_mine = (_tombstones.contents(samples, stats) for samples in (theirs, others))
         found |= (set(mine["whole"]) - set(not_mine["whole"])) | (set(mine["part"]) - set(not_mine["part"]))
     return found

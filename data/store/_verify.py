@@ -11,7 +11,8 @@ from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.data.store import _checksums, _view
-from affectlake.data.store._snapshots import FEATURES, LOG, Log, Snapshot
+from affectlake.data.store._snapshot import FEATURES, FeatureTable, Snapshot
+from affectlake.data.store._snapshots import LOG, Log
 from affectlake.data.store._table_store import TableStore
 
 READ_ERRORS = (OSError, pa.ArrowException, DeltaError, AffectlakeError, ValueError)
@@ -118,7 +119,7 @@ def _line(error: BaseException) -> str:
 def checksums(store: TableStore, dataset: str, snapshots: Iterable[Snapshot] = ()) -> dict[str, str]:
     """Sums of a dataset's files; on object stores those that the commits of its tables say."""
     found = _checksums.known(store, dataset)
-    for path in () if store.local else sorted({e["path"] for s in snapshots for e in s.tables.values()}):
+    for path in () if store.local else sorted({e.path for s in snapshots for e in s.tables.values()}):
         with suppress(*READ_ERRORS):
             found |= _checksums.in_log(store, path)
     return found
@@ -129,11 +130,11 @@ def find_damage(store: TableStore, snapshots: list[Snapshot], dataset: str) -> D
     found, seen = Damage(), {}
     for s in snapshots:
         for table, entry in s.tables.items():
-            put = entry.get("extractor_version") == "put"
+            put = isinstance(entry, FeatureTable) and entry.extractor_version == "put"
             try:
                 files = list(_checksums.files(store, entry))
             except READ_ERRORS as error:
-                found.add(entry["path"], f"its log cannot be read: {_line(error)}", table, s.id, put)
+                found.add(entry.path, f"its log cannot be read: {_line(error)}", table, s.id, put)
                 continue
             for file in files:
                 if file not in seen:

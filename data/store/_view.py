@@ -12,7 +12,6 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +19,8 @@ import pyarrow.parquet as pq
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import _checksums, _lock
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshots import Log, Snapshot
+from affectlake.data.store._snapshot import Snapshot, TableRef
+from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, KEYS, PREFIX, for_others
 from affectlake.data.store._table_store import TableStore
 
@@ -105,7 +105,7 @@ def _made_for_others(store: TableStore, path: str) -> pa.Table | None:
     snapshot = Log(store).head(dataset)
     if name != _MADE or snapshot is None or _shown(store) != root[-1]:
         return None
-    entry = snapshot.tables["samples"] if table == "samples" else snapshot.features[table]
+    entry: TableRef = snapshot.tables["samples"] if table == "samples" else snapshot.features[table]
     return for_others(read(store, entry), (*HIDDEN, *KEYS[1:]))
 
 
@@ -136,7 +136,7 @@ def _bring(store: TableStore, state: Mapping[str, Snapshot], kept: int) -> None:
 def _name(state: Mapping[str, Snapshot]) -> str:
     """The newest snapshot, and whatever an erasure changes of it or another."""
     newest = max(s.number for s in state.values())
-    files = {d: [(t, e["path"], e["version"]) for t, e in sorted(s.tables.items())] for d, s in sorted(state.items())}
+    files = {d: [(t, *e.key) for t, e in sorted(s.tables.items())] for d, s in sorted(state.items())}
     return f"s{newest:06d}-{hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]}"
 
 
@@ -157,7 +157,7 @@ def _build(store: TableStore, state: Mapping[str, Snapshot], build: str, name: s
         mark.write(name)
 
 
-def _link(store: TableStore, entry: Mapping[str, Any], folder: str) -> None:
+def _link(store: TableStore, entry: TableRef, folder: str) -> None:
     os.makedirs(folder)
     if any(f.name.startswith(PREFIX) for f in store.load_version(entry).schema().fields):
         # A name that is one of ours as well: whoever knows nothing of us finds it by itself, in a file of its own.

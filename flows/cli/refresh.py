@@ -1,6 +1,6 @@
 """Commands that change a store: refresh, put, erase, verify, repair, tidy."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -213,9 +213,15 @@ def put(
         shown = ", ".join(others[:10]) + (f", … ({len(others)} in all)" if len(others) > 10 else "")
         note(f"not taken, {dataset} has its samples already: {shown}" if known else f"about the samples: {shown}")
     if json:
-        as_json({"dataset": dataset, "snapshot": snapshot.id, "extractors": snapshot.counts})
+        as_json(
+            {
+                "dataset": dataset,
+                "snapshot": snapshot.id,
+                "extractors": {n: asdict(c) for n, c in snapshot.counts.items()},
+            }
+        )
     else:
-        as_table([{"extractor": n, **c} for n, c in snapshot.counts.items() if n == extractor])
+        as_table([{"extractor": n, **asdict(c)} for n, c in snapshot.counts.items() if n == extractor])
     return 0
 
 

@@ -1,0 +1,60 @@
+"""Results that are durable before they are published: what a crash may cost is the last few seconds' work."""
+
+import time
+from collections.abc import Iterable
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from affectlake.data.store._table_store import TableStore
+
+KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
+"""Results are made durable after this many rows (for memory's sake) or this long, which is what a crash may cost."""
+
+
+class Pending:
+    """Results of one dataset since its last snapshot, by extractor and fingerprint."""
+
+    def __init__(self, store: TableStore, dataset: str):
+        self.store, self.dataset = store, dataset
+        self._buffer: dict[tuple[str, str], list[pa.Table]] = {}
+        self._flushed = time.monotonic()
+
+    def keep(self, extractor: str, fingerprint: str, results: pa.Table) -> None:
+        """See `Writer.keep`."""
+        self._buffer.setdefault((extractor, fingerprint), []).append(results)
+        rows = sum(t.num_rows for t in self._buffer[extractor, fingerprint])
+        if rows >= KEEP_ROWS or time.monotonic() - self._flushed > KEEP_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make durable what was kept."""
+        for (extractor, fingerprint), tables in self._buffer.items():
+            self.store.append(self._path(extractor, fingerprint), pa.concat_tables(tables).combine_chunks())
+        self._buffer.clear()
+        self._flushed = time.monotonic()
+
+    def read(
+        self, extractor: str, fingerprint: str, columns: list[str], only: pa.Array | None = None
+    ) -> pa.Table | None:
+        """Columns of what is durable, of ``only`` these contents that came out well; None where there is nothing."""
+        table = self.store.open_or_none(self._path(extractor, fingerprint))
+        if table is None:
+            return None
+        chosen = None if only is None else pc.field("content").isin(only) & (pc.field("outcome") == "ok")
+        return table.to_pyarrow_dataset().to_table(columns=columns, filter=chosen)
+
+    def outcomes(self, extractor: str, fingerprint: str) -> pd.DataFrame:
+        """Outcome and reason of each content [columns=(content, outcome, reason)]."""
+        columns = ["content", "outcome", "reason"]
+        table = self.read(extractor, fingerprint, columns)
+        return pd.DataFrame(columns=columns) if table is None else table.to_pandas()
+
+    def clear(self, extractors: Iterable[str]) -> None:
+        """Forget what was published; results under older fingerprints go too: nobody will ask for them again."""
+        for name in extractors:
+            self.store.delete(f"pending/{self.dataset}/{name}")
+
+    def _path(self, extractor: str, fingerprint: str) -> str:
+        return f"pending/{self.dataset}/{extractor}/{fingerprint[:32]}"
