@@ -27,6 +27,7 @@ _COMMANDS = {
     "put": ("refresh:put", "Bring in features that were computed elsewhere."),
     "bench": ("bench:bench", "Train the fusion baselines on speaker-independent folds and print the leaderboard."),
     "leaderboard": ("bench:leaderboard", "Past benchmarks of a dataset, and how the best row moved."),
+    "compare": ("compare:compare", "Benchmarks beside each other: ranks over datasets, changes on the same samples."),
     "report": ("bench:report", "Write the HTML report of a benchmark that was run before."),
     "extract": ("extract:extract", "Features of media files as a table, without a store."),
     "predict": ("bench:predict", "Label new media with a saved model."),

@@ -282,6 +282,7 @@ def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption
     table = [
         {
             "created": r["created"][:16].replace("T", " "),
+            "run": r["run"],
             "label": r["label"],
             "protocol": r["protocol"] + _leaking(r),
             "snapshot": r["snapshot"],
@@ -293,7 +294,7 @@ def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption
         }
         for r in runs
     ]
-    as_table(fitting(table, ["code", "snapshot", "label"]))
+    as_table(fitting(table, ["code", "snapshot", "label", "run"]))
     return 0
 
 

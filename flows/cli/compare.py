@@ -1,0 +1,84 @@
+"""The command that puts benchmarks beside each other."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectlake.flows.cli.options import Json, StoreOption
+from affectlake.flows.cli.output import as_json, as_table, note
+
+if TYPE_CHECKING:
+    from affectlake.flows.compare import Compared
+
+
+def compare(
+    *runs: str,
+    store: StoreOption = "lake",
+    metric: str | None = None,
+    out: Path | None = None,
+    top: int = 25,
+    json: Json = False,
+) -> int:
+    """Benchmarks beside each other: mean ranks over several datasets, or what changed on the same samples.
+
+    Runs of several datasets are compared by the ranks of the rows that all of them have, runs of one dataset and label
+    sample by sample, with a paired test over speakers.
+
+    Parameters
+    ----------
+    runs
+        Ids of runs or how they begin (`affectlake leaderboard DATASET` lists them); a dataset's name is its newest run.
+    store
+        Folder or object-store URI.
+    metric
+        Compare by this one; default: of each run the one that ranked its rows.
+    out
+        Write an HTML page here.
+    top
+        Rows of each table to print; 0 prints all.
+    json
+        JSON on stdout.
+    """
+    from affectlake.flows import compare as comparing
+
+    found = comparing.compare(store, runs, metric)
+    if json:
+        as_json(found.to_json())
+    else:
+        _show(found, top or None)
+    if out is not None:
+        note(f"page: {comparing.write_html(found, out)}")
+    return 0
+
+
+def _show(found: "Compared", top: int | None) -> None:
+    if found.ranking:
+        last = {(r["dataset"], r["label"]): r for r in found.runs}
+        heads = [f"{dataset} {r['metric']}" for (dataset, _), r in last.items()]
+        table = [
+            {"row": r.name, "mean rank": f"{r.rank:.2f}", "as good": "yes" if r.as_good else ""}
+            | ({} if r.p is None else {"p": f"{r.p:.3f}"})
+            | {h: f"{s:.3f} ({place:g})" for h, s, place in zip(heads, r.scores, r.ranks, strict=True)}
+            for r in found.ranking.rows[:top]
+        ]
+        as_table(table, title=f"{len(found.ranking.rows)} rows of {len(last)} datasets")
+        friedman = "" if found.ranking.friedman is None else f"; Friedman's p {found.ranking.friedman:.3f}"
+        note(f"mean ranks differ from {found.ranking.critical:.2f} on (Nemenyi, 5 %){friedman}")
+    for c in found.changes:
+        table = [
+            {"row": r.row, "before": f"{r.before:.3f}", "after": f"{r.after:.3f}", "change": _interval(r.difference)}
+            | {"p": "" if r.p is None else f"{r.p:.3f}"}
+            for r in c.rows[:top]
+        ]
+        first = c.rows[0]
+        as_table(table, title=f"{c.dataset} {c.label}: {first.metric}, {c.before} to {c.after}")
+        note(
+            f"{first.samples} samples of {first.speakers} speakers in both; {c.only_before} only before, "
+            f"{c.only_after} only after, {c.relabelled} labelled otherwise"
+        )
+        if first.reason:
+            note(f"no interval and no p: {first.reason}")
+
+
+def _interval(score: dict[str, Any]) -> str:
+    said = f"{score['value']:+.3f}"
+    return said if score["low"] is None else f"{said} [{score['low']:+.3f}, {score['high']:+.3f}]"
