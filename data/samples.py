@@ -28,6 +28,7 @@ CORE = (
     "video",
     "start",
     "end",
+    "channel",
     "dialogue",
     "turn",
 )
@@ -66,14 +67,16 @@ def samples_frame(
     -------
     pd.DataFrame
         `CORE`, then labels and attributes in their order; text columns of dtype ``str`` (missing: NaN), ``start`` and
-        ``end`` float64 seconds, ``turn`` Int64. Whether files exist is not looked at.
+        ``end`` float64 seconds, ``channel`` as `CHANNEL` has it or missing for the mean of all, ``turn`` Int64. Whether
+        files exist is not looked at.
 
     Raises
     ------
     BadManifest
         No ``sample_id`` column; empty or duplicate ids; neither media nor text in any row; ``start``, ``end`` or
-        ``turn`` that are not numbers; an end that is not after its start; a column of a type that cannot be kept
-        exactly (nested values, bytes, durations, integers beyond 64 bits, times finer than a microsecond).
+        ``turn`` that are not numbers; no such ``channel``; an end that is not after its start; a column of a type that
+        cannot be kept exactly (nested values, bytes, durations, integers beyond 64 bits, times finer than a
+        microsecond).
 
     Examples
     --------
@@ -102,6 +105,7 @@ def samples_frame(
     for name in ("start", "end"):
         out[name] = _seconds(df[name], name, out["sample_id"], rows) if name in df else _no_numbers(len(df))
     _check_segments(out, rows)
+    out["channel"] = _channels(out["channel"], out["sample_id"], rows)
     out["turn"] = _whole(df["turn"], out["sample_id"], rows) if "turn" in df else _no_numbers(len(df)).astype("Int64")
     return pd.DataFrame(out | {c: _attribute(df[c], c) for c in df.columns if c not in out})
 
@@ -146,6 +150,35 @@ def _check_segments(out: dict[str, pd.Series], rows: Rows) -> None:
             f"sample {out['sample_id'][i]!r}: a segment needs 0 <= start < end in seconds, got start={start[i]:g}, "
             f"end={end[i]:g} ({rows.named(bad)})"
         )
+
+
+CHANNEL = re.compile(r"left|right|[1-9]\d{0,2}")
+"""How one channel of a recording is called; the first two have names."""
+
+
+def channel_number(name: str) -> int:
+    """Number of a channel, from 1 on.
+
+    Examples
+    --------
+    >>> [channel_number(name) for name in ("left", "right", "3")]
+    [1, 2, 3]
+    """
+    return {"left": 1, "right": 2}.get(name) or int(name)
+
+
+def _channels(values: pd.Series, ids: pd.Series, rows: Rows) -> pd.Series:
+    if values.isna().all():
+        return values
+    names = values.str.strip(SPACE).str.lower().replace(["l", "r"], ["left", "right"])
+    names = names.mask(names.isin(["mix", ""]))
+    bad = np.flatnonzero(names.notna() & ~names.str.fullmatch(CHANNEL).fillna(True).astype(bool))
+    if len(bad):
+        raise BadManifest(
+            f"sample {ids[bad[0]]!r}: channel is {values[bad[0]]!r}, allowed are mix, left, right, 1, 2, … "
+            f"({rows.named(bad)}); rename the column if it is a label"
+        )
+    return names
 
 
 def _nothing_to_read(df: pd.DataFrame, dataset: str) -> str:

@@ -70,7 +70,9 @@ class AudioClip:
         return f"AudioClip({self.duration:.2f} s, {self.sr} Hz)"
 
 
-def read_audio(uri: str | Path, start: float | None = None, end: float | None = None) -> AudioClip:
+def read_audio(
+    uri: str | Path, start: float | None = None, end: float | None = None, channel: int | None = None
+) -> AudioClip:
     """Decode a sound file, or the sound track of a video.
 
     Parameters
@@ -82,6 +84,8 @@ def read_audio(uri: str | Path, start: float | None = None, end: float | None = 
         Segment in seconds from the container's zero, ``0 <= start < end``; None means the recording's own beginning or
         end. An ``end`` past the last sample is cut there. Only the segment is decoded, to the samples that the same
         slice of the whole has.
+    channel : int > 0, optional
+        The one that is heard, counted from 1; default: the mean of all.
 
     Returns
     -------
@@ -93,7 +97,7 @@ def read_audio(uri: str | Path, start: float | None = None, end: float | None = 
     Raises
     ------
     BadMedia
-        Missing, empty, truncated or unreadable file; no samples; NaN samples; a segment outside.
+        Missing, empty, truncated or unreadable file; no samples; NaN samples; a segment outside; no such channel.
     NotApplicable
         A film without a sound track, or whose sound ends before the segment; a folder of its frames.
     """
@@ -106,7 +110,7 @@ def read_audio(uri: str | Path, start: float | None = None, end: float | None = 
     for source in _sources(path):
         try:
             with closing(source()) as opened:
-                return _clip(path, opened, start or 0.0, math.inf if end is None else end)
+                return _clip(path, opened, start or 0.0, math.inf if end is None else end, channel)
         except GaveUp as error:
             gave_up = gave_up or error
     raise BadMedia(f"{shown(path)}: not a sound file that can be read ({gave_up})")
@@ -135,16 +139,20 @@ def _sources(path: Path) -> list[Callable[[], Source]]:
     return [plain, *rest] if found and found[0].per_second else rest
 
 
-def _clip(path: Path, source: Source, first: float, end: float) -> AudioClip:
+def _clip(path: Path, source: Source, first: float, end: float, channel: int | None) -> AudioClip:
+    if channel and channel > source.channels:
+        raise BadMedia(
+            f"{shown(path)}: has {source.channels} channel{'s' * (source.channels > 1)}, asked for {channel}"
+        )
     total: float | None = None
     begin, last = first, end
     if min(end, source.stated or 0.0) - first > LIMIT:
         total, begin, last = _middle(source, first, end)
-    y, note = _mono(path, source, begin, min(last, begin + LIMIT))
+    y, note = _mono(path, source, begin, min(last, begin + LIMIT), channel)
     if total is None and source.ended is None and end - first > LIMIT:
         # Longer than it states.
         total, begin, last = _middle(source, first, end)
-        y, note = _mono(path, source, begin, min(last, begin + LIMIT))
+        y, note = _mono(path, source, begin, min(last, begin + LIMIT), channel)
     ended = source.ended if total is None else total
     if not len(y):
         raise _outside(path, source, first, ended)
@@ -170,8 +178,10 @@ def _outside(path: Path, source: Source, first: float, ended: float | None) -> B
     return BadMedia(f"{shown(path)}: segment starts at {first} s, the recording ends at {ended:.3f} s")
 
 
-def _mono(path: Path, source: Source, first: float, last: float) -> tuple[np.ndarray, str]:
+def _mono(path: Path, source: Source, first: float, last: float, channel: int | None) -> tuple[np.ndarray, str]:
     """Samples at `RATE` of these seconds, and a note."""
+    if channel:
+        return _resampled(path, source, first, last, lambda block: block[:, channel - 1]), ""
     mix = _Mix(source.channels)
     y = _resampled(path, source, first, last, mix.mean)
     if not mix.cancels():

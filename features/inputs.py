@@ -27,6 +27,8 @@ class Request:
         File to decode (audio, image or video; a folder of frames counts as a video); empty for text.
     start, end : float or None
         Segment in seconds.
+    channel : int or None
+        The one that is heard, from 1; None for the mean of all.
     text, context, language : str, tuple of str, str
         The utterance, those before it in the same dialogue (oldest first; only for extractors that read "dialogue"),
         and its ISO 639-1 code (empty if unknown).
@@ -39,6 +41,7 @@ class Request:
     uri: str = ""
     start: float | None = None
     end: float | None = None
+    channel: int | None = None
     text: str = ""
     context: tuple[str, ...] = ()
     language: str = ""
@@ -117,7 +120,7 @@ def _sha256(request: Request) -> str:
 def _audio(request: Request) -> Any:
     from affectlake.data.sound import read_audio
 
-    clip = read_audio(request.uri, request.start, request.end)
+    clip = read_audio(request.uri, request.start, request.end, request.channel)
     if rate := int(settings.get("audio.band")):
         from affectlake.features.audio._band import narrowed
 
@@ -132,7 +135,7 @@ def _audio(request: Request) -> Any:
 def _speech(request: Request) -> Speech:
     from affectlake.data.sound import read_audio
 
-    return Speech(read_audio(request.uri, request.start, request.end), request.language)
+    return Speech(read_audio(request.uri, request.start, request.end, request.channel), request.language)
 
 
 def _face(request: Request) -> Any:

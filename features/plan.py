@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from affectlake.data.samples import channel_number
 from affectlake.data.store import is_in
 from affectlake.features import settings
 from affectlake.features.compute import Chunk
@@ -119,4 +120,7 @@ def _chunks(reads: Reads, distinct: pd.DataFrame, needed: dict[str, np.ndarray])
 def _request(row) -> Request:
     start = None if np.isnan(row.start) else float(row.start)
     end = None if np.isnan(row.end) else float(row.end)
-    return Request(row.content, row.uri, start, end, row.text, row.context or (), row.language, row.sha256, row.stamp)
+    channel = None if pd.isna(row.channel) else channel_number(row.channel)
+    return Request(
+        row.content, row.uri, start, end, channel, row.text, row.context or (), row.language, row.sha256, row.stamp
+    )

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
+from affectlake.data.samples import channel_number
 from affectlake.data.store import index_in
 from affectlake.features import _files
 from affectlake.features._files import ABSENT, Read, State
@@ -145,7 +146,7 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
 
     Returns
     -------
-    DataFrame [columns=(sample_id, content, uri, start, end, text, context, language, sha256, stamp)]
+    DataFrame [columns=(sample_id, content, uri, start, end, channel, text, context, language, sha256, stamp)]
         ``content`` is a sha256 over exactly what will be read, so that a file's name and place do not matter; of a
         file that cannot be read it begins with `UNREAD`. ``sha256`` and ``stamp`` are those of the file.
     """
@@ -166,11 +167,10 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
         parts = zip(content[segmented], rows["start"][segmented], rows["end"][segmented], strict=True)
         content = content.astype(object)
         content[segmented] = [(str if c.startswith(UNREAD) else _sha256)(f"{c} {s} {e}") for c, s, e in parts]
-    if reads == "speech" and rows["language"].notna().any():
-        content = content.astype(object)
-        told = rows["language"].notna()
-        spoken = zip(content[told], rows["language"][told], strict=True)
-        content[told] = [(str if c.startswith(UNREAD) else _sha256)(f"{c} in {language}") for c, language in spoken]
+    channel = _channel(rows, reads)
+    content = _refined(content, " channel " + channel.dropna().map(channel_number).astype("str"))
+    if reads == "speech":
+        content = _refined(content, " in " + rows["language"].dropna())
     return pd.DataFrame(
         {
             "sample_id": rows["sample_id"],
@@ -178,6 +178,7 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
             "uri": uri,
             "start": rows["start"],
             "end": rows["end"],
+            "channel": channel,
             "text": "",
             "context": None,
             "language": rows["language"].fillna(""),
@@ -185,6 +186,23 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
             "stamp": stats["stamp"].to_numpy()[at] if stamped else _files.UNSURE,
         }
     ).reset_index(drop=True)
+
+
+def _channel(rows: pd.DataFrame, reads: Reads) -> pd.Series:
+    """The channel that is heard of each row, where one was asked for."""
+    if reads in ("audio", "speech") and "channel" in rows:  # not in a store that was written before there were any
+        return rows["channel"]
+    return pd.Series(np.nan, index=rows.index, dtype="str")
+
+
+def _refined(content: pd.Series, what: pd.Series) -> pd.Series:
+    """Identities of a part of what ``content`` stands for, where ``what`` says which."""
+    if what.empty:
+        return content
+    content = content.astype(object)
+    parts = zip(content[what.index], what, strict=True)
+    content[what.index] = [(str if c.startswith(UNREAD) else _sha256)(f"{c}{of}") for c, of in parts]
+    return content
 
 
 def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
@@ -201,6 +219,7 @@ def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
             "uri": "",
             "start": np.nan,
             "end": np.nan,
+            "channel": None,
             "text": rows["text"].to_numpy(),
             "context": pd.Series(context, dtype=object),
             "language": language.to_numpy(),

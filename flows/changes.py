@@ -17,7 +17,7 @@ LISTED = 1000
 """Items of each kind that are listed one by one; all of them are counted."""
 
 _ABSENT = "absent"
-_CONTENT = (*MEDIA, "text", "start", "end")
+_CONTENT = (*MEDIA, "text", "start", "end", "channel")
 _PLACE = ("dataset", *MEDIA)
 
 
@@ -70,6 +70,7 @@ def _samples(store: "Store", snapshot: "Snapshot | None") -> "pd.DataFrame":
     if snapshot is None:
         return pd.DataFrame(columns=[*_CONTENT, *(f"{m} sha256" for m in MEDIA)], dtype="str")
     frame = store.samples(snapshot.dataset, snapshot).set_index("sample_id")
+    frame["channel"] = frame.get("channel")  # not in a snapshot of an earlier program
     digest = store.files(snapshot.dataset, snapshot).set_index("uri")["sha256"]
     for column in MEDIA:
         # Where no scan has looked (imported samples), the place is all that is known of the content.

@@ -99,6 +99,8 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     media = {m: sample[m] for m in ("audio", "image", "video", "text") if pd.notna(sample[m])}
     worded = entry.reads in ("text", "dialogue") and pd.notna(sample.get("text_source"))
     segment = {k: float(sample[k]) for k in ("start", "end") if pd.notna(sample[k])}
+    if pd.notna(channel := sample.get("channel")):
+        segment["channel"] = channel
     return {
         "sample_id": sample_id,
         "column": column,

@@ -16,7 +16,20 @@ from affectlake.data.store._snapshots import Log
 from affectlake.data.store._table_store import TableStore
 
 NOTES = "erasing"
-_KEYS = ["sample_id", "speaker", "audio", "image", "video", "start", "end", "split", "dialogue", "turn", "text"]
+_KEYS = [
+    "sample_id",
+    "speaker",
+    "audio",
+    "image",
+    "video",
+    "start",
+    "end",
+    "channel",
+    "split",
+    "dialogue",
+    "turn",
+    "text",
+]
 _MEDIA = ("audio", "image", "video")
 
 
@@ -88,8 +101,9 @@ def _every(store: TableStore, log: Log, dataset: str) -> pd.DataFrame:
     versions = {TableRef(*e.key) for e in entries}
     if not versions:
         raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
-    every = [read(store, e, _KEYS).to_pandas() for e in sorted(versions, key=lambda e: e.key)]
-    return pd.concat(every).drop_duplicates()
+    every = [read(store, e) for e in sorted(versions, key=lambda e: e.key)]
+    # Versions of earlier programs have fewer columns.
+    return pd.concat([t.select([k for k in _KEYS if k in t.column_names]).to_pandas() for t in every]).drop_duplicates()
 
 
 def _content(store: TableStore, log: Log, dataset: str, theirs: pd.DataFrame, others: pd.DataFrame) -> set[str]:

@@ -57,18 +57,21 @@ def contents(samples: pd.DataFrame, stats: pd.DataFrame | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame [columns=(sample_id, whole, part)]
-        One row per sample and medium of known sha256. ``whole`` is the file's, ``part`` with the times of the segment.
+        One row per sample and medium of known sha256. ``whole`` is the file's, ``part`` with the times of the segment
+        and the channel.
     """
     parts = []
     if stats is not None and len(stats):
         found = stats.drop_duplicates("uri").set_index("uri")["sha256"]
         for medium in MEDIA:
-            mine = samples.loc[samples[medium].notna(), ["sample_id", medium, "start", "end"]]
+            mine = samples.loc[samples[medium].notna()].reindex(
+                columns=["sample_id", medium, "start", "end", "channel"]
+            )
             sha = mine[medium].map(found)
             known = sha.notna() & (sha.str.len() == 64)  # not those of absent files
             mine, sha = mine[known], sha[known]
-            times = zip(sha, mine["start"], mine["end"], strict=True)
-            part = [f"{s} {start} {end}" for s, start, end in times]
+            heard = zip(sha, mine["start"], mine["end"], mine["channel"].astype("str").fillna(""), strict=True)
+            part = [f"{s} {start} {end} {which}".rstrip() for s, start, end, which in heard]
             parts.append(pd.DataFrame({"sample_id": mine["sample_id"], "whole": sha, "part": part}))
     return pd.concat(parts) if parts else pd.DataFrame(columns=["sample_id", "whole", "part"])
 
