@@ -101,16 +101,43 @@ def read_audio(
     NotApplicable
         A film without a sound track, or whose sound ends before the segment; a folder of its frames.
     """
+    path = _checked(uri, start, end)
+    last = math.inf if end is None else end
+    return _opened(path, lambda source: _clip(path, source, start or 0.0, last, channel))
+
+
+def audio_length(uri: str | Path) -> float:
+    """Seconds of a recording, from the container's zero to the end of its sound; every packet of it is looked at.
+
+    Raises
+    ------
+    BadMedia, NotApplicable
+        As `read_audio`.
+    """
+    return _opened(_checked(uri, None, None), lambda source: source.length())
+
+
+def channel_count(uri: str | Path) -> int:
+    """Channels of a recording; raises as `read_audio`."""
+    return _opened(_checked(uri, None, None), lambda source: source.channels)
+
+
+def _checked(uri: str | Path, start: float | None, end: float | None) -> Path:
     path = local_path(uri)
     check_segment(path, start, end)
     if path.is_dir() and any(p.suffix.lower() in IMAGE for p in path.iterdir()):
         raise NotApplicable(f"{shown(path)}: a folder of pictures has no sound")
     check_file(path)
+    return path
+
+
+def _opened(path: Path, action: Callable[[Source], T]) -> T:
+    """What an action gives on the first way to open the file by which it does not give up."""
     gave_up: GaveUp | None = None
     for source in _sources(path):
         try:
             with closing(source()) as opened:
-                return _clip(path, opened, start or 0.0, math.inf if end is None else end, channel)
+                return action(opened)
         except GaveUp as error:
             gave_up = gave_up or error
     raise BadMedia(f"{shown(path)}: not a sound file that can be read ({gave_up})")

