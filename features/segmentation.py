@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -82,6 +82,30 @@ class Uncut:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Recording:
+    """A row that is cut; None is what it does not say."""
+
+    sample_id: str
+    media: str
+    start: float
+    end: float
+    channel: str | None
+    speaker: str | None
+    language: str | None
+    dialogue: str | None
+    transcript: str | None
+
+    @classmethod
+    def of(cls, row: Mapping[Hashable, Any]) -> _Recording:
+        given = {k: v for k, v in row.items() if pd.notna(v)}
+        media = given.get("audio", given.get("video"))
+        if media is None:
+            raise BadManifest("neither sound nor film to cut")
+        known = {k: given.get(k) for k in ("channel", "speaker", "language", "dialogue", "transcript")}
+        return cls(given["sample_id"], media, given.get("start", 0.0), given.get("end", float("inf")), **known)
+
+
 def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, list[Uncut]]:
     """Rows of a manifest, one for each segment.
 
@@ -101,43 +125,39 @@ def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, 
     list of Uncut
         Recordings that could not be cut.
     """
-    rows: list[dict[str, object]] = []
+    rows: list[dict[Hashable, object]] = []
     uncut = []
-    for recording in recordings.to_dict("records"):
+    for row in recordings.to_dict("records"):
         try:
-            found = _rows(recording, cutting)
+            found = [dict(row) | segment for segment in _segments(_Recording.of(row), cutting)]
         except AffectlakeError as error:
-            uncut.append(Uncut(str(recording["sample_id"]), str(error)))
+            uncut.append(Uncut(str(row["sample_id"]), str(error)))
             continue
         if not found:
-            uncut.append(Uncut(str(recording["sample_id"]), f"nothing to cut by {cutting.by}"))
+            uncut.append(Uncut(str(row["sample_id"]), f"nothing to cut by {cutting.by}"))
         rows += found
     columns = [c for c in recordings if c not in ("dataset", "transcript")]
     frame = pd.DataFrame(rows, columns=[*columns, "overlap"])
     return frame.dropna(axis=1, how="all") if len(frame) else frame, uncut
 
 
-def _rows(recording: dict[str, object], cutting: Cutting) -> list[dict[str, object]]:
-    media = next((str(recording[m]) for m in ("audio", "video") if pd.notna(recording[m])), None)
-    if media is None:
-        raise BadManifest("neither sound nor film to cut")
-    channels = _channels(recording, media, cutting)
-    found = [(turn, channel) for channel in channels for turn in _cut(recording, media, channel, cutting)]
+def _segments(recording: _Recording, cutting: Cutting) -> list[dict[str, object]]:
+    """What each segment of a recording has of its own."""
+    channels = _channels(recording, cutting)
+    found = [(turn, channel) for channel in channels for turn in _cut(recording, channel, cutting)]
     found.sort(key=lambda one: one[0])
     over = overlapping([turn for turn, _ in found]) if cutting.by != "windows" else [None] * len(found)
-    name = str(recording["sample_id"])
     width = max(4, len(str(len(found))))
     return [
-        recording
-        | {
-            "sample_id": f"{name}/{number:0{width}}",
+        {
+            "sample_id": f"{recording.sample_id}/{number:0{width}}",
             "start": turn.start,
             "end": turn.end,
             "channel": channel,
-            "speaker": _speaker(recording, turn, channel, cutting.each_channel),
+            "speaker": _speaker(recording, turn, channel if cutting.each_channel else None),
             "text": turn.text or None,
-            "language": turn.language or recording["language"],
-            "dialogue": recording["dialogue"] if pd.notna(recording["dialogue"]) else name,
+            "language": turn.language or recording.language,
+            "dialogue": recording.dialogue or recording.sample_id,
             "turn": number,
             "overlap": together,
         }
@@ -145,41 +165,33 @@ def _rows(recording: dict[str, object], cutting: Cutting) -> list[dict[str, obje
     ]
 
 
-def _channels(recording: dict[str, object], media: str, cutting: Cutting) -> list[str | None]:
-    given = recording.get("channel")
-    if isinstance(given, str):
-        return [given]
-    if not cutting.each_channel:
-        return [None]
+def _channels(recording: _Recording, cutting: Cutting) -> list[str | None]:
+    if recording.channel or not cutting.each_channel:
+        return [recording.channel]
     names = {1: "left", 2: "right"}
-    return [names.get(number, str(number)) for number in range(1, channel_count(media) + 1)]
+    return [names.get(number, str(number)) for number in range(1, channel_count(recording.media) + 1)]
 
 
-def _speaker(recording: dict[str, object], turn: Turn, channel: str | None, each: bool) -> object:
-    if turn.speaker:
-        unnamed = _NO_NAME.fullmatch(turn.speaker)
-        return f"{recording['sample_id']}/{turn.speaker}" if unnamed else turn.speaker
-    if each and channel and pd.isna(recording["speaker"]):
-        return f"{recording['sample_id']}/{channel}"
-    return recording["speaker"]
+def _speaker(recording: _Recording, turn: Turn, channel: str | None) -> str | None:
+    if not turn.speaker:
+        return recording.speaker or (f"{recording.sample_id}/{channel}" if channel else None)
+    return f"{recording.sample_id}/{turn.speaker}" if _NO_NAME.fullmatch(turn.speaker) else turn.speaker
 
 
-def _cut(recording: dict[str, object], media: str, channel: str | None, cutting: Cutting) -> list[Turn]:
+def _cut(recording: _Recording, channel: str | None, cutting: Cutting) -> list[Turn]:
     """Turns of one channel, within the part of the recording that its row is about."""
-    start, end = (None if pd.isna(recording[k]) else float(str(recording[k])) for k in ("start", "end"))
     if cutting.by == "transcript":
-        turns = _transcribed(recording, media, cutting)
-        return [t for t in turns if t.start >= (start or 0.0) and (end is None or t.end <= end)]
-    last = min(audio_length(media), float("inf") if end is None else end)
+        turns = _transcribed(recording, cutting)
+        return [t for t in turns if t.start >= recording.start and t.end <= recording.end]
+    last = min(audio_length(recording.media), recording.end)
     if cutting.by == "windows":
-        return windows(start or 0.0, last, cutting.window, cutting.hop)
-    stretches = {"speech": partial(speech, longest=cutting.longest), "silence": sounding}[cutting.by]
-    return list(_by_pieces(media, channel, start or 0.0, last, stretches))
+        return windows(recording.start, last, cutting.window, cutting.hop)
+    stretches: Stretches = sounding if cutting.by == "silence" else partial(speech, longest=cutting.longest)
+    return list(_by_pieces(recording.media, channel, recording.start, last, stretches))
 
 
-def _transcribed(recording: dict[str, object], media: str, cutting: Cutting) -> list[Turn]:
-    given = recording.get("transcript")
-    path = Path(given) if isinstance(given, str) else beside(local_path(media))
+def _transcribed(recording: _Recording, cutting: Cutting) -> list[Turn]:
+    path = Path(recording.transcript) if recording.transcript else beside(local_path(recording.media))
     if path is None:
         raise BadManifest("no transcript lies beside it, and none is named in a column 'transcript'")
     return read_turns(path, cutting.encoding)

@@ -68,7 +68,7 @@ def beside(media: Path) -> Path | None:
     BadManifest
         There are several.
     """
-    names = {}
+    names: dict[str, list[Path]] = {}
     for path in sorted(media.parent.iterdir()):
         stem, suffix = path.name[: -len(path.suffix)], path.suffix.lower()
         plain = stem == media.stem
