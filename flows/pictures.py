@@ -17,10 +17,10 @@ def bound(score: dict[str, Any], which: str) -> float:
     return float(score["value"] if score[which] is None else score[which])
 
 
-def missing(missing: dict[str, Any]) -> dict[str, Any]:
-    """Scores by share of missing modalities, a line for each way of fusing."""
-    points = [p for c in missing["curves"] for p in c["points"]]
-    top, last = max(bound(p, "high") for p in points), max(missing["shares"])
+def curves(found: dict[str, Any]) -> dict[str, Any]:
+    """Scores by a share (of missing modalities, of speakers that were learned from), a line for each way of fusing."""
+    points = [p for c in found["curves"] for p in c["points"]]
+    top, last = max(bound(p, "high") for p in points), max(found["shares"])
     low = min(bound(p, "low") for p in points)
     # Tenths above and below what is drawn.
     floor, ceiling = int(low * 10 - (low < 0)) / 10, min(1.0, int(top * 10 + 1) / 10)
@@ -32,9 +32,9 @@ def missing(missing: dict[str, Any]) -> dict[str, Any]:
         return round(_TOP + (HEIGHT - _TOP - _BOTTOM) * (ceiling - value) / max(ceiling - floor, 0.1), 1)
 
     lines: list[dict[str, Any]] = []
-    for c in sorted(missing["curves"], key=lambda c: -c["points"][-1]["value"]):
+    for c in sorted(found["curves"], key=lambda c: -c["points"][-1]["value"]):
         at = [(x(p["share"]), y(p["value"])) for p in c["points"]]
-        fused = len(c["modalities"]) > 1
+        fused = len(c["modalities"]) != 1
         label = c["fusion"] if fused else f"{'+'.join(c['modalities'])} alone"
         lines.append({"points": at, "label": label, "fused": fused, "y": at[-1][1]})
     for i, line in enumerate(li for li in lines if li["fused"]):
@@ -51,7 +51,7 @@ def missing(missing: dict[str, Any]) -> dict[str, Any]:
         "right": WIDTH - _RIGHT,
         "bottom": HEIGHT - _BOTTOM,
         "lines": [line | {"y": round(line["y"] - excess, 1)} for line in lines],
-        "xs": [(x(s), f"{s:.0%}") for s in missing["shares"]],
+        "xs": [(x(s), f"{s:.0%}") for s in found["shares"]],
         "ys": [(y(t), f"{t:.1f}") for t in (ticks if len(ticks) <= 7 else ticks[::2])],
     }
 

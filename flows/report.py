@@ -49,7 +49,18 @@ _ABSENT = {
     "conformal": [],
     "reliability": [],
 } | dict.fromkeys(
-    ("contrast", "missing", "importance", "fusion_gain", "transfer", "interval", "reason", "best_of", "selected")
+    (
+        "contrast",
+        "missing",
+        "learning",
+        "importance",
+        "fusion_gain",
+        "transfer",
+        "interval",
+        "reason",
+        "best_of",
+        "selected",
+    )
     + ("target", "speaker_score")
 )
 
@@ -103,7 +114,8 @@ def html(document: dict, history: Sequence[dict] = ()) -> str:
         chance=max(dummies, default=None),
         place=_place,
         shown=SHOWN,
-        picture=pictures.missing(document["missing"]) if document["missing"] else None,
+        picture=pictures.curves(document["missing"]) if document["missing"] else None,
+        learned=pictures.curves(document["learning"]) if document["learning"] else None,
         reliable=pictures.reliability(document["reliability"]) if document["reliability"] else None,
         abstained=pictures.abstention(document["abstention"]) if document["abstention"] else None,
         sets=_sets(document["conformal"]),

@@ -17,6 +17,7 @@ from affectlake.models import (
     importance,
     intervals,
     leakage,
+    learning,
     missing,
     reliability,
     scores,
@@ -110,7 +111,9 @@ def run(
     problems = [_Problem(p, settings_of(plan, target, p)) for p in target.problems]
     parts = parts_of(samples, blocks, target, plan)
     main = parts[0]
-    checks.check_folds(main.folds, target, main.data)
+    for part in parts:
+        if part is main or part.name.startswith("size-"):
+            checks.check_folds(part.folds, target, part.data)
     remarks = checks.remarks(main.folds, target, main.data.groups, plan)
     for line in remarks if remark else ():
         remark(line)
@@ -232,6 +235,7 @@ def _result(
         "prior": plan.prior,
         "protocol": plan.protocol,
         "group_by": plan.group_by,
+        "copies_together": plan.copies_together,
         "folds": 1 if plan.protocol == "official" else len(main.folds) // main.repeats,
         "repeats": main.repeats,
         "seed": plan.seed,
@@ -258,6 +262,7 @@ def _result(
         "importance": scorer.importance(best, wanted, shuffled) if wanted and best else None,
         "contrast": _contrast(parts, ranked, scorer),
         "missing": _missing(parts, ranked, scorer.metric),
+        "learning": _learning(parts, ranked, scorer, samples, target, without),
         **(scorer.details(best) if best else _NOTHING),
     }
     return Result([e.row for e in entries], scorer.predictions(entries), about)
@@ -277,7 +282,7 @@ def _contrast(parts: list[Part], ranked: Mapping[str, list[Entry]], scorer: Scor
     if name is None:
         return None
     of, against, note = _CONTRASTS[name]
-    rows = scores.contrast(ranked["main"], ranked[name], scorer.metric, scorer.inflation)
+    rows = scores.contrast(ranked["main"], ranked[name], scorer)
     return {"of": of, "against": against, "note": note, "metric": scorer.metric, "rows": rows}
 
 
@@ -298,3 +303,26 @@ def _missing(parts: list[Part], ranked: Mapping[str, list[Entry]], metric: str) 
         for fusion, names, model in found[1]
     ]
     return {"metric": metric, "model": hidden[0].plan.models[0], "shares": shares, "curves": curves}
+
+
+def _learning(
+    parts: list[Part], ranked: Mapping[str, list[Entry]], scorer: Scorer, samples, target: Target, dummy: Entry
+) -> dict[str, Any] | None:
+    """Scores by share of the training part's speakers, of each modality, of each fusion of all, and of the selected."""
+    reduced = [p for p in parts if p.name.startswith("size-")]
+    if not reduced:
+        return None
+    keys = {e.candidate.key for e in ranked[reduced[0].name]}
+    entries, folds = {}, {}
+    for part in (*reduced, parts[0]):
+        share = float(part.name.removeprefix("size-")) if part is not parts[0] else 1.0
+        rows = [e for e in ranked[part.name] if e.candidate.key in keys]
+        _, chosen = selection.selected(rows, part.scorer(samples, target), dummy)
+        entries[share], folds[share] = ([chosen, *rows] if chosen else rows), part.folds
+    return {
+        "metric": scorer.metric,
+        "model": reduced[0].plan.models[0],
+        "unit": scorer.unit,
+        "shares": list(entries),
+        "curves": [asdict(c) for c in learning.curves(entries, folds, scorer)],
+    }

@@ -236,7 +236,7 @@ def fit(
     target = target_of(samples[list(plan.labels)], plan.task)
     relative = normalise.groups(samples, plan.normalise)
     arrays = {m: normalise.normalised(x, relative) for m, x in benchmark.aligned(samples, blocks).items()}
-    groups = splits.groups(samples, plan.group_by).to_numpy()
+    groups = splits.groups(samples, plan.group_by, plan.copies_together).to_numpy()
     machines, inner = [], []
     for problem in target.problems:
         copies = {m: np.repeat(x, problem.copies, axis=0) for m, x in arrays.items()}

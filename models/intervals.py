@@ -82,11 +82,17 @@ def overlap(trained: Sequence[int], tested: Sequence[int]) -> float:
     return 1.0 + float(sum(b / a for a, b in zip(trained, tested, strict=True)))
 
 
-def too_few(n: int, what: str = "speaker") -> str | None:
-    """Why there is neither interval nor p over ``n`` tested speakers; None where there is."""
+def too_few(n: int, unit: str = "speaker", of: str = "") -> str | None:
+    """Why there is neither interval nor p over ``n`` tested speakers (``unit``); None where there is.
+
+    Examples
+    --------
+    >>> too_few(2, "group", " of this class")
+    '2 tested groups of this class: intervals and p take at least 5'
+    """
     if n >= FEWEST:
         return None
-    return f"{n} tested {what}{'' if n == 1 else 's'}: intervals and p take at least {FEWEST}"
+    return f"{n} tested {unit}{'' if n == 1 else 's'}{of}: intervals and p take at least {FEWEST}"
 
 
 def freedom(counts: np.ndarray) -> float:

@@ -49,12 +49,16 @@ class PlanOptions:
         Times that the folds, and the models' own chance, are drawn anew.
     group_by : str or None
         Column whose samples stay on one side of every fold, such as a conversation that two speakers share.
+    copies_together : bool
+        Keep samples that share a medium, byte for byte or as a copy in another encoding, on one side of every fold.
     normalise : Normalisation
         Take features relative to their speaker or corpus, the tested samples included: transductive, and marked so.
     by : tuple of str
         Attributes of samples, such as gender or language: the selected's score in each of their groups, and the gap.
     missing : bool
         Also score every fusion while more and more modalities are hidden.
+    sizes : str
+        Also train every fusion on these shares of each training part's speakers, such as 0.1,0.3,1: learning curves.
     explain : bool
         Permutation importance of the best row's columns and modalities.
     models : tuple of str
@@ -84,9 +88,11 @@ class PlanOptions:
     folds: int = 5
     repeats: int = 1
     group_by: str | None = None
+    copies_together: bool = False
     normalise: Normalisation = "none"
     by: tuple[str, ...] = ()
     missing: bool = False
+    sizes: str = ""
     explain: bool = True
     models: tuple[str, ...] = ()
     fusions: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
-from affectlake.models import missing, normalise, splits, transfer
+from affectlake.models import learning, missing, normalise, splits, transfer
 from affectlake.models.member import Settings
 from affectlake.models.plan import Plan
 from affectlake.models.scores import Scorer
@@ -48,13 +48,14 @@ class Part:
         return replace(self, data=Data(blocks, problem.y, self.data.groups[rows]), folds=folds)
 
     def scorer(self, samples: pd.DataFrame, target: Target) -> Scorer:
-        rest = (metric_of(target, self.plan.metric), self.plan.draws, self.plan.seed, self.plan.prior)
+        unit = splits.unit(samples, self.plan.group_by, self.plan.copies_together)
+        rest = (metric_of(target, self.plan.metric), self.plan.draws, self.plan.seed, self.plan.prior, unit)
         return Scorer(samples, target, self.data.groups, self.folds, self.repeats, *rest)
 
 
 def parts_of(samples, blocks, target: Target, plan: Plan) -> list[Part]:
     raw = aligned(samples, blocks)
-    whose = splits.groups(samples, plan.group_by)
+    whose = splits.groups(samples, plan.group_by, plan.copies_together)
     who = (splits.alike(samples, whose) if plan.protocol == "kfold" else whose).to_numpy()
 
     def part(name: str, plan: Plan, folds: list[Fold], blocks: Mapping[str, np.ndarray]) -> Part:
@@ -69,9 +70,13 @@ def parts_of(samples, blocks, target: Target, plan: Plan) -> list[Part]:
         parts.append(part("grouped", fair, _folds(samples, target, fair), raw))
     elif plan.protocol == "cross-corpus" and plan.normalise == "none":
         parts.append(part("corpus", replace(plan, normalise="corpus"), folds, raw))
+    less = tuple(f for f in plan.fusions if f != "dummy")
+    reduced = replace(plan, subsets="full", models=plan.models[:1], fusions=less)
+    for share in learning.sizes_of(plan.sizes)[:-1]:
+        fewer = learning.smaller(folds, who, share, plan.seed)
+        _check_folds(fewer, target)
+        parts.append(part(f"size-{share:g}", reduced, fewer, raw))
     if plan.missing:
-        less = tuple(f for f in plan.fusions if f != "dummy")
-        reduced = replace(plan, subsets="full", models=plan.models[:1], fusions=less)
         for i, share in enumerate(missing.shares(len(raw))[1:], 1):
             parts.append(part(f"missing-{i}", reduced, folds, missing.hidden(raw, share, plan.seed)))
     return parts
@@ -81,7 +86,8 @@ def _folds(samples: pd.DataFrame, target: Target, plan: Plan) -> list[Fold]:
     if plan.protocol == "cross-corpus":
         folds = [transfer.fold(samples, str(plan.test_on))]
     else:
-        folds = splits.folds(samples, target.strata, plan.protocol, plan.folds, plan.repeats, plan.seed, plan.group_by)
+        drawn = (plan.protocol, plan.folds, plan.repeats, plan.seed)
+        folds = splits.folds(samples, target.strata, *drawn, plan.group_by, plan.copies_together)
     _check_folds(folds, target)
     return folds
 

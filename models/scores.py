@@ -97,6 +97,8 @@ class Scorer:
     draws, seed : int
     prior : str
         Frequencies of classes at which probabilities are shown and scored; see `affectlake.models.calibration`.
+    unit : str
+        What the groups are, see `affectlake.models.splits.unit`.
     """
 
     def __init__(
@@ -110,13 +112,14 @@ class Scorer:
         draws: int,
         seed,
         prior: str = "training",
+        unit: str = "speaker",
     ):
         self.samples, self.target, self.metric, self.folds, self.seed = samples, target, metric, folds, seed
         self.shown = None if prior == "training" else prior_of(prior, target.classes)
         self.classes = target.classes
         self.at = np.concatenate([f.test for f in folds])
         self.truth = target.y[self.at]
-        self.everyone = groups
+        self.everyone, self.unit = groups, unit
         self.groups = groups[self.at]
         self.draws = metrics.Draws.of(self.groups, seed=seed)
         self.units = len(np.unique(self.groups))
@@ -134,10 +137,10 @@ class Scorer:
 
     def reason(self, score: str = "") -> str | None:
         """Why there is no interval of a score, if there is none."""
-        few = intervals.too_few(len(self.draws.weights) - 1)
+        few = intervals.too_few(len(self.draws.weights) - 1, self.unit)
         if few is None and score in OVER_CLASSES and (self.owners == 1).any():
             alone = ", ".join(repr(c) for c, n in zip(self.classes, self.owners, strict=True) if n == 1)
-            return f"one tested speaker alone has class {alone}: without that speaker it would be another score"
+            return f"one tested {self.unit} alone has class {alone}: without it, it would be another score"
         return few
 
     def rank(self, candidates: Sequence[Candidate]) -> list[Entry]:
@@ -289,7 +292,7 @@ class Scorer:
     def _of_class(self, values: np.ndarray, i: int, score: str = "") -> dict[str, Any]:
         """Of the recall of a class, or a difference of such, over the speakers that have it."""
         n = int(self.owners[i])
-        reason = intervals.too_few(n, "speaker of this class")
+        reason = intervals.too_few(n, self.unit, " of this class")
         return intervals.interval(values, score, n - 1.0, reason, inflation=self.inflation)
 
     def details(self, best: Entry) -> dict[str, Any]:
@@ -388,15 +391,15 @@ class Scorer:
         return ["|".join(labels[row == 1]) for row in values]
 
 
-def contrast(ours: list[Entry], theirs: list[Entry], metric: str, inflation: float) -> list[dict[str, Any]]:
+def contrast(ours: list[Entry], theirs: list[Entry], scorer: Scorer) -> list[dict[str, Any]]:
     """The same rows under two protocols, and the gap between them, paired by draws of the same speakers."""
     other = {e.candidate.key: e for e in theirs}
     return [
         e.candidate.called
         | {
-            "value": e.row[metric],
-            "against": other[e.candidate.key].row[metric],
-            "gap": intervals.interval(e.draws - other[e.candidate.key].draws, inflation=inflation),
+            "value": e.row[scorer.metric],
+            "against": other[e.candidate.key].row[scorer.metric],
+            "gap": scorer.interval(e.draws - other[e.candidate.key].draws),
         }
         for e in ours
     ]

@@ -33,7 +33,7 @@ class Fold:
     half: np.ndarray | None = None
 
 
-def groups(samples: pd.DataFrame, by: str | None = None) -> pd.Series:
+def groups(samples: pd.DataFrame, by: str | None = None, copies: bool = False) -> pd.Series:
     """What must stay together: the speaker, else the dialogue, else the recording, else the sample itself.
 
     Parameters
@@ -42,6 +42,8 @@ def groups(samples: pd.DataFrame, by: str | None = None) -> pd.Series:
     by : str, optional
         A column whose samples stay together as well, such as a conversation that two speakers share; whatever hangs
         together through it is one group.
+    copies : bool
+        Whether samples that share a medium, byte for byte or as a copy, stay together as well.
 
     Raises
     ------
@@ -61,11 +63,20 @@ def groups(samples: pd.DataFrame, by: str | None = None) -> pd.Series:
         if column in samples:
             given = samples[column]
             names = given.astype("str").where(given.notna(), names)
-    if by is None:
-        return names
-    if by not in samples:
+    if by is not None and by not in samples:
         raise UnknownName("column", by, samples.columns)
-    return _together(names, [samples[by]])
+    keys = [] if by is None else [samples[by]]
+    keys += [samples[c] for c in samples if copies and str(c).startswith(("content.", "copies."))]
+    return _together(names, keys) if keys else names
+
+
+def unit(samples: pd.DataFrame, by: str | None = None, copies: bool = False) -> str:
+    """What most groups are: ``speaker``, ``sample`` where nothing keeps samples together, else ``group``."""
+    if by is not None or copies:
+        return "group"
+    if has_speakers(samples):
+        return "speaker"
+    return "sample" if groups(samples).nunique() == len(samples) else "group"
 
 
 def alike(samples: pd.DataFrame, names: pd.Series) -> pd.Series:
@@ -103,6 +114,7 @@ def folds(
     repeats: int,
     seed: int,
     by: str | None = None,
+    copies: bool = False,
 ) -> list[Fold]:
     """Folds of a protocol; with ``repeats`` > 1 those of all repetitions, one after another.
 
@@ -116,6 +128,7 @@ def folds(
         One of `PROTOCOLS`. ``random`` is k-fold for data with speakers: it leaks, and the audit says so.
     n_folds, repeats, seed : int
     by : str, optional
+    copies : bool
         See `groups`; k folds keep samples together that are equal byte by byte.
 
     Raises
@@ -130,7 +143,7 @@ def folds(
         return [_official(samples)]
     from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold
 
-    who = groups(samples, by).to_numpy()
+    who = groups(samples, by, copies).to_numpy()
     strata = _strata(target)
     largest = int(np.unique(strata, return_counts=True)[1].max())
     if protocol in REPEATED and largest < n_folds:
@@ -143,14 +156,17 @@ def folds(
                 "'loso', or ask for 'random' by name and have it marked as leaking"
             )
         whole = alike(
-            samples, pd.Series(samples.index.astype(str), index=samples.index) if by is None else groups(samples, by)
+            samples,
+            pd.Series(samples.index.astype(str), index=samples.index)
+            if by is None and not copies
+            else groups(samples, by, copies),
         )
         if protocol == "kfold" and whole.nunique() < len(samples):
             return _grouped(strata, whole.to_numpy(), n_folds, repeats, seed)
         splits = [StratifiedKFold(n_folds, shuffle=True, random_state=seed + r) for r in range(repeats)]
         with _small_classes():
             return [Fold(a, b) for s in splits for a, b in s.split(position, strata)]
-    if (who == samples.index.astype(str)).all():
+    if (groups(samples, by) == samples.index.astype(str)).all():
         raise UsageError(f"protocol {protocol!r} needs a column 'speaker' (or 'dialogue'); without one use 'kfold'")
     n_groups = len(np.unique(who))
     if protocol == "loso" and n_groups < 2:

@@ -91,7 +91,8 @@ def _gap(best: np.ndarray, worst: np.ndarray, pairs: int, scorer: Scorer, entry:
         for mask in (best, worst)
     )
     fewest = min(len(np.unique(scorer.groups[mask])) for mask in (best, worst))
-    found = intervals.interval(one - other, "", fewest - 1.0, intervals.too_few(fewest), inflation=scorer.inflation)
+    few = intervals.too_few(fewest, scorer.unit)
+    found = intervals.interval(one - other, "", fewest - 1.0, few, inflation=scorer.inflation)
     if found["low"] is None:
         return found | {"p": None}
     # The interval's own half-width is the error times the t of 95 %.

@@ -41,7 +41,7 @@ def lake(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def done(lake):
-    return benchmark(BenchOptions("one", store=lake.uri, missing=True, workers=1, **QUICK))
+    return benchmark(BenchOptions("one", store=lake.uri, missing=True, sizes="0.5", workers=1, **QUICK))
 
 
 def bits(result):
@@ -51,7 +51,7 @@ def bits(result):
 
 
 def test_one_seed_is_one_result_whatever_the_number_of_workers(lake, done):
-    options = BenchOptions("one", store=lake.uri, missing=True, workers=2, **QUICK)
+    options = BenchOptions("one", store=lake.uri, missing=True, sizes="0.5", workers=2, **QUICK)
     text, predictions = bits(benchmark(options).result)
     expected, same = bits(done.result)
     assert text == expected
@@ -143,7 +143,7 @@ def test_the_report_shows_everything_and_nothing_from_elsewhere(lake, done):
     page = html(done.to_json(), history(lake.uri, "one"))
     for wanted in ("<polyline", "What fusion gains", "What the best row listens to", "audio.made.c0"):
         assert wanted in page
-    for wanted in ("How sure, and how right", "<polygon", "Sets that hold the truth"):
+    for wanted in ("How sure, and how right", "<polygon", "Sets that hold the truth", "With fewer speakers"):
         assert wanted in page
     assert "http" not in page and "<script" not in page
     said = html(leaky.to_json())

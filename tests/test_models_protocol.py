@@ -240,6 +240,7 @@ def test_numbers_have_all_that_applies():
 
 
 def test_recalls_and_calibration_agree_with_scikit_learn():
+    from scipy.stats import foldnorm
     from sklearn.metrics import brier_score_loss, recall_score
 
     rng = np.random.default_rng(0)
@@ -255,8 +256,17 @@ def test_recalls_and_calibration_agree_with_scikit_learn():
     assert found["brier"][0] == pytest.approx(brier_score_loss(truth, p, scale_by_half=False))
     bins = np.minimum((p.max(axis=1) * 10).astype(int), 9)
     hit = p.argmax(axis=1) == truth
-    ece = sum(abs(hit[bins == b].mean() - p.max(axis=1)[bins == b].mean()) * (bins == b).mean() for b in set(bins))
-    assert found["ece"][0] == pytest.approx(ece)
+    gap = p.max(axis=1) - hit
+    plain = sum(abs(gap[bins == b].sum()) for b in set(bins)) / 200
+    # What chance adds to each bin: the mean of a folded normal of the gap and its spread over speakers, less the gap.
+    added = 0.0
+    for b in set(bins):
+        mine = bins == b
+        by_speaker = [(gap - gap[mine].mean())[mine & (draws.group == g)].sum() for g in set(draws.group[mine])]
+        total, n = abs(gap[mine].sum()), len(by_speaker)
+        spread = np.sqrt(np.sum(np.square(by_speaker)) * n / (n - 1)) if n > 1 else total
+        added += foldnorm.mean(total / spread, scale=spread) - total
+    assert found["ece"][0] == pytest.approx(plain - added / 200) and 0 < found["ece"][0] < plain
 
 
 def test_corrections_and_intervals_agree_with_scipy_and_by_hand():

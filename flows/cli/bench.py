@@ -128,7 +128,9 @@ def print_result(result: dict, top: int = 0) -> None:
     if result.get("transfer"):
         _print_transfer(result["transfer"])
     if result["missing"]:
-        _print_missing(result["missing"])
+        _print_curves(result["missing"], "missing modalities")
+    if result.get("learning"):
+        _print_curves(result["learning"], f"the training part's {result['learning']['unit']}s")
     left_out = result.get("without_duplicates")
     if left_out:
         differ = f"; in {left_out['labels_differ']} of them labels differ" if left_out["labels_differ"] else ""
@@ -238,14 +240,14 @@ def _print_transfer(transfer: dict) -> None:
         note(f"cross-corpus: left out as their class is not in both: {left}")
 
 
-def _print_missing(missing: dict) -> None:
+def _print_curves(found: dict, of: str) -> None:
     as_table(
         [
             {"fusion": c["fusion"], "modalities": "+".join(c["modalities"])}
             | {f"{p['share']:.0%}": f"{p['value']:.3f}" for p in c["points"]}
-            for c in missing["curves"]
+            for c in found["curves"]
         ],
-        title=f"{missing['metric']} by share of missing modalities ({missing['model']})",
+        title=f"{found['metric']} by share of {of} ({found['model']})",
     )
 
 
