@@ -83,10 +83,12 @@ class Bench(_Strict):
     calibrate: Calibration = "temperature"
     prior: str = "training"
     group_by: str | None = None
+    copies_together: bool = False
     normalise: Normalisation = "none"
     by: Names = ()
     without_duplicates: bool = False
     missing: bool = False
+    sizes: str = ""
     explain: bool = True
     seed: int = 0
 
