@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.data.groups import recordings
 from affectlake.flows.columns import left_out, usual
 from affectlake.flows.machine import cores
 from affectlake.flows.progress import Progress, silent
@@ -252,8 +253,7 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
         rows = pd.Series(list(known.to_numpy("float32")), index=known.index, dtype="object")
         samples[f"print.{name.split('.')[0]}"] = rows.reindex(samples.index)
     # Segments of one recording belong together even where nobody says who speaks.
-    segmented = samples["start"].notna() | samples["end"].notna()
-    samples["recording"] = samples["video"].fillna(samples["audio"]).where(segmented)
+    samples["recording"] = recordings(samples)
     if not blocks:
         raise AffectlakeError(f"the store holds no features of {options.dataset!r} that match: affectlake refresh …")
     return samples, blocks

@@ -69,6 +69,9 @@ class Plan(PlanOptions):
             for name in given:
                 if name not in valid:
                     raise UnknownName(kind, name, valid)
+        # Named twice, or by both its names (ridge is logreg's for numbers), a model would be counted twice as well.
+        object.__setattr__(self, "models", tuple(dict.fromkeys(zoo.get(m).name for m in self.models)))
+        object.__setattr__(self, "fusions", tuple(dict.fromkeys(self.fusions)))
         for name, value, least in (("folds", self.folds, 2), ("repeats", self.repeats, 1), ("draws", self.draws, 2)):
             if value < least:
                 raise UsageError(f"{name} must be at least {least}, got {value}")

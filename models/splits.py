@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UnknownName, UsageError
+from affectlake.data.groups import own_groups
 
 PROTOCOLS = ("official", "loso", "grouped", "kfold", "random")
 REPEATED = ("grouped", "kfold", "random")
@@ -56,13 +57,7 @@ def groups(samples: pd.DataFrame, by: str | None = None, copies: bool = False) -
     >>> groups(talks, "dyad").tolist()
     ['a', 'a', 'c', 'a']
     """
-    names = pd.Series(samples.index.astype(str), index=samples.index)
-    if "recording" in samples:
-        names = samples["recording"].astype("str").where(samples["recording"].notna(), names)
-    for column in ("dialogue", "speaker"):
-        if column in samples:
-            given = samples[column]
-            names = given.astype("str").where(given.notna(), names)
+    names = own_groups(samples)
     if by is not None and by not in samples:
         raise UnknownName("column", by, samples.columns)
     keys = [] if by is None else [samples[by]]

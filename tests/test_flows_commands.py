@@ -326,3 +326,27 @@ def test_an_option_of_a_benchmark_is_written_once():
     options = {f.name for f in fields(BenchOptions)}
     assert set(Bench.model_fields) == options - {"dataset", "store", "workers", "as_of", "train_on"}
     assert {f.name for f in fields(Plan)} - options == {"inner", "draws", "test_on"}
+
+
+def test_show_knows_the_datasets_of_a_store(lake, capsys, tmp_path):
+    code, out, _ = call(capsys, "show", "demo", "--store", lake, "--json")
+    assert code == 0 and json.loads(out)["samples"] == 48
+    code, out, _ = call(capsys, "show", "demo", "--store", lake)
+    assert code == 0 and "text.style" in out
+    code, _, err = call(capsys, "show", "demmo", "--store", lake)
+    assert code == 2 and "did you mean 'demo'" in err
+    assert call(capsys, "show", "demo", "--store", tmp_path / "none")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["demo.samples", "demo.text.style"])
+def test_sql_says_that_names_with_dots_are_quoted(lake, capsys, name):
+    code, _, err = call(capsys, "sql", f"select count(*) from {name}", "--store", lake)
+    assert code == 2 and f"quoted as a whole: '\"{name}\"'" in err
+    code, _, err = call(capsys, "sql", f'select nothing from "{name}"', "--store", lake)
+    assert code == 2 and "quoted as a whole" not in err
+
+
+def test_a_configuration_of_any_name_is_written_where_it_is_absent(lake, capsys, tmp_path):
+    config = tmp_path / "mine.toml"
+    code, out, err = call(capsys, "nightly", config, "--check", "--store", lake)
+    assert code == 0 and f"wrote {config}" in err and json.loads(out)["dataset"][0]["name"] == "demo"

@@ -6,6 +6,7 @@ import pytest
 from affectlake.models import calibration, early, head, member, training, zoo
 from affectlake.models.early import Rotation, Table, View
 from affectlake.models.member import Ensemble, Settings
+from affectlake.models.plan import Plan
 from affectlake.models.splits import inner_folds
 from affectlake.models.training import Data
 
@@ -171,3 +172,8 @@ def test_a_head_hides_whole_modalities_in_training_only(monkeypatch):
     net.drop_in.p = net.drop.p = 0.0
     outputs = net.train()(x, there).detach().numpy().round(5)
     assert 2 <= len(np.unique(outputs, axis=0)) <= 3  # both, only a, only b; never neither
+
+
+def test_a_model_named_twice_is_one():
+    plan = Plan("emotion", models=("logreg", "ridge", "xgboost", "logreg"), fusions=("early", "unimodal", "early"))
+    assert plan.models == ("logreg", "xgboost") and plan.fusions == ("early", "unimodal")

@@ -59,11 +59,26 @@ def load(store: TableStore, snapshot: Snapshot, features: Sequence[str] | None, 
         first = int(np.flatnonzero(~present.all(axis=1))[0])
         lacking = frame.loc[~present[first], "sample_id"]
         raise AffectlakeError(missing_error(list(columns)[first], pd.Index(lacking)))
+    if which.missing == "drop":
+        columns, values, present = _without_empty(columns, values, present)
     if which.missing == "drop" and not present.all():
         whole = present.all(axis=0)
         values, frame = values[:, whole], frame.take(np.flatnonzero(whole))
     header = [f"{name}.{c}" for name, cs in columns.items() for c in cs]
     return _handed_over(frame, shown, header, values, to)
+
+
+def _without_empty(
+    columns: dict[str, list[str]], values: np.ndarray, present: np.ndarray
+) -> tuple[dict[str, list[str]], np.ndarray, np.ndarray]:
+    """Without the tables that have nothing for anybody, which would leave nobody; all of them where all are so."""
+    full = np.asarray(present.any(axis=1))
+    if full.all() or not full.any():
+        return columns, values, present
+    empty = [name for name, has in zip(columns, full.tolist(), strict=True) if not has]
+    _log.warning("left out, as no sample asked for has any: %s", ", ".join(empty))
+    of_full = np.repeat(full, [len(names) for names in columns.values()])
+    return {n: c for n, c in columns.items() if n not in empty}, values[of_full], present[full]
 
 
 def _placed(values: np.ndarray, at: np.ndarray, nothing: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from affectlake.data.errors import AffectlakeError, UnknownName
+from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _catalog, _checksums, _load, _status
 from affectlake.data.store._read import read, read_or_none
 from affectlake.data.store._snapshot import Snapshot
@@ -23,6 +23,8 @@ from affectlake.data.store._table_store import TableStore
 
 if TYPE_CHECKING:
     import polars
+
+    from affectlake.data.store._arrays import Arrays
 
 _logger = logging.getLogger("affectlake.store")
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -165,7 +167,8 @@ class Reader:
         as_of : optional
             See `Store`.
         missing : "keep" | "drop" | "error"
-            Samples that lack a feature table: NaN, left out, or an error.
+            Samples that lack a feature table: NaN, left out, or an error. With "drop" a table that no sample asked for
+            has anything in (dialogues, where there are none) is left out, and a word in the log says so.
         ids : sequence of str or str, optional
             Exactly these rows in this order, duplicates kept. Ids that are unknown, or not of the ``split`` and
             ``speaker`` asked for: an error, or empty rows and a warning in the log with "keep".
@@ -188,6 +191,110 @@ class Reader:
         snapshot = self.snapshot(dataset, as_of)
         which = _load.Which([label] if isinstance(label, str) else list(label or ()), split, speaker, ids, missing)
         return self._reading(lambda: _load.load(self._tables, snapshot, features, which, to))
+
+    def arrays(
+        self,
+        dataset: str,
+        features: Sequence[str] | str | None = None,
+        label: str | None = None,
+        *,
+        split: str | None = None,
+        as_of: AsOf = None,
+        missing: Literal["keep", "drop", "error"] = "drop",
+    ) -> "Arrays":
+        """Features, labels and groups, ready for scikit-learn's ``GroupKFold``.
+
+        Parameters
+        ----------
+        dataset : str
+        features, split, as_of, missing : optional
+            See `load`.
+        label : str
+            Samples without it are left out.
+
+        Returns
+        -------
+        Arrays
+            ``X, y, groups``; samples of one group must not be trained on and tested.
+
+        Raises
+        ------
+        UsageError
+            No label is named.
+        AffectlakeError
+            No sample has the label and the features.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from affectlake.data import Store
+        >>> values = pd.DataFrame({"f0": [110.0, 220.0, 180.0]}, index=["a", "b", "c"])
+        >>> about = pd.DataFrame({"sample_id": ["a", "b", "c"], "speaker": ["ann", "ann", "bob"]})
+        >>> with TemporaryDirectory() as folder:
+        ...     store = Store(folder)
+        ...     _ = store.put("calls", "audio", "mine", values, samples=about.assign(emotion=["joy", "fear", "joy"]))
+        ...     X, y, groups = store.arrays("calls", "audio.mine", "emotion")
+        >>> X.shape, y.tolist(), groups.tolist()
+        ((3, 1), ['joy', 'fear', 'joy'], ['ann', 'ann', 'bob'])
+        """
+        from affectlake.data.store import _arrays
+
+        if label is None:
+            raise UsageError("name a label: arrays(dataset, features, label)")
+        snapshot = self.snapshot(dataset, as_of)
+        frame = self.load(dataset, features, label=label, split=split, as_of=snapshot, missing=missing)
+        return _arrays.arrays(frame, self.samples(dataset, snapshot), label)
+
+    def describe(
+        self, dataset: str, features: Sequence[str] | str | None = None, *, as_of: AsOf = None
+    ) -> pd.DataFrame:
+        """What each column means and how its values are distributed; a few columns are held at a time.
+
+        Parameters
+        ----------
+        dataset : str
+        features, as_of : optional
+            See `load`.
+
+        Returns
+        -------
+        DataFrame [index=column, columns=(unit, count, missing, mean, sd, min, 5%, 25%, 50%, 75%, 95%, max, meaning)]
+            ``count``: samples that have a value, ``missing``: those that do not; `sd` is that of the population.
+        """
+        from affectlake.data.store import _describe
+
+        snapshot = self.snapshot(dataset, as_of)
+        columns = self._reading(lambda: _load.chosen(self._tables, snapshot, features))
+        return self._reading(lambda: _describe.describe(self._tables, snapshot, columns))
+
+    def similar(self, dataset: str, sample_id: str, extractor: str, n: int = 10, *, as_of: AsOf = None) -> pd.DataFrame:
+        """The samples nearest to one, by the cosine of an extractor's columns at mean 0 and standard deviation 1.
+
+        Parameters
+        ----------
+        dataset, sample_id : str
+        extractor : str
+            ``audio.whisper``, ``text.minilm`` and other embeddings serve best.
+        n : int >= 1
+        as_of : optional
+            See `Store`.
+
+        Returns
+        -------
+        DataFrame [index=sample_id, columns=(similarity, columns of `samples`)]
+            Nearest first; ``similarity`` in [-1, 1]. Copies have 1.
+
+        Raises
+        ------
+        UnknownName
+            Dataset, sample or extractor that is not there.
+        AffectlakeError
+            The sample has no features of the extractor.
+        """
+        from affectlake.data.store import _similar
+
+        snapshot = self.snapshot(dataset, as_of)
+        return self._reading(lambda: _similar.similar(self._tables, snapshot, sample_id, extractor, n))
 
     def failures(
         self,

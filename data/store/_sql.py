@@ -74,7 +74,10 @@ def query(store: TableStore, state: Mapping[str, Snapshot], text: str, allow_fil
             message = str(error).splitlines()[0] if isinstance(error, duckdb.Error) else "this is no query"
             if isinstance(error, duckdb.PermissionException):
                 message += "; --allow-files lets a query reach files"
-            raise UsageError(f"{message} (views: {', '.join(_names(connection))})") from None
+            views = _names(connection)
+            for view in _unquoted(text, views):
+                message += f"; a name with dots is quoted as a whole: '{_quoted(view)}'"
+            raise UsageError(f"{message} (views: {', '.join(views)})") from None
 
 
 def _compare(store: TableStore, dataset: str, snapshot: Snapshot, text: str) -> None:
@@ -86,6 +89,12 @@ def _compare(store: TableStore, dataset: str, snapshot: Snapshot, text: str) -> 
 
 def _says(text: str, view: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(view)}(?![\w.])", text, re.IGNORECASE) is not None
+
+
+def _unquoted(text: str, views: list[str]) -> list[str]:
+    """The first view that a query means with its dots outside of quotes, if any; the longest such name."""
+    said = [v for v in views if "." in v and re.search(rf'(?<![\w."]){re.escape(v)}(?![\w."])', text, re.IGNORECASE)]
+    return sorted(said, key=len)[-1:]
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, text: str) -> None:

@@ -51,6 +51,8 @@ _COMMANDS = {
 for _name, (_where, _help) in _COMMANDS.items():
     app.command(f"affectlake.flows.cli.{_where}", name=_name, help=_help)
 
+app.register_install_completion_command(help="Install completion for this shell: bash, zsh or fish.")
+
 DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 
 
@@ -114,6 +116,7 @@ def _complain(message: object, code: int) -> int:
 
 
 def _version() -> str:
+    from affectlake.flows.machine import platform_name
     from affectlake.flows.version import code_version
 
-    return code_version()
+    return f"{code_version()} ({platform_name()})"

@@ -4,11 +4,17 @@ import platform
 import shlex
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from affectlake.data.errors import UnknownName
 from affectlake.features import registry, settings
-from affectlake.flows.cli.options import Json
+from affectlake.flows.cli.options import Json, StoreOption
 from affectlake.flows.cli.output import as_json, as_table, note
+
+if TYPE_CHECKING:
+    from affectlake.features.timing import Timing
 
 
 def extractors(*, json: Json = False) -> int:
@@ -60,13 +66,15 @@ def datasets(*, json: Json = False) -> int:
     return 0
 
 
-def show(name: str, /, *, json: Json = False) -> int:
-    """All about an extractor (its columns, units), a dataset (layout, licence), a model file, or `settings`.
+def show(name: str, /, *, store: StoreOption = "lake", json: Json = False) -> int:
+    """All about an extractor (its columns, units), a dataset (layout, licence; of a store: its tables), a model file.
 
     Parameters
     ----------
     name
         Name of an extractor or a dataset, a model file, or settings: what `refresh --set` takes.
+    store
+        Folder or object-store URI, for datasets that it alone knows.
     json
         JSON on stdout.
     """
@@ -82,7 +90,31 @@ def show(name: str, /, *, json: Json = False) -> int:
         from affectlake.flows.cli.bench import show_card
 
         return show_card(Path(name), json)
-    raise UnknownName("extractor or dataset", name, [*registry.extractors(), *known.datasets(), "settings"])
+    held = _held(store)
+    if name in held:
+        return _show_held(held[name], json)
+    raise UnknownName("extractor or dataset", name, [*held, *registry.extractors(), *known.datasets(), "settings"])
+
+
+def _held(store: str) -> dict[str, dict[str, Any]]:
+    """What the store says of each of its datasets; nothing where there is no store."""
+    from affectlake.data.errors import AffectlakeError
+    from affectlake.data.store import Store
+
+    try:
+        opened = Store(store)
+    except AffectlakeError:
+        return {}
+    return {d["dataset"]: d for d in opened.status()["datasets"]}
+
+
+def _show_held(about: dict[str, Any], json: bool) -> int:
+    if json:
+        as_json(about)
+        return 0
+    as_table([{"": k, "value": v} for k, v in about.items() if k != "tables"])
+    as_table(about["tables"])
+    return 0
 
 
 def _show_settings(json: bool) -> int:
@@ -149,15 +181,21 @@ def download(dataset: str, /, to: Path = Path("downloads")) -> int:
     return 0
 
 
-def doctor(*, json: Json = False) -> int:
-    """What is installed, what is missing, and what would mend it.
+def doctor(
+    *, measure: Annotated[bool, Parameter(negative=())] = False, store: StoreOption = "lake", json: Json = False
+) -> int:
+    """What is installed, what is missing, what there is to compute with, and what would mend it.
 
     Parameters
     ----------
+    measure
+        Time each extractor for a second, on a synthetic sample; some load a model first.
+    store
+        Folder whose disk is looked at; it need not exist.
     json
         JSON on stdout.
     """
-    rows = [{"what": "python", "found": platform.python_version(), "remedy": ""}]
+    rows = [{"what": "python", "found": platform.python_version(), "remedy": ""}, *_resources(store)]
     for package in ("affectlake", "pandas", "pyarrow", "deltalake", "duckdb", "prefect", "librosa", "torch", "xgboost"):
         try:
             rows.append({"what": package, "found": version(package), "remedy": ""})
@@ -168,8 +206,41 @@ def doctor(*, json: Json = False) -> int:
         rows.append({"what": extractor.name, "found": "no" if reason else "yes", "remedy": reason or ""})
     for name, reason in registry.broken().items():
         rows.append({"what": f"plug-in {name}", "found": "no", "remedy": reason})
+    if measure:
+        rows = _measured(rows)
     if json:
         as_json(rows)
     else:
         as_table(rows)
     return 0
+
+
+def _resources(store: str) -> list[dict[str, Any]]:
+    from affectlake.flows.machine import GIB, machine
+
+    found = machine(store)
+    advice = found.advice()
+    said = {"cores": str(found.cores), "disk": f"{found.disk / GIB:.1f} GiB free"}
+    if found.busy is not None:
+        said["busy"] = f"{found.busy:.1f} processes"
+    if found.memory is not None:
+        said["memory"] = f"{found.memory / GIB:.1f} GiB free"
+    return [{"what": what, "found": value, "remedy": advice.get(what, "")} for what, value in said.items()]
+
+
+def _measured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, those of extractors that can run with what a sample takes here."""
+    from affectlake.features.timing import timings
+
+    found = {}
+    for timing in timings():
+        note(f"{timing.extractor}: {'failed' if timing.milliseconds is None else f'{timing.milliseconds:.1f} ms'}")
+        found[timing.extractor] = timing
+    return [_with_time(row, found.get(row["what"])) for row in rows]
+
+
+def _with_time(row: dict[str, Any], timing: "Timing | None") -> dict[str, Any]:
+    if timing is None:
+        return row
+    took = "fails" if timing.milliseconds is None else f"{timing.milliseconds:.1f} ms a sample"
+    return row | {"found": took, "remedy": timing.advice()}

@@ -50,7 +50,7 @@ def nightly(
     """
     from affectlake.flows.config import check_config, write_config
 
-    if config == Path("affectlake.toml") and not config.exists():
+    if not config.exists() and not recover:
         note(f"wrote {write_config(store, config)}: every dataset of {store}, from where it was last refreshed")
     if check:
         as_json(check_config(config).public())
