@@ -1,6 +1,7 @@
 """Manifests: a table of samples in any usual kind of file, the general way in for data of one's own."""
 
 import logging
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from affectlake.data._table import AS_IT_IS, SPACE, Rows, Table, TableOptions
 from affectlake.data.encodings import decode
 from affectlake.data.errors import BadManifest
 from affectlake.data.media import SUFFIXES as MEDIA_SUFFIXES
+from affectlake.data.media import special
 from affectlake.data.samples import CORE, MEDIA, as_text, samples_frame
 from affectlake.data.tables import PACKED, SUFFIXES, kind_of_name, read_table_file
 
@@ -71,6 +73,38 @@ def read_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_
     return found.samples
 
 
+def check_manifest(path: Path) -> None:
+    """Find whether a file is there that a manifest may be in, without opening it.
+
+    Raises
+    ------
+    BadManifest
+        No file, but something else or nothing, or its folder's path is not UTF-8.
+    """
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if what := special(path):
+        raise BadManifest(f"no manifest {name}: {what}, not a file")
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob("*") if kind_of_name(p) in SUFFIXES)[:5]
+        beside = f"; beside it: {', '.join(near)}" if near else ""
+        raise BadManifest(f"no manifest {name}{beside}")
+    check_named(path)
+
+
+def check_named(path: Path) -> None:
+    """Refuse a path that is not UTF-8: what lies beside or below it is known to a store by its path.
+
+    Raises
+    ------
+    BadManifest
+        It is not.
+    """
+    whole = os.path.abspath(path)
+    if os.fsencode(whole).decode("utf-8", "replace") != whole:
+        shown = os.fsencode(whole).decode("utf-8", "backslashreplace")
+        raise BadManifest(f"{shown}: the path is not UTF-8, no table can keep it; a link of a plain name to it will do")
+
+
 def load_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_IS) -> Manifest:
     """Read a manifest.
 
@@ -98,10 +132,7 @@ def load_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_
         cost their sample only.
     """
     path = Path(path)
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*") if kind_of_name(p) in SUFFIXES)[:5]
-        beside = f"; beside it: {', '.join(near)}" if near else ""
-        raise BadManifest(f"no manifest {path}{' (a folder)' if path.is_dir() else ''}{beside}")
+    check_manifest(path)
     if kind_of_name(path) not in SUFFIXES and path.suffix.lower() not in PACKED:
         raise BadManifest(f"manifest {path}: unknown kind {path.suffix!r}, valid: {', '.join(SUFFIXES)}")
     table = read_table_file(path, options)

@@ -150,6 +150,7 @@ def _whole(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+_STRANGE = "something special"
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -159,9 +160,18 @@ _KINDS = {
 }
 
 
+def special(path: Path) -> str:
+    """What lies at a path if it is no file: ``a pipe``, ``a folder``, …; empty for files and where nothing is."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), _STRANGE)
+
+
 def _check(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise BadMedia(f"{shown(path)}: {_KINDS.get(stat.S_IFMT(found.st_mode), 'something special')}, not a file")
+        raise BadMedia(f"{shown(path)}: {_KINDS.get(stat.S_IFMT(found.st_mode), _STRANGE)}, not a file")
     if found.st_size == 0:
         raise BadMedia(f"{shown(path)}: file is empty (0 bytes)")
     held = getattr(found, "st_blocks", math.inf) * 512

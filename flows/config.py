@@ -266,6 +266,7 @@ def check_schedule(cron: str, timezone: str) -> None:
 
 def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> None:
     from affectlake.data import datasets
+    from affectlake.data.media import special
     from affectlake.data.store import Store
     from affectlake.features.registry import choose
     from affectlake.features.transcripts import TRANSCRIBER
@@ -283,6 +284,8 @@ def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> No
         attempt(("name",), lambda: datasets.get(dataset.name))
         if not Path(dataset.root).is_dir():
             raise source.wrong((*at, "root"), f"no folder {dataset.root}{_beside(dataset.root)}")
+    elif what := special(Path(dataset.manifest)):
+        raise source.wrong((*at, "manifest"), f"{dataset.manifest}: {what}, not a file")
     elif not Path(dataset.manifest).is_file():
         raise source.wrong((*at, "manifest"), f"no file {dataset.manifest}{_beside(dataset.manifest)}")
     if dataset.drift.against is not None:

@@ -357,8 +357,12 @@ SERVED = "AFFECTLAKE_SERVED_CONFIG"
 """Environment variable of a service and its runs: the one configuration that they may run."""
 
 
-def serve_nightly(config: str, name: str, cron: str, timezone: str) -> None:
+def serve_nightly(
+    config: str, name: str, cron: str, timezone: str, accepted: Callable[[], None] = lambda: None
+) -> None:
     """Serve `nightly_flow` on a schedule until the process is told to stop; one run at a time.
+
+    ``accepted`` is called when nothing stands in the way any more.
 
     Raises
     ------
@@ -368,6 +372,7 @@ def serve_nightly(config: str, name: str, cron: str, timezone: str) -> None:
     _check_owner(name, config)
     recover(config)
     os.environ[SERVED] = os.path.realpath(config)
+    accepted()
     # Prefect's runner, told to end by SIGTERM, forgets to wait for its own `astop`: it ends as it should all the same.
     warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
     nightly_flow.serve(

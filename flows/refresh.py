@@ -238,20 +238,22 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
 
 def check(options: RefreshOptions) -> None:
     """Find what is wrong with the options themselves, before anything is started; raises UsageError."""
+    from affectlake.data.manifest import check_manifest, check_named
     from affectlake.flows import transcripts
 
     with given.use(options.settings):
         registry.choose(transcripts.asked(options))
     if (options.root is None) == (options.manifest is None):
         raise UsageError("name the data: either --root FOLDER or --manifest FILE")
-    if options.manifest is not None and not Path(options.manifest).is_file():
-        raise UsageError(f"no manifest {options.manifest}")
+    if options.manifest is not None:
+        check_manifest(Path(options.manifest))
     if options.root is not None:
         from affectlake.data import datasets
 
         datasets.get(options.dataset)
         if not Path(options.root).is_dir():
             raise UsageError(f"no folder {options.root}")
+        check_named(Path(options.root))
 
 
 def load(options: RefreshOptions) -> "Manifest":

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from affectlake.data.errors import AffectlakeError
+from affectlake.data.manifest import read_manifest
 from affectlake.data.store import Store
 from affectlake.flows.cli.app import run
 
@@ -96,6 +98,39 @@ def test_put_takes_samples_from_the_table_where_there_are_none_yet(capsys, tmp_p
     got = Store(tmp_path / "lake").load("votes", ["*"], label="emotion")
     assert got["speaker"].tolist() == ["anna", "ben"] and got["emotion"].isna().tolist() == [False, True]
     assert got[["face.votes.face_1", "voice.votes.voice_1"]].to_numpy().tolist() == [[0.5, 1], [0.25, 2]]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_manifest_that_is_no_file_is_said_to_be_what_it_is(capsys, tmp_path, kind):
+    table = tmp_path / "table.csv"
+    os.mkfifo(table) if kind == "pipe" else table.mkdir()
+    code, _, err = call(capsys, "refresh", "mine", "--manifest", table, "--store", tmp_path / "lake", "--no-prefect")
+    assert code == 2 and err.splitlines()[-1] == f"affectlake: no manifest {table}: a {kind}, not a file"
+    config = tmp_path / "affectlake.toml"
+    config.write_text(f'store = "{tmp_path}/lake"\n[[dataset]]\nname = "mine"\nmanifest = "{table}"\n')
+    code, _, err = call(capsys, "nightly", config, "--check")
+    assert code == 2 and f"{table}: a {kind}, not a file" in err.splitlines()[-1]
+    with pytest.raises(AffectlakeError, match=f"a {kind}, not a file"):
+        read_manifest(table, "mine")
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize("option", ["--manifest", "--root"])
+def test_a_corpus_below_a_path_that_is_not_utf8_is_refused_in_one_line(capsys, tmp_path, option):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/c\xff"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    (folder / "m.csv").write_text("sample_id,text\na,hello\n")
+    data = folder / "m.csv" if option == "--manifest" else folder
+    code, _, err = call(capsys, "refresh", "ravdess", option, data, "--store", tmp_path / "lake", "--no-prefect")
+    assert code == 2 and r"c\xff" in err and "the path is not UTF-8" in err.splitlines()[-1]
+    assert not (tmp_path / "lake").exists()
+    link = tmp_path / "plain"
+    link.symlink_to(folder)
+    words = ("refresh", "mine", "--manifest", link / "m.csv", "--store", tmp_path / "lake", "--only", "text.style")
+    assert call(capsys, *words, "--no-prefect", "--workers", 1)[0] == 0
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device"])

@@ -252,7 +252,7 @@ def test_a_name_that_belongs_to_another_folder_is_refused_before_anything_is_rep
         flow_id = client.create_flow(nightly_flow)
         mine = client.create_deployment(flow_id, name="shared", parameters={"config": str(first)})
         with pytest.raises(UsageError, match=rf"'shared' of this Prefect server belongs to {first}: give {second}"):
-            serve_nightly(str(second), "shared", "0 2 * * *", "UTC")
+            serve_nightly(str(second), "shared", "0 2 * * *", "UTC", lambda: pytest.fail("said that it serves"))
         assert client.read_deployment(mine).parameters == {"config": str(first)}
 
 

@@ -101,6 +101,8 @@ class PanicException(BaseException):
     [
         (PanicException("called `Result::unwrap()` on\nan `Err`"), "called `Result::unwrap()` on an `Err`"),
         (OSError(28, "No space left on device"), "no space left"),
+        (OSError(27, "Error writing bytes to file"), "file too large"),
+        (OSError(5, "Error writing bytes to file"), "input/output error"),
         (_delta.DeltaError("Generic LocalFileSystem error: Permission denied (os error 13)"), "permission denied"),
     ],
 )

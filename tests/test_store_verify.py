@@ -163,8 +163,7 @@ def test_a_file_that_is_gone_and_stores_without_sums(store):
     shutil.rmtree(f"{store.uri}/sums")
     fresh = Store(store.uri)
     found = fresh.verify()
-    assert found["files"] == 1  # the log of snapshots, whose commits say its sums
-    assert found["unrecorded"] > 10 and found["damaged"] == []
+    assert found["unrecorded"] > 5 and found["damaged"] == []  # logs have copies, and snapshots sums, still
     refresh(fresh, contents_of(41))
     assert fresh.verify()["files"] > 10
     path = next((store_path(store) / "features" / "d" / "audio.x").rglob("*.parquet"))
@@ -201,14 +200,3 @@ def test_a_log_that_cannot_be_parsed_is_mended_too(store, table):
     fresh.repair("d")
     refresh(fresh, contents_of(40))
     assert fresh.verify()["damaged"] == [] and read(fresh) == expected(contents_of(40))
-
-
-def test_a_log_of_snapshots_that_cannot_be_parsed_ends_a_repair_in_one_line(store):
-    for log in (store_path(store) / "snapshots" / "_delta_log").glob("*.json"):
-        log.write_bytes(log.read_bytes().replace(b'"', b"#", 3))
-    fresh = Store(store.uri)
-    with pytest.raises(AffectlakeError, match="cannot be read, `affectlake verify"):
-        fresh.repair("d")
-    (damage,) = fresh.verify()["damaged"]
-    assert damage["file"] == "snapshots" and damage["remedy"].startswith("bring snapshots back from a copy")
-    assert "affectlake repair" not in damage["remedy"]

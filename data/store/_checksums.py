@@ -8,46 +8,25 @@ the log of snapshots) are compared, and all of them on object stores, where `not
 import hashlib
 import json
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable
 
 import pyarrow as pa
 
-from affectlake.data.errors import AffectlakeError
+from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._delta import Table
 from affectlake.data.store._snapshot import Snapshot, TableRef
-from affectlake.data.store._table_store import SHA256, TableStore
+from affectlake.data.store._table_store import SHA256, VARIABLE, TableStore
 
 FOLDER = "sums"
-VARIABLE = "AFFECTLAKE_VERIFY"
-"""Set to 0, reads of this process do not compare sums."""
 
 _BLOCK = 2**20
 _PIECES = 50
 _checked: set[tuple[str, int, int, int]] = set()  # files that this process has compared; changed ones are others
 
 
-class Damaged(AffectlakeError):
-    """A file of a table is not what was written."""
-
-    def __init__(self, root: str, file: str, why: str = "its bytes are not those that were written"):
-        super().__init__(
-            f"{file} is damaged: {why}; `affectlake verify --store {root}` lists all damage, `affectlake repair` mends "
-            "what can be computed again"
-        )
-        self.args = root, file, why
-        self.file = file
-
-    def __str__(self) -> str:
-        root, file, why = self.args
-        return (
-            f"{file} is damaged: {why}; `affectlake verify --store {root}` lists all damage, `affectlake repair` mends "
-            "what can be computed again"
-        )
-
-
 def known(store: TableStore, dataset: str) -> dict[str, str]:
     """Sum of each file of a dataset's tables, by its path relative to the store."""
-    table = store.open_or_none(f"{FOLDER}/{dataset}")
+    table = compared(store, f"{FOLDER}/{dataset}")
     if table is None:
         return {}
     rows = table.to_pyarrow_table()
@@ -57,6 +36,7 @@ def known(store: TableStore, dataset: str) -> dict[str, str]:
 def in_log(store: TableStore, path: str, commits: int | None = None) -> dict[str, str]:
     """Sum of each file that the last commits of a table (None: all) added, by its path relative to the store."""
     found: dict[str, str] = {}
+    store.compare_log(path, whole=commits is None)
     for commit in store.open(path).history(commits):
         found |= {f"{path}/{f}": s for f, s in json.loads(commit.get(SHA256, "{}")).items()}
     return found
@@ -74,8 +54,8 @@ def compared(store: TableStore, path: str, commits: int | None = None) -> Table 
     if table is not None and store.local and os.environ.get(VARIABLE) != "0":
         sums = in_log(store, path, commits)
         for file in (f"{path}/{f}" for f in table.paths()):
-            if file in sums and sum_of(store, file) != sums[file]:
-                raise Damaged(store.root, file)
+            if file in sums:
+                _compare(store, file, sums[file])
     return table
 
 
@@ -89,7 +69,7 @@ def note(store: TableStore, snapshot: Snapshot, base: Snapshot | None) -> None:
     if not new:
         return
     have = known(store, snapshot.dataset)
-    fresh = list(dict.fromkeys(f for e in new for f in files(store, e, have) if f not in have))
+    fresh = list(dict.fromkeys(f for e in new for f in files(store, e) if f not in have))
     if fresh:
         rows = {"file": fresh, "sum": [sum_of(store, f) for f in fresh]}
         store.append(f"{FOLDER}/{snapshot.dataset}", pa.table(rows))
@@ -109,16 +89,9 @@ def forget(store: TableStore, dataset: str, tables: Iterable[str]) -> None:
         store.swap(f"{FOLDER}/{dataset}", rows.filter(pa.array(stay)), table.version())
 
 
-def files(store: TableStore, entry: TableRef, have: Container[str] = ()) -> Iterator[str]:
-    """Files of a table at a version, those of its log among them as far back as ``have`` knows them."""
-    path = entry.path
-    yield from (f"{path}/{f}" for f in store.load_version(entry).paths())
-    for version in range(entry.version, -1, -1) if store.local else ():
-        log = f"{path}/_delta_log/{version:020d}.json"
-        if log in have:
-            return
-        if os.path.exists(store.path(log)):
-            yield log
+def files(store: TableStore, entry: TableRef) -> list[str]:
+    """Files of a table at a version; of its log, see `_log_copies`."""
+    return [f"{entry.path}/{f}" for f in store.load_version(entry).paths()]
 
 
 def sum_of(store: TableStore, file: str) -> str:
@@ -128,6 +101,17 @@ def sum_of(store: TableStore, file: str) -> str:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _compare(store: TableStore, file: str, wanted: str) -> None:
+    """Compare a local file with its sum, once in a process while it stays as it is; raises Damaged."""
+    found = os.stat(store.path(file))
+    key = store.path(file), found.st_ino, found.st_size, found.st_mtime_ns
+    if key in _checked:
+        return
+    if sum_of(store, file) != wanted:
+        raise Damaged(store.root, file)
+    _checked.add(key)
 
 
 class Sums:
@@ -147,16 +131,8 @@ class Sums:
 
     def compare(self, file: str) -> None:
         """Raise Damaged where a file is not what was written; nothing where no sum was noted."""
-        wanted = self._known.get(file)
-        if wanted is None:
-            return
-        found = os.stat(self.store.path(file))
-        key = self.store.path(file), found.st_ino, found.st_size, found.st_mtime_ns
-        if key in _checked:
-            return
-        if sum_of(self.store, file) != wanted:
-            raise Damaged(self.store.root, file)
-        _checked.add(key)
+        if (wanted := self._known.get(file)) is not None:
+            _compare(self.store, file, wanted)
 
 
 def compare(store: TableStore, path: str, table: Table) -> None:

@@ -75,9 +75,9 @@ class Table(DeltaTable):
 
 
 def _files(folder: str) -> Iterator[str]:
-    """Files of a table, its log apart, relative to it."""
+    """Files of a table, its log and the copies of that apart, relative to it."""
     for here, below, names in os.walk(folder):
-        below[:] = [b for b in below if b != "_delta_log"]
+        below[:] = [b for b in below if not b.startswith("_delta_log")]
         yield from (os.path.relpath(os.path.join(here, n), folder) for n in names)
 
 
@@ -119,6 +119,8 @@ _REASONS: dict[str, tuple[type[AffectlakeError], tuple[int, ...]]] = {
     "permission denied": (NotWritable, (errno.EACCES, errno.EPERM)),
     "operation not permitted": (NotWritable, ()),
     "read-only file system": (NotWritable, (errno.EROFS,)),
+    "file too large": (AffectlakeError, (errno.EFBIG,)),
+    "input/output error": (AffectlakeError, (errno.EIO,)),
     "file name too long": (AffectlakeError, (errno.ENAMETOOLONG,)),
 }
 

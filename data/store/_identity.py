@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ def find(store: TableStore) -> Identity | None:
     try:
         if store.local:
             with open(store.path(FILE), encoding="utf-8") as file:
-                about = json.load(file)
+                about = _sound(file.read())
         else:
             table = store.open_or_none(TABLE)
             if table is None:
@@ -70,7 +71,7 @@ def make(store: TableStore) -> Identity:
         return found
     about = {"store": secrets.token_hex(16), "key": secrets.token_hex(32)}
     if store.local:
-        text = json.dumps(about)
+        text = json.dumps(about | {"check": _check(about)})
         beside = store.path(f".{FILE}.{secrets.token_hex(4)}")
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660), "w", encoding="utf-8") as file:
             file.write(text)
@@ -81,6 +82,25 @@ def make(store: TableStore) -> Identity:
     found = find(store)
     assert found is not None
     return found
+
+
+def _sound(text: str) -> dict[str, str]:
+    """What the file says; raises ValueError where that is not what was written.
+
+    Another key would silently be another's: whoever was erased would come back.
+    """
+    about = json.loads(text)
+    if not isinstance(about, dict):
+        raise ValueError("it is no object")
+    check = about.pop("check", None)  # earlier versions wrote none
+    wanted = about if check is None else about | {"check": _check(about)}
+    if set(about) != {"store", "key"} or text != json.dumps(wanted):
+        raise ValueError("its bytes are not those that were written")
+    return dict(about)
+
+
+def _check(about: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
 
 def _first(beside: str, path: str) -> None:

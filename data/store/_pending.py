@@ -1,5 +1,6 @@
 """Results that are durable before they are published: what a crash may cost is the last few seconds' work."""
 
+import logging
 import time
 from collections.abc import Iterable
 
@@ -7,7 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from affectlake.data.store import _checksums
+from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._table_store import TableStore
+
+_log = logging.getLogger("affectlake.store")
 
 KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
 """Results are made durable after this many rows (for memory's sake) or this long, which is what a crash may cost."""
@@ -39,7 +44,13 @@ class Pending:
         self, extractor: str, fingerprint: str, columns: list[str], only: pa.Array | None = None
     ) -> pa.Table | None:
         """Columns of what is durable, of ``only`` these contents that came out well; None where there is nothing."""
-        table = self.store.open_or_none(self._path(extractor, fingerprint))
+        path = self._path(extractor, fingerprint)
+        try:
+            table = _checksums.compared(self.store, path)
+        except Damaged as error:
+            _log.warning("%s is damaged: what an unfinished refresh had kept goes, and is computed again", error.file)
+            self.store.delete(path)
+            return None
         if table is None:
             return None
         chosen = None if only is None else pc.field("content").isin(only) & (pc.field("outcome") == "ok")

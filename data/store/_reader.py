@@ -88,7 +88,7 @@ class Reader:
         return pd.DataFrame(rows)
 
     def _log(self) -> Log:
-        return Log(self._tables)
+        return self._reading(lambda: Log(self._tables))
 
     def samples(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
         """Samples of a dataset in their order; see `affectlake.data.samples.samples_frame`."""

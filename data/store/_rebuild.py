@@ -17,7 +17,7 @@ import pyarrow.dataset as pads
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
-from affectlake.data.store import _attributes, _catalog, _identity, _statistics
+from affectlake.data.store import _attributes, _catalog, _checksums, _identity, _statistics
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._names import ErasureTarget, Plain
 from affectlake.data.store._read import read
@@ -117,6 +117,12 @@ class Rebuilt:
 
     def _feature(self, name: str, entry: TableRef) -> int:
         """A version of a feature table, file by file."""
+        try:
+            return self._committed(name, entry)
+        finally:
+            self.store.copy_log(self._path(entry.path))
+
+    def _committed(self, name: str, entry: TableRef) -> int:
         old = self.store.load_version(entry)
         path, schema = self._path(entry.path), old.to_pyarrow_dataset().schema
         head = self.store.open_or_none(path)
@@ -145,6 +151,8 @@ class Rebuilt:
         target = f"shard={shard}/{os.path.basename(path)}"
         source, goal = f"{old}/{path}", f"{new}/{target}"
         if source not in self._files:
+            if (sums := _checksums.sums(self.store, old, [source])) is not None:
+                sums.compare(source)  # or it would get the sum of what it is now
             table = fragment.to_table(columns=fragment.physical_schema.names)
             kept = self._keep(table, name)
             lost = table.num_rows - kept.num_rows

@@ -13,11 +13,21 @@ import pyarrow as pa
 
 from affectlake.data.errors import UnknownName
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import _catalog, _changes, _checksums, _load, _maintenance, _statistics, _verify, _view
+from affectlake.data.store import (
+    _catalog,
+    _changes,
+    _checksums,
+    _load,
+    _log_copies,
+    _maintenance,
+    _statistics,
+    _verify,
+    _view,
+)
 from affectlake.data.store._arrow import to_arrow
-from affectlake.data.store._checksums import Damaged
+from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._names import ErasureTarget
-from affectlake.data.store._read import read
+from affectlake.data.store._read import read, read_keys
 from affectlake.data.store._rebuild import Rebuilt
 from affectlake.data.store._snapshot import FEATURES, Snapshot, TableRef, features_of
 from affectlake.data.store._snapshots import LOG, Log, edit
@@ -32,6 +42,7 @@ def repair(store: TableStore, dataset: str) -> dict[str, Any]:
     if not mine:
         raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
     known = _verify.checksums(store, dataset, mine)
+    _drop_sums(store, dataset)
     damage = _verify.find_damage(store, mine, dataset)
     restored = [f for f in damage.why if _restored(store, dataset, f, known.get(f))]
     bad = {f: t for f, t in damage.table.items() if f not in restored}
@@ -42,7 +53,9 @@ def repair(store: TableStore, dataset: str) -> dict[str, Any]:
     if rows:
         edit(store, lambda every: [rows.get(s.id, s) for s in every])
         _maintenance.collect(store, dataset, Log(store))
-    if rows or restored or _view.damaged(store, dataset, known):
+    for s in mine:  # where the sums themselves were damaged, all are noted anew
+        _checksums.note(store, rows.get(s.id, s), None)
+    if rows or restored or _view.damaged(store, dataset, known) or _view.damaged_marks(store):
         _view.clear(store)
         _view.publish(store)
     lost = [
@@ -57,6 +70,39 @@ def repair(store: TableStore, dataset: str) -> dict[str, Any]:
         "dropped": [f for f, table in bad.items() if table not in ("samples", "columns", "moments")],
         "lost": lost + mended.undocumented,
     }
+
+
+def mend_logs(store: TableStore) -> list[str]:
+    """Bring back what there are sound copies of in the logs of all tables; drop damage that nothing reads any more.
+
+    Returns
+    -------
+    list of str
+        Files of logs that were mended.
+    """
+    mended = []
+    for table in _log_copies.tables(store.root) if store.local else ():
+        mended += [f"{table}/{_log_copies.LOG}/{name}" for name in _log_copies.mend(store.path(table))]
+        if not table.startswith(("features/", "tables/")):
+            with suppress(*_verify.READ_ERRORS):  # which stays damaged, and is told
+                _drop_stale(store, table)
+    return mended
+
+
+def _drop_stale(store: TableStore, table: str) -> None:
+    """Delete damaged files of older versions of a table that is read at its newest alone."""
+    newest = {f"{table}/{f}" for f in store.open(table).paths()}
+    for file, wanted in _checksums.in_log(store, table).items():
+        if file not in newest and os.path.exists(store.path(file)) and _checksums.sum_of(store, file) != wanted:
+            os.remove(store.path(file))
+
+
+def _drop_sums(store: TableStore, dataset: str) -> None:
+    """Forget sums that are damaged themselves; they are noted anew when the rest is sound."""
+    try:
+        _checksums.known(store, dataset)
+    except _verify.READ_ERRORS:
+        store.delete(f"{_checksums.FOLDER}/{dataset}")
 
 
 def mend_log(store: TableStore) -> list[dict[str, Any]]:
@@ -79,6 +125,7 @@ def mend_log(store: TableStore) -> list[dict[str, Any]]:
             table = store.open(LOG, version)
             if all(_checksums.sum_of(store, f) == sums.get(f) for f in (f"{LOG}/{p}" for p in table.paths())):
                 store.swap(LOG, table.to_pyarrow_table(), head.version())
+                _drop_stale(store, LOG)
                 why = "the snapshots since the log before it are gone: refresh, and what was computed is computed again"
                 return [{"file": damage.file, "why": str(damage), "remedy": why}]
     raise damage
@@ -141,7 +188,9 @@ class _Mended(Rebuilt):
 
     def _samples(self, dataset: str, tables: dict[str, TableRef]) -> pd.DataFrame:
         """Ids and shards, as tables of features and outcomes have them."""
-        parts = [read(self.store, e, KEYS).to_pandas()[["sample_id", "shard"]] for e in features_of(tables).values()]
+        parts = [
+            read_keys(self.store, e, KEYS).to_pandas()[["sample_id", "shard"]] for e in features_of(tables).values()
+        ]
         known = pd.concat([*parts, pd.DataFrame({"sample_id": [], "shard": []})]).drop_duplicates("sample_id")
         others = read(self.store, tables["outcomes"], ["sample_id"]).to_pandas()["sample_id"]
         last = int(known["shard"].max()) if len(known) else 0

@@ -141,7 +141,7 @@ class Log:
 
     def tags(self) -> dict[str, str]:
         """Tag to snapshot id; of a tag set twice the later one."""
-        table = self.store.open_or_none(TAGS)
+        table = _checksums.compared(self.store, TAGS)
         if table is None:
             return {}
         frame = table.to_pandas().sort_values("time", kind="stable")

@@ -137,10 +137,12 @@ def _views(connection: duckdb.DuckDBPyConnection, store: TableStore, dataset: st
     for table, entry in snapshot.tables.items():
         if table == "stats":
             continue
-        arrow = store.load_version(entry).to_pyarrow_dataset()
+        kept = store.load_version(entry)
+        arrow = kept.to_pyarrow_dataset()
         name = table.removeprefix("features.")
         view = f"{dataset}.{name}"
         if any(c.startswith(PREFIX) for c in arrow.schema.names):
+            _checksums.compare(store, entry.path, kept)
             arrow = for_others(arrow.to_table(), KEYS[1:] if table != name else HIDDEN)
         connection.register(view, arrow)
         if table == name:

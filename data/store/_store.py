@@ -300,10 +300,11 @@ class Store(Reader):
         """
         from affectlake.data.store import _lock, _repair
 
+        mended = self._reading(lambda: _repair.mend_logs(self._tables))
         lost = self._reading(lambda: _repair.mend_log(self._tables))
         with _lock.writing(self._tables, dataset):  # no writer, which would read what may be damaged
             done = self._reading(lambda: _repair.repair(self._tables, dataset))
-        return done | {"lost": lost + done["lost"]}
+        return done | {"restored": mended + done["restored"], "lost": lost + done["lost"]}
 
     def forget_erasure(
         self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None

@@ -24,6 +24,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.store import _log_copies
+from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._delta import Table, native, url
 from affectlake.data.store._snapshot import TableRef
 
@@ -108,14 +110,42 @@ class TableStore:
         return found
 
     def open_or_none(self, table: str, version: int | None = None) -> Table | None:
-        """The same where there may be none."""
-        if self.local and not os.path.isdir(self.path(table, "_delta_log")):
+        """The same where there may be none.
+
+        Raises
+        ------
+        Damaged
+            Its log is not what was written, or cannot be read.
+        """
+        if self.local and not os.path.isdir(self.path(table, _log_copies.LOG)):
             return None
+        self.compare_log(table, version)
         try:
             with native(f"{table} of the store at {self.root} cannot be read"):
                 return Table(self.url(table), version, self.path(table) if self.local else None)
         except TableNotFoundError:
             return None
+        except DeltaError as error:
+            why = f"Delta cannot read it ({' '.join(str(error).split())[:120]})"
+            raise Damaged(self.root, f"{table}/{_log_copies.LOG}", why) from error
+
+    def compare_log(self, table: str, version: int | None = None, whole: bool = False) -> None:
+        """Compare a table's log with its copies, as far as a version (None: the newest) or its history is read from it.
+
+        Raises
+        ------
+        Damaged
+            A file is not what was written.
+        """
+        if self.local and os.environ.get(VARIABLE) != "0":
+            name = _log_copies.first_damaged(self.path(table), version, whole)
+            if name is not None:
+                raise Damaged(self.root, f"{table}/{_log_copies.LOG}/{name}")
+
+    def copy_log(self, table: str) -> None:
+        """Copy what a commit added to a table's log, by which damage is told; see `_log_copies`."""
+        if self.local:
+            _log_copies.note(self.path(table))
 
     def load_version(self, entry: TableRef) -> Table:
         """The table and version that a snapshot's entry names; raises FileNotFoundError where it is gone."""
@@ -328,6 +358,7 @@ class TableStore:
         """Commit; where somebody was quicker, what was written for it goes."""
         try:
             commit()
+            self.copy_log(table)
         except (CommitFailedError, CommitConflict):
             for action in added:
                 with suppress(OSError):
@@ -339,6 +370,8 @@ PARTITION = "shard"
 LONGEST = 200
 """Characters of a name that becomes a folder's, to which an erasure adds some."""
 _ONCE = CommitProperties(max_commit_retries=0)
+VARIABLE = "AFFECTLAKE_VERIFY"
+"""Set to 0, reads of this process do not compare sums."""
 SHA256 = "sha256"
 """What a commit says of the files that it adds: JSON, by path the sum."""
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.errors import UnknownName
-from affectlake.data.store import _tombstones
+from affectlake.data.store import _checksums, _tombstones
 from affectlake.data.store._names import ErasureTarget, distinctive
 from affectlake.data.store._read import read
 from affectlake.data.store._snapshot import TableRef
@@ -43,7 +43,7 @@ class Note:
 
 def begun(store: TableStore, dataset: str) -> Note | None:
     """The erasure of a dataset that did not end yet."""
-    table = store.open_or_none(f"{NOTES}/{dataset}")
+    table = _checksums.compared(store, f"{NOTES}/{dataset}")
     if table is None:
         return None
     row = table.to_pyarrow_table().to_pylist()[0]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.samples import MEDIA
-from affectlake.data.store import _identity
+from affectlake.data.store import _checksums, _identity
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, ErasureTarget, Hashed
 from affectlake.data.store._table_store import CommitConflict, TableStore
@@ -44,7 +44,7 @@ def add(store: TableStore, dataset: str, erasure: str, target: ErasureTarget, sp
 
 def read(store: TableStore, dataset: str) -> pd.DataFrame:
     """Tombstones of a dataset [columns=(dataset, erasure, kind, hash, time)]."""
-    table = store.open_or_none(TABLE)
+    table = _checksums.compared(store, TABLE)
     if table is None:
         return pd.DataFrame(columns=_COLUMNS)
     frame = table.to_pandas()
@@ -109,7 +109,7 @@ def forget(store: TableStore, dataset: str, speaker: str | None, ids: Iterable[s
         Number of erasures forgotten.
     """
     while True:
-        table = store.open_or_none(TABLE)
+        table = _checksums.compared(store, TABLE)
         if table is None:
             return 0
         frame = table.to_pandas()

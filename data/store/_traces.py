@@ -11,7 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from affectlake.data.store import _attributes, _catalog, _export, _identity, _search, _spelling, _statistics
+from affectlake.data.store import (
+    _attributes,
+    _catalog,
+    _checksums,
+    _export,
+    _identity,
+    _search,
+    _spelling,
+    _statistics,
+)
 from affectlake.data.store._export import EXPORTS
 from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Plain, Traces, kind_of, scrubbed_text
 from affectlake.data.store._search import Found
@@ -36,7 +45,7 @@ class Left:
 
 def models(store: TableStore, dataset: str, ids: frozenset[str]) -> list[dict[str, Any]]:
     """Saved models that were fitted on samples: a model cannot forget."""
-    table = store.open_or_none(f"{RECORDS}/{TRAINING}")
+    table = _checksums.compared(store, f"{RECORDS}/{TRAINING}")
     if table is None:
         return []
     frame = table.to_pandas()
@@ -55,7 +64,7 @@ def records(store: TableStore, dataset: str, traces: Plain) -> int:
 
 def _record(store: TableStore, path: str, dataset: str, traces: Plain) -> int:
     while True:
-        table = store.open_or_none(path)
+        table = _checksums.compared(store, path)
         if table is None:
             return 0
         frame = table.to_pandas()
@@ -142,7 +151,7 @@ def search_exports(store: TableStore, dataset: str, traces: Traces) -> Found:
 
 
 def _exported(store: TableStore) -> list[Path]:
-    table = store.open_or_none(f"{RECORDS}/{EXPORTS}")
+    table = _checksums.compared(store, f"{RECORDS}/{EXPORTS}")
     return [Path(p) for p in sorted(set(table.to_pandas()["path"]))] if table is not None else []
 
 

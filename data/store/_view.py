@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -28,7 +29,8 @@ CURRENT, VIEWS = "current", ".views"
 MARK = ".snapshot"
 """In each view: its name, by which a folder is told that was a link once."""
 
-_MADE = "00000.parquet"
+_MADE = re.compile(r"00000-([0-9a-f]{64})\.parquet")
+"""A file that is no table's own is called by its sha256."""
 KEPT = 2  # the one before stays for readers that have just listed it
 _SECONDS, _ROUNDS = 60.0, 20
 _log = logging.getLogger("affectlake.store")
@@ -84,6 +86,17 @@ def damaged(store: TableStore, dataset: str, known: Mapping[str, str]) -> dict[s
     return found
 
 
+def damaged_marks(store: TableStore) -> dict[str, str]:
+    """Marks of views that do not name theirs, each with the reason."""
+    found: dict[str, str] = {}
+    for view in store.list_tables(VIEWS) if store.local else ():
+        if not view.startswith("."):
+            with suppress(FileNotFoundError), open(store.path(VIEWS, view, MARK), "rb") as mark:
+                if mark.read() != view.encode():
+                    found[f"{VIEWS}/{view}/{MARK}"] = "it does not name the view"
+    return found
+
+
 def _why(store: TableStore, path: str, of: str | None, known: Mapping[str, str]) -> str:
     """What is wrong with a file of a view; ``of``: the table's file that it is."""
     with suppress(FileNotFoundError):
@@ -91,22 +104,13 @@ def _why(store: TableStore, path: str, of: str | None, known: Mapping[str, str])
             return ""  # what is wrong with it is wrong with the table
     if of is not None:
         return "" if _checksums.sum_of(store, path) == known[of] else "its bytes are not those that were written"
-    try:
-        shown = pq.read_table(store.path(path), partitioning=None)
-        ours = _made_for_others(store, path)
-        return "" if ours is None or shown.equals(ours) else "it is not what the table holds"
-    except (OSError, pa.ArrowException, AffectlakeError) as error:
+    if made := _MADE.fullmatch(os.path.basename(path)):
+        return "" if _checksums.sum_of(store, path) == made[1] else "its bytes are not those that were written"
+    try:  # it has no sum: of a table that a repair took away, or made by an earlier version
+        pq.read_table(store.path(path), partitioning=None)
+        return ""
+    except (OSError, pa.ArrowException) as error:
         return f"it cannot be read: {' '.join(str(error).split())[:200]}"
-
-
-def _made_for_others(store: TableStore, path: str) -> pa.Table | None:
-    """What a file of the newest view should hold that is no table's own file; None for all others."""
-    *root, dataset, table, name = path.split("/")
-    snapshot = Log(store).head(dataset)
-    if name != _MADE or snapshot is None or _shown(store) != root[-1]:
-        return None
-    entry: TableRef = snapshot.tables["samples"] if table == "samples" else snapshot.features[table]
-    return for_others(read(store, entry), (*HIDDEN, *KEYS[1:]))
 
 
 def clear(store: TableStore) -> None:
@@ -142,7 +146,7 @@ def _name(state: Mapping[str, Snapshot]) -> str:
 
 def _shown(store: TableStore) -> str | None:
     """Name of the view that ``current`` is."""
-    with suppress(OSError), open(store.path(CURRENT, MARK), encoding="utf-8") as mark:
+    with suppress(OSError, UnicodeDecodeError), open(store.path(CURRENT, MARK), encoding="utf-8") as mark:
         return mark.read()
     return None
 
@@ -162,7 +166,10 @@ def _link(store: TableStore, entry: TableRef, folder: str) -> None:
     if any(f.name.startswith(PREFIX) for f in store.load_version(entry).schema().fields):
         # A name that is one of ours as well: whoever knows nothing of us finds it by itself, in a file of its own.
         table = for_others(read(store, entry), (*HIDDEN, *KEYS[1:]))
-        pq.write_table(table, os.path.join(folder, _MADE))
+        pq.write_table(table, buffer := pa.BufferOutputStream())
+        content = buffer.getvalue()
+        with open(os.path.join(folder, f"00000-{hashlib.sha256(content).hexdigest()}.parquet"), "wb") as file:
+            file.write(content)
         return
     for i, path in enumerate(sorted(store.load_version(entry).file_uris())):
         beside = os.path.join(folder, f"{i:05d}-{os.path.basename(path)}")

@@ -29,7 +29,7 @@ from affectlake.data.store._arrow import index_in, is_in, strings, to_arrow
 from affectlake.data.store._feature_spec import FeatureSpec, source_of
 from affectlake.data.store._load import kept_columns
 from affectlake.data.store._pending import Pending
-from affectlake.data.store._read import read, read_or_none
+from affectlake.data.store._read import read, read_keys, read_or_none
 from affectlake.data.store._shards import SHARD, assign_shards
 from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, TableRef, features_of
 from affectlake.data.store._snapshots import Log
@@ -99,7 +99,7 @@ class Writer:
         parts = []
         entry = self._feature_table(extractor)
         if entry and entry.fingerprint == fingerprint:
-            parts.append(read(self.store, entry, ["content"]).to_pandas().assign(outcome="ok", reason=None))
+            parts.append(read_keys(self.store, entry, ["content"]).to_pandas().assign(outcome="ok", reason=None))
         outcomes = self._outcomes
         mine = outcomes[(outcomes["extractor"] == extractor) & (outcomes["fingerprint"] == fingerprint)]
         parts.append(mine[["content", "outcome", "reason"]])
@@ -419,10 +419,9 @@ class Writer:
         return self._base.features.get(extractor) if self._base else None
 
     def _keys(self, entry: FeatureTable | None) -> pd.DataFrame:
-        table = read_or_none(self.store, entry, KEYS)
-        if table is None:
+        if entry is None:
             return pd.DataFrame({"sample_id": [], "content": [], "shard": np.array([], np.int32)})
-        return table.to_pandas()
+        return read_keys(self.store, entry, KEYS).to_pandas()
 
     def _describe(
         self, entries: Mapping[str, FeatureTable], features: Mapping[str, FeatureSpec]

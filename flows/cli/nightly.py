@@ -100,6 +100,6 @@ def _serve(config: Path, cron: str | None, timezone: str | None) -> int:
     with server() as url:
         from affectlake.flows.orchestration import serve_nightly
 
-        note(f"serving at {cron!r} ({timezone}); runs are listed at {url.removesuffix('/api')}; Ctrl-C ends it")
-        serve_nightly(str(config.absolute()), settings.name, cron, timezone)
+        shown = f"serving at {cron!r} ({timezone}); runs are listed at {url.removesuffix('/api')}; Ctrl-C ends it"
+        serve_nightly(str(config.absolute()), settings.name, cron, timezone, lambda: note(shown))
     return 0
