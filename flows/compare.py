@@ -99,6 +99,7 @@ def compare(store: str, runs: Sequence[str], metric: str | None = None) -> Compa
     lake = Store(store)
     documents = _documents(lake, runs)
     for document in documents:
+        _check(document)
         if metric is not None and metric not in document["rows"][0]:
             raise UnknownName("metric", metric, [m for m in METRIC_NAMES if m in document["rows"][0]])
     pairs = _pairs(documents)
@@ -112,6 +113,16 @@ def compare(store: str, runs: Sequence[str], metric: str | None = None) -> Compa
 
 
 _ABOUT = ("run", "dataset", "label", "protocol", "created", "snapshot", "code_version")
+
+
+def _check(document: dict[str, Any]) -> None:
+    """Raises UsageError where a run was recorded before what is compared was kept."""
+    lacking = [k for k in ("target", "inflation", "selected") if k not in document]
+    if lacking:
+        raise UsageError(
+            f"run {document['run']} of {document['dataset']} ({document['created'][:10]}) does not say its "
+            f"{', '.join(lacking)}, as it was made by an older version: run it again"
+        )
 
 
 def _documents(lake: "Store", runs: Sequence[str]) -> list[dict[str, Any]]:
@@ -161,7 +172,7 @@ def _scores(document: dict[str, Any], metric: str) -> dict[str, float]:
     """Score of each row; all modalities of a dataset are called ``all``."""
     rows = document["rows"]
     every = max((r["modalities"] for r in rows), key=len)
-    found = {SELECTED: document["selected"][metric]["value"]} if document.get("selected") else {}
+    found = {SELECTED: document["selected"][metric]["value"]} if document["selected"] else {}
     return found | {row_name(r, every): r[metric]["value"] for r in rows}
 
 
@@ -212,9 +223,11 @@ def _rows(records: pd.DataFrame, document: dict[str, Any]) -> dict[str, pd.DataF
     if not len(mine):
         raise UsageError(f"the predictions of run {document['run']} are not kept in this store")
     mine = mine.assign(row=[_named(*r) for r in zip(mine["fusion"], mine["modalities"], mine["model"], strict=True)])
+    if document["transfer"]:  # ids of several corpora begin with the corpus
+        mine = mine.assign(sample_id=mine["sample_id"].str.removeprefix(f"{document['dataset']}:"))
     mine = mine.set_index(["sample_id", "repeat"])
     found = {}
-    if document.get("selected"):
+    if document["selected"]:
         chosen = [row_name(c) for c in document["selected"]["folds"]]
         found[SELECTED] = mine[mine["row"] == np.array(chosen, dtype=object)[mine["fold"].to_numpy()]]
     return found | {str(name): rows for name, rows in mine.groupby("row", sort=False)}

@@ -109,6 +109,25 @@ def test_what_cannot_be_compared_is_said(runs, names, error, message):
         compare(store, ["one", "two"], "accurcy")
 
 
+def test_runs_of_an_older_version_are_told(runs):
+    from affectlake.flows.compare import _check
+
+    store, ids = runs
+    records = Store(store).records("benchmarks").set_index("run")["document"].map(json.loads)
+    document = records[ids["one"]]
+    _check(document)
+    with pytest.raises(UsageError, match=r"does not say its inflation, .* run it again"):
+        _check({k: v for k, v in document.items() if k != "inflation"})
+
+
+def test_runs_that_were_trained_elsewhere_are_compared_too(runs):
+    store, _ = runs
+    options = BenchOptions("two", label="emotion", store=store, train_on=("one",), **QUICK)
+    first, second = (benchmark(options, map=map).about["run"] for _ in range(2))
+    (found,) = compare(store, [first, second]).changes
+    assert found.rows[0].samples == N and found.rows[0].difference["value"] == 0 and found.rows[0].p == 1
+
+
 def test_a_store_without_benchmarks_says_so(tmp_path: Path):
     store = Store(tmp_path / "lake", create=True)
     fill(store, "one", 0, 0.0)
