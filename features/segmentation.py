@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,7 @@ from affectlake.data.samples import channel_number, samples_frame
 from affectlake.data.sound import RATE, audio_length, channel_count, read_audio
 from affectlake.data.transcripts import Turn, beside, read_turns
 from affectlake.data.transcripts.turns import overlapping
-
-By = Literal["speech", "silence", "windows", "transcript"]
+from affectlake.features.cutting import Cutting
 
 PIECE = 300.0
 """Seconds of a recording that are in memory at a time."""
@@ -36,42 +35,6 @@ QUIET = 40.0
 
 _NO_NAME = re.compile(r"(?:speaker|spk|spkr|sprecher|channel|s)?[\s_-]*(?:\d{1,3}|[A-Z])", re.IGNORECASE)
 """Names that recognisers give: another person's in each recording."""
-
-
-@dataclass(frozen=True)
-class Cutting:
-    """How recordings are cut.
-
-    Attributes
-    ----------
-    by : str
-        ``speech`` (a voice activity detector), ``silence`` (level), ``windows``, or ``transcript``.
-    window, hop : float > 0
-        Seconds of a window, and from one's beginning to the next one's.
-    longest : float > 0
-        Seconds of a stretch of speech beyond which it is cut at its longest pause.
-    each_channel : bool
-        Whether every channel is cut for itself, as two people on a telephone.
-    encoding : str or None
-        Of transcripts; default: it is found out.
-    """
-
-    by: By = "speech"
-    window: float = 3.0
-    hop: float = 1.0
-    longest: float = 30.0
-    each_channel: bool = False
-    encoding: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("window", "hop", "longest"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UsageError(f"{name} cannot be {getattr(self, name)}: expected seconds above 0")
-        if self.each_channel and self.by == "transcript":
-            raise UsageError(
-                "a transcript does not tell which turn is on which channel: give each channel a row of a manifest "
-                "with its own transcript"
-            )
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from affectlake.data.errors import AffectlakeError, BadMedia, UsageError
 from affectlake.data.media import check_file
 from affectlake.features import extraction, registry, settings
 from affectlake.features.protocol import modality
+from affectlake.flows import timeline
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from affectlake.data.manifest import TableOptions
+    from affectlake.features.cutting import Cutting
     from affectlake.features.plan import Plan
     from affectlake.models.fit import Fitted
 
@@ -69,11 +71,13 @@ def stream(
     batch: int = BATCH,
     table: "TableOptions | None" = None,
     transcribe: bool = False,
+    cutting: "Cutting | None" = None,
 ) -> Iterator[Prediction]:
     """Label media files (which may come one by one) or the samples of a manifest, in their order.
 
     ``table`` says how to read the manifest, where it does not tell itself. With ``transcribe``, samples that have sound
-    and no text get one by machine first; their rows say so (``text``, ``text_source``).
+    and no text get one by machine first; their rows say so (``text``, ``text_source``). With ``cutting`` the files are
+    recordings, and each segment of them is a sample: see `affectlake.flows.timeline.placed` for what its row has more.
 
     Raises
     ------
@@ -90,7 +94,11 @@ def stream(
 
     fitted = load(model)
     chosen = [_extractor(name) for name in fitted.extractors]
-    batches = _media(fitted, files, manifest, text, batch, table)
+    batches = (
+        _media(fitted, files, manifest, text, batch, table)
+        if cutting is None
+        else timeline.batches(list(files), cutting, lambda samples: _in_parts(fitted, samples, batch))
+    )
     if transcribe:
         _extractor(TRANSCRIBER)
     hears = [TRANSCRIBER] if transcribe else []
@@ -100,11 +108,13 @@ def stream(
             with settings.use(settings.parsed(fitted.card.get("settings", {}))):
                 samples, unheard = heard(samples, pool.run) if transcribe else (samples, [])
                 blocks, failures = _computed(fitted, chosen, samples, pool, {f.sample_id for f in unknown})
-            samples = samples.set_index("sample_id")
+            parts, samples = samples, samples.set_index("sample_id")
             uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
             rows = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
             if transcribe:
                 rows = _worded(rows, samples)
+            if cutting is not None:
+                rows = timeline.placed(rows, parts)
             yield Prediction(rows, [asdict(f) for f in unknown + unheard + failures])
 
 
@@ -293,10 +303,7 @@ def _media(
         raise UsageError("name what to label: either files or --manifest FILE")
     if manifest is not None:
         samples = read_manifest(manifest, "predict", table or TableOptions())
-        keys = ["dialogue"] + (["speaker"] if fitted.normalise == "speaker" else [])
-        whole = fitted.normalise == "corpus"
-        cuts = [len(samples)] if whole else _cuts(len(samples), batch, [samples[k] for k in keys])
-        return ((samples.iloc[a:b].reset_index(drop=True), []) for a, b in zip([0, *cuts], cuts, strict=False))
+        return ((part, []) for part in _in_parts(fitted, samples, batch))
     if fitted.normalise == "speaker":
         raise UsageError("the model takes features relative to their speaker: name them in a manifest, --manifest FILE")
     if text is not None and len(first) > 1:
@@ -306,6 +313,13 @@ def _media(
     everything = chain(first, files)
     size = batch if fitted.normalise == "none" else None
     return _in_batches(everything, size, lambda names, at: _samples(names, at, None, size is None or len(names) < size))
+
+
+def _in_parts(fitted: "Fitted", samples: "pd.DataFrame", batch: int) -> Iterator["pd.DataFrame"]:
+    keys = ["dialogue"] + (["speaker"] if fitted.normalise == "speaker" else [])
+    whole = fitted.normalise == "corpus"
+    cuts = [len(samples)] if whole else _cuts(len(samples), batch, [samples[k] for k in keys])
+    return (samples.iloc[a:b].reset_index(drop=True) for a, b in zip([0, *cuts], cuts, strict=False))
 
 
 def _in_batches(items: Iterable[str], size: int | None, make: Callable[[list[str], int], Any]) -> Iterator[Any]:

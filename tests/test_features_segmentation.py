@@ -12,7 +12,8 @@ from affectlake.data.demo_voice import speak, speaker_voice
 from affectlake.data.errors import UsageError
 from affectlake.data.manifest import read_manifest
 from affectlake.features import segmentation
-from affectlake.features.segmentation import Cutting, recordings_of, segments, sounding, speech, windows
+from affectlake.features.cutting import Cutting
+from affectlake.features.segmentation import recordings_of, segments, sounding, speech, windows
 from affectlake.flows.cli.app import run as command
 from affectlake.flows.refresh import RefreshOptions, refresh
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from affectlake.data.errors import AffectlakeError
+from affectlake.features.cutting import By, Cutting
 from affectlake.flows.benchmark import BenchOptions
 from affectlake.flows.cli.options import Json, PrefectOption, StoreOption
 from affectlake.flows.cli.output import as_json, as_lines, as_table, fitting, note
@@ -341,6 +342,11 @@ def predict(
     sheet: str | None = None,
     text: str | None = None,
     transcribe: Annotated[bool, Parameter(negative=())] = False,
+    timeline: Annotated[bool, Parameter(negative=())] = False,
+    by: By = "windows",
+    window: float = 3.0,
+    hop: float = 1.0,
+    page: Path | None = None,
     features: Path | None = None,
     dataset: str | None = None,
     as_of: str | None = None,
@@ -375,6 +381,16 @@ def predict(
         What is said in the file, when there is one file.
     transcribe
         First give files and samples that have sound and no text one by machine; the answer says what was heard.
+    timeline
+        The files are recordings: label each window of them, or each turn.
+    by
+        How recordings are cut; see `affectlake segment`.
+    window
+        Seconds of a window.
+    hop
+        Seconds from a window's beginning to the next one's.
+    page
+        Also write the timeline as a page that opens offline and plays the recordings from where they lie.
     features
         Parquet or CSV of features by their full names with a column sample_id, as `affectlake load --out` writes.
     dataset
@@ -405,6 +421,9 @@ def predict(
         )
     if transcribe and (features is not None or dataset is not None):
         raise UsageError("--transcribe hears files and samples of a manifest; a dataset: affectlake transcribe")
+    if (timeline or page) and not files:
+        raise UsageError("a timeline is one of recordings: name their files")
+    cutting = Cutting(by, window, hop) if timeline or page else None
     if features is not None:
         parts = predicting.from_features(model, features)
         note("a file of features carries no fingerprints: whether they are those of the training is not checked")
@@ -413,7 +432,9 @@ def predict(
     else:
         names = files if files_from is None else predicting.listed(files_from)
         table = TableOptions(encoding, missing_values or None, sheet)
-        parts = predicting.stream(model, names, manifest, text, workers or cores(), table=table, transcribe=transcribe)
+        parts = predicting.stream(
+            model, names, manifest, text, workers or cores(), table=table, transcribe=transcribe, cutting=cutting
+        )
     rows, failed, known = [], 0, 0
     far: dict[str, list[str]] = {}
     for part in parts:
@@ -426,12 +447,16 @@ def predict(
                 far.setdefault(modality, []).append(row["sample_id"])
         if lines:
             as_lines(part.rows)
-        else:
+        if not lines or page:
             rows += part.rows
     if json:
         as_json(rows)
     elif not lines:
         as_table([_answer(r) for r in rows])
+    if page and known:
+        from affectlake.flows.timeline import write_page
+
+        note(f"timeline: {write_page(rows, str(model), page)}")
     for modality, ids in far.items():
         note(
             f"{len(ids)} sample(s) whose {modality} features lie far from those of the training, the first {ids[0]}: "
@@ -444,7 +469,8 @@ def predict(
 
 
 def _answer(row: dict) -> dict:
-    shown = {
+    placed = {k: row[k] for k in ("start", "end", "speaker") if row.get(k) is not None}
+    shown = placed | {
         "sample_id": row["sample_id"],
         "label": _said(row["label"]),
         "p": max(row["probabilities"].values(), default=None),

@@ -1,10 +1,11 @@
 """The command that cuts recordings into a manifest."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from affectlake.features.cutting import By, Cutting
 from affectlake.flows.cli.options import Json
 from affectlake.flows.cli.output import as_frame, check_out, note
 
@@ -16,7 +17,7 @@ def segment(
     sources: tuple[str, ...],
     /,
     *,
-    by: Literal["speech", "silence", "windows", "transcript"] = "speech",
+    by: By = "speech",
     window: float = 3.0,
     hop: float = 1.0,
     longest: float = 30.0,
@@ -52,7 +53,7 @@ def segment(
     json
         A JSON list of records on stdout.
     """
-    from affectlake.features.segmentation import Cutting, segments
+    from affectlake.features.segmentation import segments
     from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
 
     check_out(out, False, json)

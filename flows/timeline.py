@@ -1,0 +1,219 @@
+"""A recording's timeline: what a model says of each window or turn, as rows and as one page that opens offline."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+
+from affectlake.data.errors import NotApplicable, UsageError
+from affectlake.data.media import VIDEO, local_path
+from affectlake.data.samples import samples_frame
+from affectlake.data.sound import RATE, audio_length, read_audio
+from affectlake.features.extraction import Failure
+from affectlake.features.segmentation import PIECE, recordings_of, segments
+from affectlake.flows.report import template
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from affectlake.features.cutting import Cutting
+
+UNSURE = 0.5
+"""Probability that no class reaches where a model is called unsure."""
+
+BINS = 1000
+"""Bars of the picture of a recording's level."""
+
+_WIDTH, _HEIGHT, _WAVE = 1000.0, 200.0, 60.0  # of the pictures, in their own units
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What is drawn of one recording.
+
+    Attributes
+    ----------
+    name, media : str
+        What it is called, and where it lies.
+    seconds : float
+        That it lasts.
+    rows : list of dict
+        Answers by window or turn, in order, each with ``start`` and ``end``.
+    """
+
+    name: str
+    media: str
+    seconds: float
+    rows: list[dict[str, Any]]
+
+
+def batches(
+    files: Sequence[str], cutting: Cutting, parts: Callable[[pd.DataFrame], Iterable[pd.DataFrame]]
+) -> Iterator[tuple[pd.DataFrame, list[Failure]]]:
+    """Segments of media files as samples in normal form, in parts, and the files that could not be cut.
+
+    Raises
+    ------
+    UsageError
+        None of the files can be cut, or there is none.
+    """
+    if not files:
+        raise UsageError("name the recordings of which a timeline is wanted")
+    frame, uncut = segments(recordings_of(list(files)), cutting)
+    if frame.empty:
+        raise UsageError(f"{uncut[0].sample_id}: {uncut[0].reason}")
+    frame = frame.assign(recording=frame["dialogue"])
+    if "text" not in frame:
+        frame = frame.drop(columns=["dialogue", "turn"])  # which would have to be seen together
+    failures = [Failure(one.sample_id, "every extractor", one.reason) for one in uncut]
+    return _with_failures(parts(samples_frame(frame, "predict")), failures)
+
+
+def _with_failures(
+    parts: Iterable[pd.DataFrame], failures: list[Failure]
+) -> Iterator[tuple[pd.DataFrame, list[Failure]]]:
+    """Parts, the first with the failures."""
+    for part in parts:
+        yield part, failures
+        failures = []
+
+
+def placed(rows: list[dict[str, Any]], samples: pd.DataFrame) -> list[dict[str, Any]]:
+    """Answers with where each is in its recording, who speaks and what is said, as far as that is known."""
+    names = ["recording", "start", "end", "channel", "speaker", "text"]
+    where = samples[names].astype(object)
+    values = where.where(where.notna(), None).itertuples(index=False, name=None)
+    return [
+        dict(zip(names, about, strict=True)) | row | {"unsure": unsure(row)}
+        for about, row in zip(values, rows, strict=True)
+    ]
+
+
+def unsure(row: dict[str, Any]) -> bool:
+    """Whether no class has half of the probability; never where a model says quantities."""
+    return bool(row["probabilities"]) and max(row["probabilities"].values()) < UNSURE
+
+
+def strips(rows: Sequence[dict[str, Any]]) -> list[Strip]:
+    """Rows by recording, in order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["recording"], []).append(row)
+    return [
+        Strip(name, mine[0]["uri"], max(_seconds(mine[0]["uri"]), mine[-1]["end"]), sorted(mine, key=_when))
+        for name, mine in found.items()
+    ]
+
+
+def _when(row: dict[str, Any]) -> tuple[float, float]:
+    return row["start"], row["end"]
+
+
+def _seconds(media: str) -> float:
+    try:
+        return audio_length(media)
+    except NotApplicable:
+        return 0.0
+
+
+def write_page(rows: Sequence[dict[str, Any]], model: str, out: Path) -> Path:
+    """Write the page of a timeline; the recordings stay where they are, and are played from there."""
+    script = (Path(__file__).parent / "templates" / "timeline.js").read_text(encoding="utf-8")
+    found = strips(rows)
+    classes = sorted({c for strip in found for row in strip.rows for c in row["probabilities"]})
+    page = template("timeline.html").render(
+        model=model,
+        classes=classes,
+        strips=[_drawn(strip, classes, out.absolute().parent) for strip in found],
+        script=script,
+        digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        clock=clock,
+        width=_WIDTH,
+        height=_HEIGHT,
+        wave=_WAVE,
+        unsure=UNSURE,
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def _drawn(strip: Strip, classes: Sequence[str], folder: Path) -> dict[str, Any]:
+    path = local_path(strip.media)
+    return {
+        "name": strip.name,
+        "source": quote(os.path.relpath(path, folder)),
+        "film": path.suffix.lower() in VIDEO,
+        "seconds": strip.seconds,
+        "rows": strip.rows,
+        "curves": [_curve(strip, name) for name in classes],
+        "lanes": _lanes(strip),
+        "worded": any(row["text"] for row in strip.rows),
+        "bars": " ".join(_bar(i, level) for i, level in enumerate(levels(strip.media, strip.seconds))),
+    }
+
+
+def _curve(strip: Strip, name: str) -> str:
+    """Path of a class's probability: through the middles of windows that overlap, else a level for each."""
+    known = [row for row in strip.rows if row["probabilities"]]
+    scale = _WIDTH / strip.seconds
+    ends = [(row["start"] * scale, row["end"] * scale) for row in known]
+    heights = [_HEIGHT * (1 - row["probabilities"].get(name, 0.0)) for row in known]
+    if any(b[0] < a[1] for a, b in pairwise(ends)):
+        points = [f"{(x0 + x1) / 2:.1f} {y:.1f}" for (x0, x1), y in zip(ends, heights, strict=True)]
+        return "M" + "L".join(points)
+    return "".join(f"M{x0:.1f} {y:.1f}H{x1:.1f}" for (x0, x1), y in zip(ends, heights, strict=True))
+
+
+def _lanes(strip: Strip) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Who speaks when: x and width of each turn."""
+    lanes: dict[str, list[tuple[float, float]]] = {}
+    for row in strip.rows:
+        if row["speaker"]:
+            x, w = (round(s / strip.seconds * _WIDTH, 1) for s in (row["start"], row["end"] - row["start"]))
+            lanes.setdefault(row["speaker"], []).append((x, w))
+    return list(lanes.items())
+
+
+def _bar(i: int, level: float) -> str:
+    half = max(0.5, level * _WAVE / 2)
+    return f"M{i + 0.5} {_WAVE / 2 - half:.1f}v{2 * half:.1f}"
+
+
+def levels(media: str, seconds: float) -> list[float]:
+    """Peaks of `BINS` equal parts of a recording, the loudest 1; nothing where it has no sound."""
+    try:
+        peaks = np.concatenate(list(_peaks(media, seconds)))
+    except NotApplicable:
+        return []
+    return (peaks / max(float(peaks.max()), 1e-9)).tolist()
+
+
+def _peaks(media: str, seconds: float) -> Iterator[np.ndarray]:
+    step = seconds / BINS
+    together = max(1, int(PIECE / step))
+    for first in range(0, BINS, together):
+        last = min(first + together, BINS)
+        y = np.abs(read_audio(media, first * step, last * step).y)
+        edges = np.minimum((np.arange(last - first) * step * RATE).astype(int), len(y) - 1)
+        yield np.maximum.reduceat(y, edges)
+
+
+def clock(seconds: float) -> str:
+    """Time as a player shows it.
+
+    >>> clock(3725.25), clock(65.0)
+    ('1:02:05.2', '1:05.0')
+    """
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
