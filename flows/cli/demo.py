@@ -43,9 +43,24 @@ def demo(
         ],
         title="quarantine (one file of the corpus is broken on purpose)",
     )
+    as_table(_copies(store), title="duplicates (one sample is a copy on purpose; the benchmark leaves it out)")
     return bench.bench(
-        BenchOptions("demo", "emotion", store=store, protocol="grouped"),
+        BenchOptions("demo", "emotion", store=store, protocol="grouped", without_duplicates=True),
         prefect=prefect,
         save=to / "model",
         report=to / "report.html",
     )
+
+
+def _copies(store: str) -> list[dict[str, str]]:
+    """Samples whose sound or picture is the same, byte by byte."""
+    from affectlake.data.store import Store
+
+    contents = Store(store).contents("demo")
+    kinds = {"sound": "audio.spectral", "picture": "face.expression"}
+    return [
+        {"the same": kind, "samples": ", ".join(rows.index)}
+        for kind, extractor in kinds.items()
+        for _, rows in contents.groupby(extractor)
+        if len(rows) > 1
+    ]
