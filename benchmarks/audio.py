@@ -122,7 +122,7 @@ def together(*names: str) -> Callable[[AudioClip], None]:
 def speed(folder: Path, count: int) -> None:
     clips = chosen(folder, count)
     runs = {"spectral + prosody": together(*OWN[:2]), "those, modulation and coordination": together(*OWN)}
-    runs |= {name: together(name) for name in (*OWN, *available("audio.ge2e", "audio.egemaps"))}
+    runs |= {name: together(name) for name in (*OWN, *available("audio.ge2e", "audio.egemaps", "audio.librosa"))}
     runs["plain librosa"] = plain_librosa
     spent: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
@@ -133,10 +133,13 @@ def speed(folder: Path, count: int) -> None:
             begin = time.process_time()
             run(clip)
             spent[name].append((time.process_time() - begin) / clip.duration)
-    print(f"{count} clips of {np.mean([c.duration for c in clips]):.2f} s; medians")
+    print(f"{count} clips of {np.mean([c.duration for c in clips]):.2f} s: ms of processor time per 3 s clip, median")
+    print("and fastest tenth; audio-seconds per core-second; times that of spectral + prosody on the same clip, median")
+    first = np.array(spent["spectral + prosody"])
     for name, shares in spent.items():
-        share = float(np.median(shares))
-        print(f"{name:36s} {1 / share:7.1f} audio-seconds per core-second {3e3 * share:8.1f} ms per 3 s clip")
+        median, fast = np.percentile(shares, [50, 10])
+        ratio = np.median(shares / first)
+        print(f"{name:36s}{3e3 * median:8.1f}{3e3 * fast:8.1f}{1 / median:8.1f}{ratio:8.2f}", flush=True)
 
 
 # Agreement -----------------------------------------------------------------------------------------------------------

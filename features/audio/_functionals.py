@@ -138,6 +138,7 @@ def slope(t: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def delta(x: np.ndarray, width: int = 9) -> np.ndarray:
     """Least-squares slope over ``width`` frames, edges repeated; as librosa.feature.delta(mode="nearest")."""
+    # Not librosa's own: 1.9 times the time.
     half = width // 2
     padded = np.pad(x, ((half, half), (0, 0)), mode="edge")
     out = np.zeros_like(x)

@@ -1,8 +1,8 @@
 """One short-time Fourier transform per clip, and what every audio extractor derives from it.
 
-Arrays are frames first: ``[shape=(frames, bins)]``. Filter banks are librosa's. The transform and what is measured
-frame by frame follow librosa 0.11, whose functions the tests compare with, and are written here because they go block
-by block: four times as fast as openSMILE, and two hours of sound fit into 800 MiB (`benchmarks/audio.py`).
+Arrays are frames first: ``[shape=(frames, bins)]``. Windows, filter banks, decibels and cepstra are librosa's. What is
+written here although librosa 0.11 has it says why: it is slower there by a measured ratio (`benchmarks/spectra.py`,
+docs/measured/audio.md), takes memory that grows with the recording, or follows its level. Tests compare both.
 """
 
 from collections.abc import Callable, Iterator
@@ -72,6 +72,7 @@ def _short_power(clip: AudioClip) -> np.ndarray:
 
 def squared_spectrum(y: np.ndarray, window: np.ndarray, n_fft: int) -> np.ndarray:
     """Squared magnitudes of windows about every `HOP` samples [shape=(1 + n // 160, 1 + n_fft // 2)], float32."""
+    # Not librosa.stft: 2.5 times the time, and complex numbers of the whole recording.
     framed = frames(y, len(window))
     out = np.empty((len(framed), n_fft // 2 + 1), np.float32)
     padded = np.zeros((min(_CHUNK, len(framed)), n_fft), np.float32)
@@ -100,7 +101,9 @@ def frames(y: np.ndarray, length: int, mode: str = "constant") -> np.ndarray:
 @cache
 def hann() -> np.ndarray:
     """Periodic Hann window [shape=(640,)], float32."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
+    from librosa import filters
+
+    return filters.get_window("hann", WINDOW).astype(np.float32)
 
 
 @cache
@@ -115,9 +118,13 @@ def frequencies() -> np.ndarray:
     return (np.arange(BINS) * (RATE / N_FFT)).astype(np.float32)
 
 
-def of_magnitudes(clip: AudioClip, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """``measure`` of ``|STFT|`` [shape=(rows, 513)], block by block: no whole spectrum is made for it."""
-    return np.concatenate([measure(np.sqrt(power(clip)[rows])) for rows in blocks(len(power(clip)))])
+def of_magnitudes(clip: AudioClip, *measures: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
+    """Each measure of ``|STFT|`` [shape=(rows, 513)], block by block: no whole spectrum is made for them."""
+    parts = []
+    for rows in blocks(len(power(clip))):
+        magnitude = np.sqrt(power(clip)[rows])
+        parts.append([measure(magnitude) for measure in measures])
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def rms(clip: AudioClip) -> np.ndarray:
@@ -126,6 +133,7 @@ def rms(clip: AudioClip) -> np.ndarray:
 
 
 def _rms(clip: AudioClip) -> np.ndarray:
+    # Not librosa.feature.rms: 3.3 times the time, and four times the recording's memory.
     blocks = hops(centred(clip))
     return np.sqrt(window_sums(np.einsum("ij,ij->i", blocks, blocks)) / WINDOW)
 
@@ -150,7 +158,7 @@ def level(clip: AudioClip) -> np.ndarray:
 
 
 def _level(clip: AudioClip) -> np.ndarray:
-    return 10 * np.log10(floored(np.square(rms(clip)), 100.0))
+    return decibels(np.square(rms(clip)), 100.0)
 
 
 def active(clip: AudioClip) -> np.ndarray:
@@ -170,17 +178,20 @@ def near(y: np.ndarray, flags: np.ndarray, seconds: float) -> np.ndarray:
     return y[np.repeat(wide, HOP)[: len(y)]]
 
 
-def decibels(x: np.ndarray) -> np.ndarray:
-    """``10 log10`` with the floor `TOP_DB` below the largest value, as librosa's power_to_db.
+def decibels(x: np.ndarray, top: float = TOP_DB) -> np.ndarray:
+    """``10 log10`` with a floor ``top`` below the largest value.
 
-    librosa has a second one at 1e-10, which quiet recordings reach: it would make their values those of their level.
+    librosa's own floor besides, 1e-10, is moved out of reach: it would make values of quiet recordings those of their
+    level.
     """
-    return 10 * np.log10(floored(x, TOP_DB))
+    from librosa import power_to_db
+
+    return power_to_db(x, amin=np.finfo(np.float32).tiny, top_db=top)
 
 
-def floored(x: np.ndarray, decibels: float) -> np.ndarray:
-    """Powers, those raised that are more than ``decibels`` below the largest."""
-    return np.maximum(x, max(x.max() * np.float32(10 ** (-decibels / 10)), np.finfo(np.float32).tiny))
+def floored(x: np.ndarray, top: float) -> np.ndarray:
+    """Powers, those raised that are more than ``top`` dB below the largest."""
+    return np.maximum(x, max(x.max() * np.float32(10 ** (-top / 10)), np.finfo(np.float32).tiny))
 
 
 def mel(clip: AudioClip) -> np.ndarray:
@@ -189,16 +200,19 @@ def mel(clip: AudioClip) -> np.ndarray:
 
 
 def _mel(clip: AudioClip) -> np.ndarray:
+    # Not librosa.feature.melspectrogram: 2.8 times the time, for it makes its bank anew at every call.
     return decibels(power(clip) @ mel_bank(BANDS))
 
 
 def mfcc(clip: AudioClip) -> np.ndarray:
-    """Mel-frequency cepstra [shape=(frames, 20)]; as librosa.feature.mfcc."""
+    """Mel-frequency cepstra [shape=(frames, 20)]."""
     return clip.once(_mfcc)
 
 
 def _mfcc(clip: AudioClip) -> np.ndarray:
-    return mel(clip) @ dct_basis(BANDS, CEPSTRA)
+    from librosa import feature
+
+    return feature.mfcc(S=mel(clip).T, n_mfcc=CEPSTRA).T
 
 
 @cache
@@ -219,6 +233,7 @@ def _triangles(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
 @cache
 def htk_bank() -> tuple[np.ndarray, np.ndarray]:
     """Triangles on the mel scale of `short_power` [shape=(257, 26)] and Hz of their tops [shape=(26,)]; as HTK's."""
+    # Not librosa.filters.mel(htk=True): its triangles are straight in Hz, HTK's and openSMILE's on the mel scale.
     mel = 1127 * np.log1p(np.arange(1 + SHORT_FFT // 2) * (RATE / SHORT_FFT) / 700)
     edges = np.linspace(*1127 * np.log1p(np.array([20.0, RATE / 2]) / 700), 28)
     return _triangles(mel, edges).astype(np.float32), 700 * np.expm1(edges[1:-1] / 1127)
@@ -265,5 +280,5 @@ def blocks(count: int) -> Iterator[slice]:
 
 
 def normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Rows over their norm; rows whose norm is next to nothing are left, as in librosa.util.normalize."""
+    """Rows over their norm, any norm; rows whose norm is next to nothing are left, as in librosa.util.normalize."""
     return x / np.where(norm < np.finfo(np.float32).tiny, 1, norm)[:, None]

@@ -32,8 +32,10 @@ def relative_mel(clip: AudioClip) -> np.ndarray:
 
 def chroma(clip: AudioClip) -> np.ndarray:
     """Energy per pitch class over the frame's largest [shape=(frames, 12)]; as librosa.feature.chroma_stft."""
-    raw = sp.power(clip) @ sp.chroma_bank()
-    return sp.normalised(raw, raw.max(axis=1))
+    from librosa import util
+
+    # Not chroma_stft itself: 3.0 times the time, for it makes its bank anew at every call.
+    return util.normalize(sp.power(clip) @ sp.chroma_bank(), axis=1)
 
 
 def tonnetz(pitch_classes: np.ndarray) -> np.ndarray:
@@ -45,8 +47,14 @@ def tonnetz(pitch_classes: np.ndarray) -> np.ndarray:
 
 def contrast(clip: AudioClip) -> np.ndarray:
     """dB from valley to peak in seven octave bands [shape=(frames, 7)]; as librosa.feature.spectral_contrast."""
-    extremes = sp.of_magnitudes(clip, _extremes)
+    # Not librosa's own: 1.6 times the time, and floors that are absolute, so that quiet recordings lose contrast.
+    extremes = clip.once(_shape)[0]
     return sp.decibels(extremes[:, 1]) - sp.decibels(extremes[:, 0])
+
+
+def _shape(clip: AudioClip) -> list[np.ndarray]:
+    """Extremes of the bands, sums weighted by Hz, roll-off: what reads magnitudes, while they are in the cache."""
+    return sp.of_magnitudes(clip, _extremes, lambda magnitude: magnitude @ _powers_of_hz(), _rolloff)
 
 
 def _extremes(spectrum: np.ndarray) -> np.ndarray:
@@ -93,7 +101,8 @@ def bandwidth(clip: AudioClip) -> np.ndarray:
 
 def _moments(clip: AudioClip) -> np.ndarray:
     """1, mean of Hz and of Hz², weighted by magnitude [shape=(frames, 3)]; 0 of digital silence."""
-    sums = sp.of_magnitudes(clip, lambda magnitude: magnitude @ _powers_of_hz())
+    # Not librosa's spectral_centroid and spectral_bandwidth: 16 times the time, for each bin's distance in each frame.
+    sums = clip.once(_shape)[1]
     return sp.normalised(sums, sums[:, 0])
 
 
@@ -104,11 +113,12 @@ def _powers_of_hz() -> np.ndarray:
 
 def rolloff(clip: AudioClip) -> np.ndarray:
     """Hz below which 85 % of the magnitude lies [shape=(frames,)]; as librosa.feature.spectral_rolloff."""
-    return sp.of_magnitudes(clip, _rolloff)
+    return clip.once(_shape)[2]
 
 
 def _rolloff(magnitude: np.ndarray) -> np.ndarray:
-    # Blocks of bins first, so that only the block in which the share is reached is summed bin by bin.
+    # Not librosa's own: 3.4 times the time. Blocks of bins first, so that only the block in which the share is reached
+    # is summed bin by bin.
     blocks = magnitude.reshape(len(magnitude), -1, _BLOCK)
     total = np.cumsum(blocks.sum(axis=2), axis=1)
     wanted = ROLLOFF * total[:, -1:]
@@ -120,19 +130,18 @@ def _rolloff(magnitude: np.ndarray) -> np.ndarray:
 
 
 def flatness(clip: AudioClip) -> np.ndarray:
-    """dB of geometric over arithmetic mean power [shape=(frames,)], <= 0; librosa.feature.spectral_flatness in dB."""
+    """dB of geometric over arithmetic mean power [shape=(frames,)], <= 0."""
+    from librosa import feature
+
     power = sp.power(clip)
-    arithmetic, geometric = np.empty((2, len(power)), np.float32)
     nothing = power.max() * np.float32(NOTHING)
-    for rows in sp.blocks(len(power)):
-        floored = np.maximum(power[rows], nothing)
-        floored.mean(axis=1, out=arithmetic[rows])
-        np.log(floored, out=floored).mean(axis=1, out=geometric[rows])
-    return 10 / np.log(10) * (geometric - np.log(arithmetic))
+    shares = [feature.spectral_flatness(S=power[rows].T, amin=nothing, power=1)[0] for rows in sp.blocks(len(power))]
+    return 10 * np.log10(np.concatenate(shares))
 
 
 def zero_crossings(clip: AudioClip) -> np.ndarray:
     """Share of sample pairs that change sign [shape=(frames,)]; as librosa.feature.zero_crossing_rate."""
+    # Not librosa's own: 8.7 times the time, and nothing else here needs numba's compiler.
     negative = sp.centred(clip) < 0
     changes = np.zeros(len(negative), np.float32)
     np.not_equal(negative[1:], negative[:-1], out=changes[1:], casting="unsafe")
