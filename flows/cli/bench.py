@@ -191,8 +191,8 @@ def _sure(result: dict) -> list[str]:
     half = next((p for p in result.get("abstention", []) if p["aimed"] == 0.5), None)
     if half:
         said.append(
-            f"abstention: of the surest {half['coverage']:.0%} the selected answers {half['accuracy']['value']:.3f} "
-            "rightly"
+            f"abstention: of the surest {half['coverage']:.0%} (half was aimed at) the selected answers "
+            f"{half['accuracy']['value']:.3f} rightly"
         )
     for level in (v for v in result.get("conformal", []) if v["level"] == 0.9):
         worst = min(level["groups"], key=lambda g: g["coverage"]["value"])
