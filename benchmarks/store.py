@@ -137,7 +137,7 @@ def refresh(n: int) -> None:
             start = time.perf_counter()
             counts = work()
             spent = time.perf_counter() - start
-            print(f"  {what:25} {spent:6.2f} s  {spent / walk:.1f}  ({counts['recomputed']} recomputed)")
+            print(f"  {what:25} {spent:6.2f} s  {spent / walk:.1f}  ({counts.recomputed} recomputed)")
 
 
 def growth(sizes: list[int]) -> None:

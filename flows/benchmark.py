@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.groups import recordings
 from affectlake.flows.columns import left_out, usual
 from affectlake.flows.machine import cores
+from affectlake.flows.options import OfDataset, StoreOption
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.shown import shown
 from affectlake.flows.values import plain
@@ -34,13 +33,8 @@ PRINTS = ".fingerprint"
 """Extractors of this name tell copies apart, and so know every recording by heart: nothing is trained on them."""
 
 
-@dataclass(frozen=True)
-class _OfDataset:
-    dataset: str
-
-
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(PlanOptions, _OfDataset):
+class BenchOptions(PlanOptions, OfDataset):
     """What to benchmark and how; empty tuples mean the defaults of `affectlake.models.benchmark.Plan`.
 
     The command takes it whole: what is written here and in `affectlake.models.options.PlanOptions` is its help.
@@ -64,7 +58,7 @@ class BenchOptions(PlanOptions, _OfDataset):
         Of samples that share a medium, byte for byte or as a copy in another encoding, only the first takes part.
     """
 
-    store: Annotated[str, Parameter(env_var="AFFECTLAKE_STORE")] = "lake"
+    store: StoreOption = "lake"
     features: tuple[str, ...] = ()
     as_of: str | None = None
     workers: int | None = None

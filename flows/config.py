@@ -5,17 +5,18 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.features import settings
-from affectlake.flows.options import Engine, Gate
-from affectlake.models.options import Calibration, Metric, Normalisation, Protocol, Subsets, TaskName
+from affectlake.flows.benchmark import BenchOptions
+from affectlake.flows.options import Engine, Gate, RefreshOptions
 
 Where = tuple[str | int, ...]
 """Keys and positions that lead to a value: ``("dataset", 0, "benchmark", "label")``."""
@@ -66,31 +67,53 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Number = Annotated[float, BeforeValidator(_whole)]
 
 
-class Bench(_Strict):
-    """The benchmark of one dataset; keys as the options of ``affectlake bench``."""
+_KINDS: dict[Any, Any] = {
+    tuple[str, ...]: Names,
+    tuple[str, ...] | str: str | Names,
+    Mapping[str, settings.Value]: Settings,
+    float: Number,
+}
+"""What TOML gives for the types of options: lists, tables, and whole numbers where seconds are meant."""
 
-    label: str | Names
-    task: TaskName = "auto"
-    protocol: Protocol = "auto"
-    folds: int = Field(5, ge=2)
-    repeats: int = Field(1, ge=1)
-    models: Names = ()
-    fusions: Names = ()
-    features: Names = ()
-    subsets: Subsets = "all"
-    metric: Metric = "auto"
-    tune: bool = False
-    calibrate: Calibration = "temperature"
-    prior: str = "training"
-    group_by: str | None = None
-    copies_together: bool = False
-    normalise: Normalisation = "none"
-    by: Names = ()
-    without_duplicates: bool = False
-    missing: bool = False
-    sizes: str = ""
-    explain: bool = True
-    seed: int = 0
+
+def _keys(options: type, names: Iterable[str], **bounds: Any) -> dict[str, Any]:
+    """Keys of a table as options of a command: the same names, types, choices and defaults; ``bounds`` of some."""
+    kinds, known = get_type_hints(options), {f.name: f for f in fields(options)}
+    keys = {}
+    for name in names:
+        kind, option = _KINDS.get(kinds[name], kinds[name]), known[name]
+        default = ... if option.default is option.default_factory is MISSING else option.default
+        if option.default_factory is not MISSING:
+            default = option.default_factory()
+        keys[name] = (kind, Field(default, **bounds.get(name, {})))
+    return keys
+
+
+ELSEWHERE = ("dataset", "store", "workers", "engine", "address", "author", "as_of", "train_on")
+"""Options that the configuration has in other places, or a night has no use for."""
+
+Bench = create_model(
+    "Bench",
+    __base__=_Strict,
+    __doc__="The benchmark of one dataset; keys as the options of ``affectlake bench``.",
+    **_keys(
+        BenchOptions,
+        [f.name for f in fields(BenchOptions) if f.name not in ELSEWHERE],
+        folds={"ge": 2},
+        repeats={"ge": 1},
+    ),
+)
+
+_Refresh = create_model(
+    "_Refresh",
+    __base__=_Strict,
+    **_keys(
+        RefreshOptions,
+        [f.name for f in fields(RefreshOptions) if f.name not in ELSEWHERE],
+        timeout={"gt": 0},
+        max_missing={"ge": 0, "le": 1},
+    ),
+)
 
 
 class Drift(_Strict):
@@ -102,23 +125,11 @@ class Drift(_Strict):
     against: str | None = None
 
 
-class Dataset(_Strict):
-    """One dataset: where it comes from and what to do with it."""
+class Dataset(_Refresh):
+    """One dataset: keys as the options of ``affectlake refresh``, and what else to do with it."""
 
     name: str
-    root: str | None = None
-    manifest: str | None = None
-    only: Names = ("*",)
-    gate: Gate = "fail"
-    timeout: Number = Field(60.0, gt=0)
-    max_missing: Number = Field(0.5, ge=0, le=1)
-    verify: bool = False
-    retry_failed: bool = False
-    transcribe: bool = False
-    encoding: str | None = None
-    missing_values: Names | None = None
-    sheet: str | None = None
-    settings: Settings = {}
+    gate: Gate = "fail"  # nobody is there to be warned
     drift: Drift = Drift()
     benchmark: Bench | None = None
 
@@ -321,7 +332,7 @@ def _labels(dataset: Dataset, config: Config) -> Iterable[str]:
     from affectlake.data.manifest import TableOptions, load_manifest
     from affectlake.data.samples import CORE
 
-    options = TableOptions(dataset.encoding, dataset.missing_values, dataset.sheet)
+    options = TableOptions(dataset.encoding, dataset.missing_values or None, dataset.sheet)
     return set(load_manifest(dataset.manifest, dataset.name, options).samples.columns) - set(CORE)
 
 

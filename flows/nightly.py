@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.flows import logs
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark
 from affectlake.flows.changes import changes, equal_data, sentences
-from affectlake.flows.config import Config, Dataset
+from affectlake.flows.config import ELSEWHERE, Config, Dataset
 from affectlake.flows.drift import features_drift, score_drift
 from affectlake.flows.erasure import remember
 from affectlake.flows.history import History, alone, stem
@@ -198,26 +198,15 @@ def _earlier(uri: str, dataset: str, names: list[str | None]) -> "Snapshot | Non
 
 def refresh_options(dataset: Dataset, config: Config) -> RefreshOptions:
     """A dataset's part of the configuration as options of a refresh."""
+    own = {f.name: getattr(dataset, f.name) for f in fields(RefreshOptions) if f.name not in ELSEWHERE}
     return RefreshOptions(
         dataset=dataset.name,
-        root=dataset.root,
-        manifest=dataset.manifest,
         store=config.store,
-        only=dataset.only,
         workers=config.workers,
-        timeout=dataset.timeout,
-        verify=dataset.verify,
-        retry_failed=dataset.retry_failed,
-        gate=dataset.gate,
-        max_missing=dataset.max_missing,
         engine=config.engine,
         address=config.address,
         author=config.name,
-        settings=dict(config.settings) | dict(dataset.settings),
-        encoding=dataset.encoding,
-        missing_values=dataset.missing_values or (),
-        sheet=dataset.sheet,
-        transcribe=dataset.transcribe,
+        **own | {"settings": {**config.settings, **dataset.settings}},
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from affectlake.data.errors import AffectlakeError, BadMedia, UsageError
 from affectlake.data.media import check_file
 from affectlake.features import extraction, registry, settings
+from affectlake.features.cutting import Cutting
 from affectlake.features.protocol import modality
 from affectlake.flows import timeline
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from affectlake.data.manifest import TableOptions
-    from affectlake.features.cutting import Cutting
     from affectlake.features.plan import Plan
+    from affectlake.flows.options import PredictOptions
     from affectlake.models.fit import Fitted
 
 BATCH = 256
@@ -60,6 +61,39 @@ def predict(
     if all(row["label"] is None for row in found.rows):
         raise AffectlakeError(f"nothing could be read of {len(found.rows)} sample(s): {_first(found.failures)}")
     return found
+
+
+def answers(options: "PredictOptions") -> Iterator[Prediction]:
+    """Label what the options name, be it media, a manifest, a file of features or what a store holds.
+
+    Raises
+    ------
+    UsageError
+        They name nothing, or more than one kind of it; and as `stream`, `from_features` and `from_store`.
+    """
+    named = (options.files_from, options.manifest, options.features, options.dataset)
+    if bool(options.files) + sum(v is not None for v in named) != 1:
+        raise UsageError(
+            "name what to label: either files, --files-from FILE, --manifest FILE, --features FILE or --dataset NAME"
+        )
+    if options.transcribe and (options.features is not None or options.dataset is not None):
+        raise UsageError("--transcribe hears files and samples of a manifest; a dataset: affectlake transcribe")
+    if options.timeline and not options.files:
+        raise UsageError("a timeline is one of recordings: name their files")
+    if options.features is not None:
+        return from_features(options.model, options.features)
+    if options.dataset is not None:
+        return from_store(options.model, options.store, options.dataset, options.as_of)
+    return stream(
+        options.model,
+        options.files if options.files_from is None else listed(options.files_from),
+        options.manifest,
+        options.text,
+        options.processes,
+        table=options.table,
+        transcribe=options.transcribe,
+        cutting=Cutting(options.by, options.window, options.hop) if options.timeline else None,
+    )
 
 
 def stream(

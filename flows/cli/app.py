@@ -31,7 +31,7 @@ _COMMANDS = {
     "compare": ("compare:compare", "Benchmarks beside each other: ranks over datasets, changes on the same samples."),
     "report": ("bench:report", "Write the HTML report of a benchmark that was run before."),
     "extract": ("extract:extract", "Features of media files as a table, without a store."),
-    "predict": ("bench:predict", "Label new media with a saved model."),
+    "predict": ("predict:predict", "Label new media with a saved model."),
     "nightly": ("nightly:nightly", "Refresh and benchmark on a schedule."),
     "status": ("read:status", "Datasets, tables, rows, coverage and the newest snapshot."),
     "failures": ("read:failures", "Samples in quarantine, each with its reason."),

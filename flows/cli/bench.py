@@ -1,4 +1,4 @@
-"""Commands about models: bench, leaderboard, report, predict."""
+"""Commands that compare models: bench, leaderboard, report."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,10 +7,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.features.cutting import By, Cutting
 from affectlake.flows.benchmark import BenchOptions
 from affectlake.flows.cli.options import Json, PrefectOption, StoreOption
-from affectlake.flows.cli.output import as_json, as_lines, as_table, fitting, note
+from affectlake.flows.cli.output import as_json, as_table, fitting, note
 from affectlake.flows.columns import MEANINGS
 
 
@@ -104,7 +103,7 @@ def print_result(result: dict, top: int = 0) -> None:
     chosen = [r for i, r in enumerate(rows) if not top or i < top or r["fusion"] == "dummy"]
     table = [
         {"fusion": r["fusion"], "modalities": "+".join(r["modalities"]), "model": r["model"] or ""}
-        | {metric: _interval(r[metric])}
+        | {metric: interval(r[metric])}
         | ({contrast["against"].split()[0]: f"{against[_key(r)]['against']['value']:.3f}"} if against else {})
         | ({"gap": f"{against[_key(r)]['gap']['value']:+.3f}"} if against else {})
         | {"p": _p(r["p_value"])}
@@ -145,10 +144,10 @@ def _selected(result: dict) -> str:
     """One line: the score of what inner folds chose, and what that was."""
     found, metric = result["selected"], result["metric"]
     others = [
-        f"{m} {_interval(found[m])}" for m in ("accuracy", "uar", "pearson", "f1_micro") if m in found and m != metric
+        f"{m} {interval(found[m])}" for m in ("accuracy", "uar", "pearson", "f1_micro") if m in found and m != metric
     ]
     chosen = "; ".join(f"{_called(r)} ({r['times']} of {len(found['folds'])})" for r in found["chosen"])
-    return f"selected: {', '.join([f'{metric} {_interval(found[metric])}', *others])}; chosen inside: {chosen}"
+    return f"selected: {', '.join([f'{metric} {interval(found[metric])}', *others])}; chosen inside: {chosen}"
 
 
 def _target(result: dict) -> list[str]:
@@ -158,9 +157,7 @@ def _target(result: dict) -> list[str]:
         return []
     said = [f"label: {', '.join(target['labels'])} taken as {target['task']}: {target['why']}"]
     for output in result["per_output"]:
-        said.append(
-            f"{output['label']}: " + ", ".join(f"{m} {_interval(output[m])}" for m in ("ccc", "pearson", "mae"))
-        )
+        said.append(f"{output['label']}: " + ", ".join(f"{m} {interval(output[m])}" for m in ("ccc", "pearson", "mae")))
     if "ceiling" in target:
         most = target["ceiling"]
         rater = "" if most["rater"] is None else f"; a rater says in {most['rater']:.3f} what most others say"
@@ -175,12 +172,12 @@ def _by(result: dict) -> list[str]:
     """A line for each attribute: its groups, the worst first, and the gap."""
     said = []
     for a in result.get("by", []):
-        groups = ", ".join(f"{g['group']} {_interval(g)} ({g['speakers']} speakers)" for g in a["groups"])
+        groups = ", ".join(f"{g['group']} {interval(g)} ({g['speakers']} speakers)" for g in a["groups"])
         gap = a["gap"]
         rest = ""
         if gap:
             p = gap.get("reason", "") if gap["p"] is None else f"p {_p(gap['p'])}"
-            rest = f"; gap {gap['best']} less {gap['worst']} {_interval(gap)}, {p}"
+            rest = f"; gap {gap['best']} less {gap['worst']} {interval(gap)}, {p}"
         said.append(f"by {a['attribute']}, {a['metric']} of the selected: {groups}{rest}")
     return said
 
@@ -198,7 +195,7 @@ def _sure(result: dict) -> list[str]:
         worst = min(level["groups"], key=lambda g: g["coverage"]["value"])
         said.append(
             f"sets of {level['level']:.0%}: {level['size']:.2f} classes on average hold the truth in "
-            f"{_interval(level['coverage'])}, least often of {worst['attribute']} {worst['group']} "
+            f"{interval(level['coverage'])}, least often of {worst['attribute']} {worst['group']} "
             f"({worst['coverage']['value']:.3f}){'; ' + level['reason'] if level['reason'] else ''}"
         )
     return said
@@ -256,7 +253,7 @@ def _p(value: float | None) -> str:
     return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _interval(score: dict) -> str:
+def interval(score: dict) -> str:
     """A score with its interval, where one can be had."""
     said = f"{score['value']:.3f}"
     return said if score["low"] is None else f"{said} [{score['low']:.3f}, {score['high']:.3f}]"
@@ -290,9 +287,9 @@ def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption
             "protocol": r["protocol"] + _leaking(r),
             "snapshot": r["snapshot"],
             "code": r["code_version"],
-            "selected": _interval(r["selected"]) if r["selected"] else "",
+            "selected": interval(r["selected"]) if r["selected"] else "",
             "best row": _called(r),
-            "score": f"{r['metric']} {_interval(r)}",
+            "score": f"{r['metric']} {interval(r)}",
             "change": "" if r["change"] is None else f"{r['change']:+.3f}",
         }
         for r in runs
@@ -328,180 +325,3 @@ def report(dataset: str, /, *, store: StoreOption = "lake", out: Path = Path("re
     note(f"report: {write_html(newest, out, history(store, dataset, newest['label']))}")
     remember(store, "report", out, dataset)
     return 0
-
-
-def predict(
-    model: Path,
-    files: tuple[str, ...] = (),
-    /,
-    *,
-    files_from: Path | None = None,
-    manifest: str | None = None,
-    encoding: str | None = None,
-    missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    sheet: str | None = None,
-    text: str | None = None,
-    transcribe: Annotated[bool, Parameter(negative=())] = False,
-    timeline: Annotated[bool, Parameter(negative=())] = False,
-    by: By = "windows",
-    window: float = 3.0,
-    hop: float = 1.0,
-    page: Path | None = None,
-    features: Path | None = None,
-    dataset: str | None = None,
-    as_of: str | None = None,
-    store: StoreOption = "lake",
-    workers: int | None = None,
-    card: Annotated[bool, Parameter(negative=())] = False,
-    lines: Annotated[bool, Parameter(negative=())] = False,
-    json: Json = False,
-) -> int:
-    """Label new media, or features that are there already, with a saved model.
-
-    Says the label, its probabilities, and what each modality said. Exit code 3: some files could not be read; they are
-    listed on stderr.
-
-    Parameters
-    ----------
-    model
-        Model saved by `affectlake bench --save`.
-    files
-        Audio, video or image files, each a sample of its own.
-    files_from
-        A file that names them, one a line, read as they come: /dev/stdin takes them from a pipe.
-    manifest
-        Table of samples (CSV, TSV, Excel, JSON lines or Parquet), for samples of several files.
-    encoding
-        Of the manifest's text; default: told by the text itself.
-    missing_values
-        Word of the manifest that means that there is no value; may be repeated, and replaces the usual ones.
-    sheet
-        Of an Excel file; default: the first that is not empty.
-    text
-        What is said in the file, when there is one file.
-    transcribe
-        First give files and samples that have sound and no text one by machine; the answer says what was heard.
-    timeline
-        The files are recordings: label each window of them, or each turn.
-    by
-        How recordings are cut; see `affectlake segment`.
-    window
-        Seconds of a window.
-    hop
-        Seconds from a window's beginning to the next one's.
-    page
-        Also write the timeline as a page that opens offline and plays the recordings from where they lie.
-    features
-        Parquet or CSV of features by their full names with a column sample_id, as `affectlake load --out` writes.
-    dataset
-        A dataset of the store, whose features are taken as they are.
-    as_of
-        Snapshot id, time or tag of that dataset.
-    store
-        Folder or object-store URI.
-    workers
-        Worker processes; default: one per core.
-    card
-        Only show what the model is, was trained on and scored.
-    lines
-        One line of JSON per sample on stdout as soon as it is known, for lists of any length.
-    json
-        JSON on stdout.
-    """
-    from affectlake.data.errors import UsageError
-    from affectlake.data.manifest import TableOptions
-    from affectlake.flows import predict as predicting
-    from affectlake.flows.machine import cores
-
-    if card:
-        return show_card(model, json)
-    if sum([bool(files), *(v is not None for v in (files_from, manifest, features, dataset))]) != 1:
-        raise UsageError(
-            "name what to label: either files, --files-from FILE, --manifest FILE, --features FILE or --dataset NAME"
-        )
-    if transcribe and (features is not None or dataset is not None):
-        raise UsageError("--transcribe hears files and samples of a manifest; a dataset: affectlake transcribe")
-    if (timeline or page) and not files:
-        raise UsageError("a timeline is one of recordings: name their files")
-    cutting = Cutting(by, window, hop) if timeline or page else None
-    if features is not None:
-        parts = predicting.from_features(model, features)
-        note("a file of features carries no fingerprints: whether they are those of the training is not checked")
-    elif dataset is not None:
-        parts = predicting.from_store(model, store, dataset, as_of)
-    else:
-        names = files if files_from is None else predicting.listed(files_from)
-        table = TableOptions(encoding, missing_values or None, sheet)
-        parts = predicting.stream(
-            model, names, manifest, text, workers or cores(), table=table, transcribe=transcribe, cutting=cutting
-        )
-    rows, failed, known = [], 0, 0
-    far: dict[str, list[str]] = {}
-    for part in parts:
-        for failure in part.failures:
-            note(f"{failure['sample_id']}: {failure['extractor']}: {failure['reason']}")
-        failed += len(part.failures)
-        known += sum(r["label"] is not None for r in part.rows)
-        for row in part.rows:
-            for modality in row["far"]:
-                far.setdefault(modality, []).append(row["sample_id"])
-        if lines:
-            as_lines(part.rows)
-        if not lines or page:
-            rows += part.rows
-    if json:
-        as_json(rows)
-    elif not lines:
-        as_table([_answer(r) for r in rows])
-    if page and known:
-        from affectlake.flows.timeline import write_page
-
-        note(f"timeline: {write_page(rows, str(model), page)}")
-    for modality, ids in far.items():
-        note(
-            f"{len(ids)} sample(s) whose {modality} features lie far from those of the training, the first {ids[0]}: "
-            "nothing vouches for what the model says of them"
-        )
-    if not known:
-        note("affectlake: nothing could be read of any sample")
-        return 1
-    return 3 if failed else 0
-
-
-def _answer(row: dict) -> dict:
-    placed = {k: row[k] for k in ("start", "end", "speaker") if row.get(k) is not None}
-    shown = placed | {
-        "sample_id": row["sample_id"],
-        "label": _said(row["label"]),
-        "p": max(row["probabilities"].values(), default=None),
-    }
-    heard = {"heard": row["text"] if row["text_source"] else None} if "text_source" in row else {}
-    return shown | {m: _said(said["label"]) for m, said in row["modalities"].items()} | heard
-
-
-def _said(label: object) -> object:
-    """A label as a cell: of several quantities each by its name."""
-    return ", ".join(f"{k} {v:.3g}" for k, v in label.items()) if isinstance(label, dict) else label
-
-
-def show_card(model: Path, json: bool = False) -> int:
-    """Print what a model file says about itself; nothing in it is built."""
-    from affectlake.models.persistence import card
-
-    about = card(model)
-    if json:
-        as_json(about)
-        return 0
-    scores = about.pop("scores", {})
-    extractors = about.pop("extractors")
-    as_table([{"": k.replace("_", " "), "value": _plain(v)} for k, v in about.items()], title=str(model))
-    if scores:
-        as_table([{"metric": k, "held out [95 %]": _interval(v)} for k, v in scores.items()])
-    as_table(extractors)
-    return 0
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items())
-    return value

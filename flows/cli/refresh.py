@@ -8,10 +8,12 @@ from cyclopts import Parameter
 
 from affectlake.flows.cli.options import Json, PrefectOption, StoreOption
 from affectlake.flows.cli.output import as_json, as_table, note
-from affectlake.flows.options import RefreshOptions
+from affectlake.flows.options import RefreshOptions, TableReading
 
 if TYPE_CHECKING:
     from affectlake.flows.server import Mode
+
+DEFAULT_READING = TableReading()
 
 
 def refresh(
@@ -154,9 +156,7 @@ def put(
     /,
     *,
     columns: Annotated[tuple[str, ...], Parameter(negative=())] = ("*",),
-    encoding: str | None = None,
-    missing_values: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    sheet: str | None = None,
+    reading: Annotated[TableReading, Parameter(name="*", negative_iterable=())] = DEFAULT_READING,
     store: StoreOption = "lake",
     json: Json = False,
 ) -> int:
@@ -175,12 +175,8 @@ def put(
         Table (CSV, TSV, Excel, JSON lines or Parquet) with a sample_id column and numeric columns.
     columns
         Globs over the file's columns that are features, such as 'au_*'.
-    encoding
-        Of the file's text; default: told by the text itself.
-    missing_values
-        Word that means that there is no value; may be repeated, and replaces the usual ones.
-    sheet
-        Of an Excel file; default: the first that is not empty.
+    reading
+        How to read the file where it does not tell itself.
     store
         Folder or object-store URI.
     json
@@ -189,14 +185,14 @@ def put(
     from fnmatch import filter as matching
 
     from affectlake.data.errors import UnknownName, UsageError
-    from affectlake.data.manifest import TableOptions, read_any, without_features
+    from affectlake.data.manifest import read_any, without_features
     from affectlake.data.samples import samples_frame
     from affectlake.data.store import Store
 
     modality, dot, name = extractor.partition(".")
     if not dot:
         raise UsageError(f"{extractor!r} is not an extractor name: expected modality.name, such as face.au")
-    frame = read_any(file, TableOptions(encoding, missing_values or None, sheet))
+    frame = read_any(file, reading.table)
     if "sample_id" not in frame:
         raise UsageError(f"{file} has no column sample_id; it has {', '.join(frame.columns[:10])}")
     for pattern in columns:

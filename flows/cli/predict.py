@@ -1,0 +1,117 @@
+"""Command predict: labels by a saved model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from affectlake.flows.cli.bench import interval
+from affectlake.flows.cli.options import Json
+from affectlake.flows.cli.output import as_json, as_lines, as_table, note
+from affectlake.flows.options import PredictOptions
+
+
+def predict(
+    options: Annotated[PredictOptions, Parameter(name="*", negative_iterable=())],
+    *,
+    page: Path | None = None,
+    card: Annotated[bool, Parameter(negative=())] = False,
+    lines: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
+) -> int:
+    """Label new media, or features that are there already, with a saved model.
+
+    Says the label, its probabilities, and what each modality said. Exit code 3: some files could not be read; they are
+    listed on stderr.
+
+    Parameters
+    ----------
+    options
+        What to label and with which model.
+    page
+        Also write the timeline as a page that opens offline and plays the recordings from where they lie.
+    card
+        Only show what the model is, was trained on and scored.
+    lines
+        One line of JSON per sample on stdout as soon as it is known, for lists of any length.
+    json
+        JSON on stdout.
+    """
+    from affectlake.flows.predict import answers
+
+    if card:
+        return show_card(options.model, json)
+    parts = answers(replace(options, timeline=options.timeline or page is not None))
+    if options.features is not None:
+        note("a file of features carries no fingerprints: whether they are those of the training is not checked")
+    rows, failed, known = [], 0, 0
+    far: dict[str, list[str]] = {}
+    for part in parts:
+        for failure in part.failures:
+            note(f"{failure['sample_id']}: {failure['extractor']}: {failure['reason']}")
+        failed += len(part.failures)
+        known += sum(r["label"] is not None for r in part.rows)
+        for row in part.rows:
+            for modality in row["far"]:
+                far.setdefault(modality, []).append(row["sample_id"])
+        if lines:
+            as_lines(part.rows)
+        if not lines or page:
+            rows += part.rows
+    if json:
+        as_json(rows)
+    elif not lines:
+        as_table([_answer(r) for r in rows])
+    if page and known:
+        from affectlake.flows.timeline import write_page
+
+        note(f"timeline: {write_page(rows, str(options.model), page)}")
+    for modality, ids in far.items():
+        note(
+            f"{len(ids)} sample(s) whose {modality} features lie far from those of the training, the first {ids[0]}: "
+            "nothing vouches for what the model says of them"
+        )
+    if not known:
+        note("affectlake: nothing could be read of any sample")
+        return 1
+    return 3 if failed else 0
+
+
+def _answer(row: dict[str, Any]) -> dict[str, Any]:
+    placed = {k: row[k] for k in ("start", "end", "speaker") if row.get(k) is not None}
+    shown = placed | {
+        "sample_id": row["sample_id"],
+        "label": _said(row["label"]),
+        "p": max(row["probabilities"].values(), default=None),
+    }
+    heard = {"heard": row["text"] if row["text_source"] else None} if "text_source" in row else {}
+    return shown | {m: _said(said["label"]) for m, said in row["modalities"].items()} | heard
+
+
+def _said(label: object) -> object:
+    """A label as a cell: of several quantities each by its name."""
+    return ", ".join(f"{k} {v:.3g}" for k, v in label.items()) if isinstance(label, dict) else label
+
+
+def show_card(model: Path, json: bool = False) -> int:
+    """Print what a model file says about itself; nothing in it is built."""
+    from affectlake.models.persistence import card
+
+    about = card(model)
+    if json:
+        as_json(about)
+        return 0
+    scores = about.pop("scores", {})
+    extractors = about.pop("extractors")
+    as_table([{"": k.replace("_", " "), "value": _plain(v)} for k, v in about.items()], title=str(model))
+    if scores:
+        as_table([{"metric": k, "held out [95 %]": interval(v)} for k, v in scores.items()])
+    as_table(extractors)
+    return 0
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return value
