@@ -1,17 +1,35 @@
 """What differs between two nights, file by file and extractor by extractor, with the reason. No prefect here."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from affectlake.data.samples import MEDIA
 from affectlake.features.settings import SETTINGS
+from affectlake.flows.record import (
+    Bad,
+    BadFile,
+    Changes,
+    Column,
+    Edited,
+    ExtractorChange,
+    Folder,
+    Listed,
+    OtherContent,
+    Reason,
+    Renamed,
+    Sample,
+    SampleChanges,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from affectlake.data.store import FeatureTable, Snapshot, Store
+
+T = TypeVar("T")
 
 LISTED = 1000
 """Items of each kind that are listed one by one; all of them are counted."""
@@ -21,7 +39,7 @@ _CONTENT = (*MEDIA, "text", "start", "end", "channel")
 _PLACE = ("dataset", *MEDIA)
 
 
-def changes(store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot") -> dict[str, Any]:
+def changes(store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot") -> Changes:
     """Compare two snapshots of a dataset.
 
     Parameters
@@ -42,14 +60,22 @@ def changes(store: "Store", dataset: str, before: "Snapshot | None", now: "Snaps
     same = before is not None and all(before.tables.get(t) == now.tables.get(t) for t in ("samples", "stats"))
     found = _nothing() if same else _by_sample(_samples(store, before), _samples(store, now))
     renamed = {i["was"]: i["sample_id"] for i in found["renamed"]["items"] if "was" in i}
-    return {
-        "since": before and before.id,
+    changed: Changes = {
+        "since": before.id if before else None,
         "to": now.id,
         "samples": {"before": before.samples if before else 0, "now": now.samples},
-        **{k: _counted(v["items"]) | {n: c for n, c in v.items() if n != "items"} for k, v in found.items()},
+        "new": found["new"],
+        "removed": found["removed"],
+        "renamed": found["renamed"],
+        "content": found["content"],
+        "edited": found["edited"],
+        "columns": found["columns"],
         "extractors": _extractors(store, dataset, before, now),
         "bad": _bad(store, dataset, before, now, renamed),
     }
+    for listed in (changed[k] for k in ("new", "removed", "renamed", "content", "edited", "columns")):
+        del listed["items"][LISTED:]  # renamed ids were looked up among all of them
+    return changed
 
 
 def equal_data(store: "Store", dataset: str, a: "Snapshot", b: "Snapshot") -> bool:
@@ -78,28 +104,35 @@ def _samples(store: "Store", snapshot: "Snapshot | None") -> "pd.DataFrame":
     return frame
 
 
-def _nothing() -> dict[str, dict[str, Any]]:
-    kinds = ("new", "removed", "renamed", "content", "edited", "columns")
-    return {k: {"items": []} for k in kinds} | {"renamed": {"items": [], "folders": []}}
+def _nothing() -> SampleChanges:
+    return {
+        "new": _listed([]),
+        "removed": _listed([]),
+        "renamed": {**_listed([]), "folders": []},
+        "content": _listed([]),
+        "edited": {**_listed([]), "columns": {}},
+        "columns": _listed([]),
+    }
 
 
-def _by_sample(old: "pd.DataFrame", new: "pd.DataFrame") -> dict[str, dict[str, Any]]:
+def _by_sample(old: "pd.DataFrame", new: "pd.DataFrame") -> SampleChanges:
     both = old.index.intersection(new.index, sort=False)
     a, b = old.loc[both], new.loc[both]
-    content, renamed, edited = [], [], Counter()
+    content: list[OtherContent] = []
+    renamed: list[Renamed] = []
     differs = {c: _differs(a, b, f"{c} sha256" if c in MEDIA else c) for c in _CONTENT}
-    touched = sum(differs.values()).to_numpy() > 0 if len(both) else []
+    touched = _any(differs.values(), len(both))
     for sample_id in both[touched]:
         parts = [c for c in _CONTENT if differs[c].at[sample_id]]
         content.append({"sample_id": sample_id, "uri": _uri(b.loc[sample_id]), "what": _what(a, b, sample_id, parts)})
-    moved = sum(_differs(a, b, c) for c in MEDIA)
-    for sample_id in both[(moved.to_numpy() > 0) & ~touched] if len(both) else []:
+    moved = _any((_differs(a, b, c) for c in MEDIA), len(both))
+    for sample_id in both[moved & ~touched]:
         renamed.append({"sample_id": sample_id, "from": _uri(a.loc[sample_id]), "to": _uri(b.loc[sample_id])})
-    known = [c for c in old if c in new and _ours(c)]
+    known = [str(c) for c in old if c in new and _ours(str(c))]
     labels = {c: _differs(a, b, c) for c in known}
-    edited = [
+    edited: list[Edited] = [
         {"sample_id": i, "columns": [c for c in known if labels[c].at[i]]}
-        for i in (both[sum(labels.values()).to_numpy() > 0] if len(both) and known else [])
+        for i in both[_any(labels.values(), len(both))]
     ]
     gone, come = (
         old.loc[old.index.difference(new.index, sort=False)],
@@ -110,23 +143,24 @@ def _by_sample(old: "pd.DataFrame", new: "pd.DataFrame") -> dict[str, dict[str, 
         {"sample_id": n, "was": o, "from": _uri(gone.loc[o]), "to": _uri(come.loc[n])} for o, n in pairs.items()
     ]
     back = set(pairs.values())
+    by_column = dict(Counter(c for e in edited for c in e["columns"]))
     return {
-        "new": {"items": [_item(come, i) for i in come.index if i not in back]},
-        "removed": {"items": [_item(gone, i) for i in gone.index if i not in pairs]},
-        "renamed": {"items": renamed, "folders": _folders(renamed)},
-        "content": {"items": content},
-        "edited": {"items": edited, "columns": dict(Counter(c for e in edited for c in e["columns"]))},
-        "columns": {"items": _columns(old, new)},
+        "new": _listed([_item(come, i) for i in come.index if i not in back]),
+        "removed": _listed([_item(gone, i) for i in gone.index if i not in pairs]),
+        "renamed": {**_listed(renamed), "folders": _folders(renamed)},
+        "content": _listed(content),
+        "edited": {**_listed(edited), "columns": by_column},
+        "columns": _listed(_columns(old, new)),
     }
 
 
-def _columns(old: "pd.DataFrame", new: "pd.DataFrame") -> list[dict[str, Any]]:
+def _columns(old: "pd.DataFrame", new: "pd.DataFrame") -> list[Column]:
     """Labels and attributes that left or came; one without any value left is as good as gone."""
     if not len(old) or not len(new):
         return []  # nothing was compared with: the samples themselves are the news
-    filled = [{c: int(f[c].notna().sum()) for c in f if _ours(c)} for f in (old, new)]
+    filled = [{str(c): int(f[c].notna().sum()) for c in f if _ours(str(c))} for f in (old, new)]
     a, b = ({c: n for c, n in counts.items() if n} for counts in filled)
-    left = [{"column": c, "what": "gone", "values": n} for c, n in a.items() if c not in b]
+    left: list[Column] = [{"column": c, "what": "gone", "values": n} for c, n in a.items() if c not in b]
     return left + [{"column": c, "what": "new", "values": n} for c, n in b.items() if c not in a]
 
 
@@ -134,12 +168,19 @@ def _ours(column: str) -> bool:
     return column not in (*_CONTENT, *_PLACE) and not column.endswith(" sha256")
 
 
+def _any(differing: "Iterable[pd.Series]", n: int) -> "np.ndarray":
+    """Whether any of some columns differs [shape=(n,)]."""
+    import numpy as np
+
+    return np.any([d.to_numpy() for d in differing] or [np.zeros(n, bool)], axis=0)
+
+
 def _differs(a: "pd.DataFrame", b: "pd.DataFrame", column: str) -> "pd.Series":
     x, y = a[column], b[column]
     return ~((x == y) | (x.isna() & y.isna())).fillna(False).astype(bool)
 
 
-def _what(a, b, sample_id: Hashable, parts: list[str]) -> list[str]:
+def _what(a: "pd.DataFrame", b: "pd.DataFrame", sample_id: Hashable, parts: list[str]) -> list[str]:
     said = []
     for part in parts:
         was, now = (f.at[sample_id, f"{part} sha256"] if part in MEDIA else "" for f in (a, b))
@@ -151,7 +192,7 @@ def _pairs(gone: "pd.DataFrame", come: "pd.DataFrame") -> dict[str, str]:
     """Old to new id of samples whose content left under one id and came under another."""
     if gone.empty or come.empty:
         return {}
-    waiting: dict[tuple, list[str]] = {}
+    waiting: dict[tuple[str | None, ...], list[str]] = {}
     for sample_id, key in zip(gone.index, _keys(gone), strict=True):
         waiting.setdefault(key, []).append(sample_id)
     found = {}
@@ -161,16 +202,16 @@ def _pairs(gone: "pd.DataFrame", come: "pd.DataFrame") -> dict[str, str]:
     return found
 
 
-def _keys(frame: "pd.DataFrame") -> list[tuple]:
+def _keys(frame: "pd.DataFrame") -> "list[tuple[str | None, ...]]":
     """What each sample consists of; all None where nothing is known of it, or its files are not there."""
     columns = [f"{c} sha256" if c in MEDIA else c for c in _CONTENT]
     known = frame[columns].astype(object)
     return list(known.where(known.notna() & (known != _ABSENT), None).itertuples(index=False, name=None))
 
 
-def _folders(renamed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _folders(renamed: list[Renamed]) -> list[Folder]:
     """Renamed files by the folders that make the difference, the fullest first."""
-    counts: Counter = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for item in renamed:
         old, new = PurePosixPath(item["from"]), PurePosixPath(item["to"])
         while old.name == new.name and old.name:
@@ -180,29 +221,29 @@ def _folders(renamed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"from": a, "to": b, "files": n} for (a, b), n in counts.most_common(20)]
 
 
-def _item(frame: "pd.DataFrame", sample_id: str) -> dict[str, str]:
+def _item(frame: "pd.DataFrame", sample_id: str) -> Sample:
     return {"sample_id": sample_id, "uri": _uri(frame.loc[sample_id])}
 
 
-def _uri(row: "pd.Series") -> str:
+def _uri(row: Any) -> str:
     """The sample's first medium; empty for one that is text alone."""
     return next((row[m] for m in MEDIA if isinstance(row[m], str)), "")
 
 
-def _counted(items: list[Any]) -> dict[str, Any]:
-    return {"count": len(items), "items": items[:LISTED]}
+def _listed(items: list[T]) -> Listed[T]:
+    return {"count": len(items), "items": items}
 
 
-def _extractors(store, dataset: str, before: "Snapshot | None", now: "Snapshot") -> list[dict[str, Any]]:
+def _extractors(store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot") -> list[ExtractorChange]:
     was = before.features if before else {}
     ours = {n: e.key for n, e in now.features.items()}
     theirs = {n: e.key for n, e in was.items()}
     differing = store.diff(dataset, before, now)["features"] if before and ours != theirs else {}
-    found = []
+    found: list[ExtractorChange] = []
     for name in sorted({*was, *now.features}):
         old, new = was.get(name), now.features.get(name)
         if old is None or new is None:
-            why = [{"what": "added" if old is None else "removed"}]
+            why: list[Reason] = [{"what": "added" if old is None else "removed"}]
             rows = {
                 "recomputed": 0,
                 "content": 0,
@@ -215,19 +256,23 @@ def _extractors(store, dataset: str, before: "Snapshot | None", now: "Snapshot")
             rows["recomputed"] = new.rows - rows["gained"] if why else rows["content"]
         else:
             continue
-        found.append({"extractor": name, "why": why, **rows})
+        found.append({"extractor": name, "why": why, **rows})  # type: ignore[typeddict-item]  # the keys of `_ROWS`
     return found
 
 
 _ROWS = {"content": "changed", "gained": "added", "lost": "removed"}
 
 
-def _why(old: "FeatureTable", new: "FeatureTable") -> list[dict[str, Any]]:
+def _why(old: "FeatureTable", new: "FeatureTable") -> list[Reason]:
     """What makes the difference between two fingerprints."""
-    found = []
+    found: list[Reason] = []
     if old.extractor_version != new.extractor_version:
         found.append({"what": "version", "before": old.extractor_version, "now": new.extractor_version})
-    for kind, key in (("parameter", "parameters"), ("weights", "weights")):
+    kinds: tuple[tuple[Literal["parameter", "weights"], str], ...] = (
+        ("parameter", "parameters"),
+        ("weights", "weights"),
+    )
+    for kind, key in kinds:
         for name in sorted({*getattr(old, key), *getattr(new, key)}):
             # A setting is recorded where it is not at its default.
             default = SETTINGS[name].default if name in SETTINGS else None
@@ -239,82 +284,31 @@ def _why(old: "FeatureTable", new: "FeatureTable") -> list[dict[str, Any]]:
     return found or [{"what": "decoding"}]
 
 
-def _bad(store, dataset: str, before, now, renamed: dict[str, str]) -> dict[str, Any]:
+def _bad(store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot", renamed: dict[str, str]) -> Bad:
     after = store.failures(dataset, as_of=now).to_dict("records")
     if before is None or before.tables["outcomes"] == now.tables["outcomes"]:
         earlier = [] if before is None else after
     else:
         earlier = store.failures(dataset, as_of=before).to_dict("records")
-    told = [(renamed.get(r["sample_id"], r["sample_id"]), r["extractor"]) for r in earlier]
+    earlier_keys = [(renamed.get(r["sample_id"], r["sample_id"]), r["extractor"]) for r in earlier]
     now_bad = {(r["sample_id"], r["extractor"]) for r in after}
-    new = [r for r in after if (r["sample_id"], r["extractor"]) not in set(told)]
-    mended = [r for r, key in zip(earlier, told, strict=True) if key not in now_bad]
+    new = [r for r in after if (r["sample_id"], r["extractor"]) not in set(earlier_keys)]
+    mended = [r for r, key in zip(earlier, earlier_keys, strict=True) if key not in now_bad]
     return {
-        "new": _counted(_bad_files(new)),
-        "mended": _counted(_bad_files(mended)),
-        "standing": _counted(_bad_files(r for r in after if (r["sample_id"], r["extractor"]) in set(told))),
+        "new": _first(_bad_files(new)),
+        "mended": _first(_bad_files(mended)),
+        "standing": _first(_bad_files(r for r in after if (r["sample_id"], r["extractor"]) in set(earlier_keys))),
     }
 
 
-def _bad_files(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _bad_files(rows: Iterable[Mapping[Hashable, Any]]) -> list[BadFile]:
     """Failures by sample and reason: one file that no extractor can read is one line."""
-    found: dict[tuple, dict[str, Any]] = {}
+    found: dict[tuple[str, str], BadFile] = {}
     for row in rows:
-        key = (row["sample_id"], row["reason"])
-        entry = {"sample_id": row["sample_id"], "uri": row["uri"], "reason": row["reason"], "extractors": []}
-        found.setdefault(key, entry)["extractors"].append(row["extractor"])
+        bad: BadFile = {"sample_id": row["sample_id"], "uri": row["uri"], "reason": row["reason"], "extractors": []}
+        found.setdefault((row["sample_id"], row["reason"]), bad)["extractors"].append(row["extractor"])
     return list(found.values())
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
-    """What `changes` found in a few lines for people; one line where nothing changed."""
-    lines = []
-    again = ", ".join(f"{e['extractor']} {e['content']}" for e in found["extractors"] if e["content"])
-    content = "with other content" + (f" (recomputed: {again})" if again else "")
-    for kind, said in (("new", "new"), ("removed", "removed"), ("content", content)):
-        if found[kind]["count"]:
-            lines.append(f"{found[kind]['count']} {said}: {_named(found[kind])}")
-    renamed = found["renamed"]
-    if renamed["count"]:
-        where = "; ".join(f"{f['from']} is now {f['to']}, {f['files']}" for f in renamed["folders"][:3])
-        lines.append(f"{renamed['count']} renamed, nothing computed for them ({where or _named(renamed)})")
-    if found["edited"]["count"]:
-        columns = ", ".join(f"{c} {n}" for c, n in found["edited"]["columns"].items())
-        lines.append(f"{found['edited']['count']} with other labels or attributes ({columns})")
-    for c in found.get("columns", {"items": ()})["items"]:
-        lines.append(column_sentence(c))
-    for e in found["extractors"]:
-        if e["why"]:
-            rows = f", {e['recomputed']} recomputed" if e["recomputed"] else ""
-            lines.append(f"{e['extractor']}: {'; '.join(map(reason, e['why']))}{rows}")
-    for kind, said in (("new", "bad"), ("mended", "mended")):
-        for item in found["bad"][kind]["items"][:_SHOWN]:
-            lines.append(f"{said}: {item['uri'] or item['sample_id']}: {item['reason']}")
-        if found["bad"][kind]["count"] > _SHOWN:
-            lines.append(f"and {found['bad'][kind]['count'] - _SHOWN} more {said}")
-    return lines or ["nothing changed"]
-
-
-_SHOWN = 5
-
-
-def column_sentence(column: dict[str, Any]) -> str:
-    """One of the ``columns`` that `changes` found, for people."""
-    return f"the column {column['column']} is {column['what']} ({column['values']} values)"
-
-
-def reason(why: dict[str, Any]) -> str:
-    """One entry of an extractor's ``why`` in words."""
-    match why["what"]:
-        case "weights":
-            return f"other weights {why['name']}"
-        case "version" | "parameter" | "columns":
-            name = f" {why['name']}" if "name" in why else ""
-            return f"{why['what']}{name} {why['before']} → {why['now']}"
-        case other:
-            return "other decoding" if other == "decoding" else other
-
-
-def _named(items: dict[str, Any]) -> str:
-    names = [i["sample_id"] for i in items["items"][:_SHOWN]]
-    return ", ".join(names) + (", …" if items["count"] > _SHOWN else "")
+def _first(items: list[T]) -> Listed[T]:
+    return {"count": len(items), "items": items[:LISTED]}

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.flows import logs
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark
-from affectlake.flows.changes import changes, equal_data, sentences
+from affectlake.flows.changes import changes, equal_data
 from affectlake.flows.config import ELSEWHERE, Config, Dataset
 from affectlake.flows.drift import features_drift, score_drift
 from affectlake.flows.erasure import remember
 from affectlake.flows.history import History, alone, stem
 from affectlake.flows.metrics import write_metrics
 from affectlake.flows.night_page import write_pages
-from affectlake.flows.notify import SendBlock, tell
+from affectlake.flows.notify import SendBlock, notify
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.record import VERSION, Entry, Outcomes, Record
 from affectlake.flows.refresh import RefreshResult, refresh
 from affectlake.flows.report import write_html
-from affectlake.flows.summary import summary
+from affectlake.flows.summary import describe_changes, summary
 from affectlake.flows.version import code_version
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def night(config: Config, steps: Steps = Steps(), run: str | None = None) -> Rec
             if entry["state"] == "done":
                 entry["last_success"] = record["finished"]
         record["text"] = "\n".join(summary(record))
-        record["notifications"] = tell(config.notify, record, steps.send_block)
+        record["notifications"] = notify(config.notify, record, steps.send_block)
         write_metrics(record, reports / "affectlake.prom")
         history.save(record)
         write_pages(record, history, reports)
@@ -139,7 +139,7 @@ def _one(dataset: Dataset, config: Config, steps: Steps, history: History, head:
         entry["error"] = " ".join(f"{type(error).__name__}: {error}".split())
         _log.exception("%s failed", dataset.name, extra={"dataset": dataset.name})
     else:
-        entry["state"] = "done" if entry["refresh"]["published"] else "held"
+        entry["state"] = "done" if entry["refresh"] and entry["refresh"]["published"] else "held"
     if entry["error"]:
         _log.error("%s: %s", dataset.name, entry["error"], extra={"dataset": dataset.name})
     return entry
@@ -160,12 +160,17 @@ def _stages(dataset: Dataset, config: Config, steps: Steps, before: list[str | N
     stages |= result.stages
     store = Store(config.store)
     now = store.snapshot(dataset.name, result.snapshot)
-    entry["tables"] = {n: {k: getattr(e, k) for k in Outcomes.__annotations__} for n, e in now.features.items()}
+    entry["tables"] = {
+        n: Outcomes(rows=e.rows, wanted=e.wanted, failed=e.failed, not_applicable=e.not_applicable)
+        for n, e in now.features.items()
+    }
     with _timed(stages, "changes", dataset.name):
-        entry["changes"] = changes(store, dataset.name, earlier, now) | {"computed": result.computed}
+        changed = changes(store, dataset.name, earlier, now)
+        changed["computed"] = result.computed
+        entry["changes"] = changed
         reference = store.snapshot(dataset.name, dataset.drift.against) if dataset.drift.against else earlier
         entry["drift"] = features_drift(store, dataset.name, reference, now, dataset.drift)
-    for line in sentences(entry["changes"]):
+    for line in describe_changes(changed):
         _log.info("%s: %s", dataset.name, line, extra={"dataset": dataset.name, "stage": "changes"})
     if dataset.benchmark and result.published:
         _benchmarked(dataset, config, steps, store, now, entry)

@@ -37,7 +37,7 @@ def events(record: Record) -> list[str]:
     return sorted(found)
 
 
-def tell(hooks: Sequence[Notify], record: Record, send_block: SendBlock | None = None) -> list[Notification]:
+def notify(hooks: Sequence[Notify], record: Record, send_block: SendBlock | None = None) -> list[Notification]:
     """Call every hook that asked for one of the record's occasions; never raises.
 
     Returns

@@ -46,7 +46,7 @@ from affectlake.flows.record import Entry, Record  # noqa: E402
 from affectlake.flows.refresh import RefreshResult, check, refresh  # noqa: E402
 from affectlake.flows.server import api  # noqa: E402
 from affectlake.flows.shown import shown  # noqa: E402
-from affectlake.flows.summary import told  # noqa: E402
+from affectlake.flows.summary import describe_entry  # noqa: E402
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -275,7 +275,7 @@ def _markdown(record: Record) -> str:
     lines = [f"# {record['name']} of {record['started']}: {record['state']}", ""]
     for entry in record["datasets"]:
         lines += [f"## {_escaped(entry['dataset'])}: {_escaped(entry['error'] or entry['state'])}", ""]
-        lines += [f"- {_escaped(line)}" for line in told(entry)]
+        lines += [f"- {_escaped(line)}" for line in describe_entry(entry)]
         if entry["report"]:
             lines.append(f"- report: {_escaped(entry['report'])}")
         lines.append("")

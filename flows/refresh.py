@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.features import registry
@@ -15,6 +15,7 @@ from affectlake.features.compute import Chunk
 from affectlake.features.protocol import Extractor, texts, weights
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.progress import Progress, silent
+from affectlake.flows.record import Refreshed
 from affectlake.flows.sources import remember
 from affectlake.flows.version import code_version
 
@@ -62,8 +63,8 @@ class RefreshResult:
         """Sample × extractor pairs in quarantine."""
         return sum(c.get("failed", 0) for c in self.extractors.values())
 
-    def to_json(self) -> dict:
-        return asdict(self)
+    def to_json(self) -> Refreshed:
+        return cast("Refreshed", asdict(self))
 
 
 Run = Callable[[list[list[Chunk]], RefreshOptions], Iterable[dict[str, "pa.Table"]]]
@@ -115,14 +116,14 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
                 _log.info("%s: %d samples were erased and are not taken", options.dataset, listed - len(samples))
                 stats = stats[stats["uri"].isin(scan.media_uris(samples))].reset_index(drop=True)
             _all_there(store, samples, before, stats, options)
-        means = _Means(options, run or run_here, progress, clock, w)
+        steps = _Steps(options, run or run_here, progress, clock, w)
         chosen, skipped = registry.choose(transcripts.asked(options))
         speech, rest = transcripts.first(chosen)
         wanted: dict[str, FeatureSpec] = {}
         if speech:
-            wanted, stats = means.brought(samples, stats, speech, "transcribe")
+            wanted, stats = steps.brought(samples, stats, speech, "transcribe")
         samples = transcripts.worded(samples, stats, w, wanted)
-        others, stats = means.brought(samples, stats, rest, "compute")
+        others, stats = steps.brought(samples, stats, rest, "compute")
         with clock("publish"):
             snapshot = w.publish(
                 samples=samples,
@@ -143,7 +144,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         problems=list(snapshot.problems),
         seconds=round(clock.total, 3),
         stages=clock.seconds,
-        computed=dict(means.computed),
+        computed=dict(steps.computed),
         encoding=loaded.encoding,
         notes=loaded.notes,
         erased=listed - len(samples),
@@ -156,7 +157,7 @@ PATIENCE = 10
 
 
 @dataclass(frozen=True)
-class _Means:
+class _Steps:
     """What bringing extractors up to date takes, whichever they are."""
 
     options: RefreshOptions

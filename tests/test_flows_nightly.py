@@ -17,13 +17,13 @@ from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.samples import samples_frame
 from affectlake.data.store import FeatureSpec
-from affectlake.flows.changes import sentences
 from affectlake.flows.config import check_config, load_config, write_config
 from affectlake.flows.drift import score_drift
 from affectlake.flows.history import Busy, History, alone
 from affectlake.flows.nightly import Steps, night
 from affectlake.flows.notify import events
 from affectlake.flows.refresh import RefreshResult
+from affectlake.flows.summary import describe_changes
 
 GOOD = """
 store = "lake"
@@ -284,7 +284,7 @@ def test_a_night_says_exactly_what_changed_since_the_one_before(tmp_path):
     assert changes["computed"] == {"audio.x": 3}  # s02, s09 and s10, and nothing for what was renamed
     [audio] = changes["extractors"]
     assert audio["why"] == [] and audio["content"] == audio["recomputed"] == 1
-    assert "1 with other content (recomputed: audio.x 1): s02" in sentences(changes)
+    assert "1 with other content (recomputed: audio.x 1): s02" in describe_changes(changes)
 
     lake.folder = "/media/new"
     record = night(config, Steps(lake))

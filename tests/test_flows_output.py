@@ -16,7 +16,7 @@ from affectlake.features import registry
 from affectlake.flows.cli import output
 from affectlake.flows.cli.app import run
 from affectlake.flows.logs import to_stderr
-from affectlake.flows.notify import tell
+from affectlake.flows.notify import notify
 from affectlake.flows.shown import json_text, shown
 from affectlake.flows.values import plain
 
@@ -204,7 +204,7 @@ def test_a_webhook_is_not_printed(tmp_path, monkeypatch, capsys):
     out, err = capsys.readouterr()
     hook = load_config(config).notify[0]
     assert json.loads(out)["notify"][0]["webhook"] == "https://127.0.0.1/…" and hook.webhook.endswith("t0ken")
-    told = tell([hook], {"datasets": [], "interrupted": False, "name": "n", "state": "done"})
+    told = notify([hook], {"datasets": [], "interrupted": False, "name": "n", "state": "done"})
     monkeypatch.setenv("HOOK", "s3cret")
     assert run(["nightly", str(config), "--check"]) == 2
     for text in (out, err, str(told), capsys.readouterr().err):

@@ -309,7 +309,7 @@ def test_blocks_are_told(api, tmp_path):
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     from affectlake.flows.config import Notify
-    from affectlake.flows.notify import tell
+    from affectlake.flows.notify import notify
     from affectlake.flows.orchestration import send_block
 
     got = []
@@ -332,7 +332,7 @@ def test_blocks_are_told(api, tmp_path):
         block.save("team", overwrite=True)
         record = {"name": "nightly", "state": "failed", "text": "all of it", "datasets": [], "interrupted": []}
         hook = Notify(block="custom-webhook/team", on=("always",), attempts=1)
-        [said] = tell([hook], record, send_block)
+        [said] = notify([hook], record, send_block)
     assert said["delivered"], said
     assert got == [{"title": "nightly: failed", "text": "all of it"}]
 

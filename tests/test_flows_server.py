@@ -159,11 +159,11 @@ def test_the_address_of_a_hook_is_not_printed(tmp_path, monkeypatch):
 
 
 def test_what_a_hook_answers_is_recorded_without_its_address():
-    from affectlake.flows.notify import tell
+    from affectlake.flows.notify import notify
 
     record = {"name": "n", "state": "done", "text": "", "datasets": [], "interrupted": []}
     hook = Notify(webhook="http://127.0.0.1:1/s3cret path?key=s3cret", on=("always",), attempts=1)
-    [said] = tell([hook], record)
+    [said] = notify([hook], record)
     assert not said["delivered"] and "s3cret" not in str(said)
 
 

@@ -87,7 +87,7 @@ def show(name: str, /, *, store: StoreOption = "lake", json: Json = False) -> in
     if name == "settings":
         return _show_settings(json)
     if Path(name).is_file():
-        from affectlake.flows.cli.bench import show_card
+        from affectlake.flows.cli.predict import show_card
 
         return show_card(Path(name), json)
     held = _held(store)
