@@ -6,7 +6,7 @@ if __name__ != "affectlake.data":
 __all__ = ["Store"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # On demand: workers that only decode media need neither pandas nor Delta.
     if name == "Store":
         from affectlake.data.store import Store

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from affectlake.data._raw import Positioned
 from affectlake.data.checksums import remembered_sha256
@@ -90,7 +91,7 @@ class Joined(Positioned):
         self._sizes = [p.stat().st_size for p in paths]
         super().__init__(sum(self._sizes))
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         start = 0
         for file, size in zip(self._files, self._sizes, strict=True):
             if self.position < start + size:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -59,7 +60,7 @@ def _compute(chunk: Chunk) -> dict[str, pa.Table]:
     size = BATCH[chunk.reads]
     for first in range(0, len(chunk.requests), size):
         requests = chunk.requests[first : first + size]
-        inputs = [_attempt(lambda r=r: read(chunk.reads, r)) for r in requests]
+        inputs = [_attempt(partial(read, chunk.reads, r)) for r in requests]
         good = [i for i in inputs if not isinstance(i, NotApplicable | Changed | _Failed)]
         for extractor in chosen:
             answers = iter(_extract(extractor, good))

@@ -142,7 +142,7 @@ def _face(request: Request) -> Any:
     from affectlake.data.pictures import read_frames
     from affectlake.features.face.detect import find_faces
 
-    return find_faces(read_frames(request.uri, request.start, request.end, settings.get("video.frames")))
+    return find_faces(read_frames(request.uri, request.start, request.end, int(settings.get("video.frames"))))
 
 
 def _image(request: Request) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def _chunks(reads: Reads, distinct: pd.DataFrame, needed: dict[str, np.ndarray])
     left = distinct[need.any(axis=1).to_numpy()]
     chunks, given = [], tuple(settings.changed().items())
     for pattern, rows in left.groupby([need[name] for name in need], sort=False):
-        names = tuple(name for name, wanted in zip(need, pattern, strict=True) if wanted)
+        names = tuple(str(name) for name, wanted in zip(need, pattern, strict=True) if wanted)
         if reads in ("text", "dialogue"):
             # A batch costs what its longest text costs: neighbours of equal length waste nothing.
             rows = rows.iloc[np.argsort(-rows["text"].str.len().to_numpy(), kind="stable")]
@@ -117,7 +118,7 @@ def _chunks(reads: Reads, distinct: pd.DataFrame, needed: dict[str, np.ndarray])
     return chunks
 
 
-def _request(row) -> Request:
+def _request(row: Any) -> Request:
     start = None if np.isnan(row.start) else float(row.start)
     end = None if np.isnan(row.end) else float(row.end)
     channel = None if pd.isna(row.channel) else channel_number(row.channel)

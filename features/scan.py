@@ -66,14 +66,14 @@ def scan(
     uris = list(uris)
     found = _states(uris)
     stamps = np.array([state.stamp for state in found], dtype=np.int64)
-    known = np.full(len(uris), None, dtype=object)
+    known: np.ndarray = np.full(len(uris), None, dtype=object)
     if not verify and "stamp" in cached and len(cached):
         at = index_in(pd.Series(uris, dtype="str"), cached["uri"])
         same = (at >= 0) & (cached["stamp"].to_numpy()[at] == stamps) & (stamps != _files.UNSURE)
         sha256 = cached["sha256"].to_numpy(dtype=object)[at]
-        known = np.where(same & (sha256 != ABSENT), sha256, None)
+        known[same & (sha256 != ABSENT)] = sha256[same & (sha256 != ABSENT)]
     known[[state.size < 0 for state in found]] = ABSENT
-    todo = np.flatnonzero(known == np.array(None))
+    todo = np.flatnonzero([sha256 is None for sha256 in known])
     _files.settle([found[i].newest_ns for i in todo])
     # Reading is bound by the disk and hashlib releases the GIL, so a few threads are enough.
     parts = [todo[i : i + _FILES] for i in range(0, len(todo), _FILES)]

@@ -14,6 +14,7 @@ from multiprocessing import current_process, get_context
 from multiprocessing.util import Finalize
 from socket import gethostname
 from threading import Event, Lock, Thread, local
+from typing import Any
 
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
@@ -109,17 +110,17 @@ class _Pool:
         """Whether nothing has run for long: a process that was killed while it took its work leaves the door shut."""
         tasks = list(self.processes._pool_manager.task_manager.tasks.values())
         now = time.time()
-        if not tasks or any(t.started and now < t.timestamp + t.timeout + 10 for t in tasks):
+        if not tasks or any(t.started and now < t.timestamp + (t.timeout or 0) + 10 for t in tasks):
             self.seen = time.monotonic()
         return time.monotonic() - self.seen > STALLED
 
     def close(self) -> None:
-        self.processes.close()
+        self.processes.close()  # type: ignore[no-untyped-call]
         self.processes.join()
         self._over.set()
 
     def stop(self) -> None:
-        self.processes.stop()
+        self.processes.stop()  # type: ignore[no-untyped-call]
         self.processes.join()
         self._over.set()
 
@@ -148,7 +149,7 @@ class Workers:
         self._pool = _Pool(self.count, self.modules)
         return self
 
-    def __exit__(self, kind, value, trace) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if kind is None and self._pool.alive():
             self._ended = True
             self._pool.close()
@@ -176,7 +177,7 @@ class Workers:
         AffectlakeError
             Worker processes die again and again before they do anything.
         """
-        waiting: dict[Future, _Work] = dict(self._submit(c) for c in chunks)
+        waiting: dict[Future[Any], _Work] = dict(self._submit(c) for c in chunks)
         while waiting:
             done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
             if not done and any(not w.pool.alive() or w.pool.stalled() for w in waiting.values()):
@@ -199,7 +200,7 @@ class Workers:
                 else:
                     waiting |= dict(self._submit(c) for c in _split(chunk))
 
-    def _submit(self, chunk: Chunk, lives: int = LIVES) -> tuple[Future, _Work]:
+    def _submit(self, chunk: Chunk, lives: int = LIVES) -> tuple[Future[Any], _Work]:
         seconds = self.timeout * min(len(chunk.requests), 10)
         while True:
             pool = self._pool
@@ -208,7 +209,7 @@ class Workers:
             except (RuntimeError, OSError):
                 self._renew(pool)
 
-    def _again(self, future: Future, work: _Work) -> tuple[Future, _Work] | None:
+    def _again(self, future: Future[Any], work: _Work) -> tuple[Future[Any], _Work] | None:
         """The same work handed in once more, where its end says nothing about its samples."""
         broken = not future.done() or isinstance(future.exception(), BrokenProcessPool | CancelledError)
         if broken:
@@ -233,7 +234,7 @@ class Workers:
             broken.stop()
             self._pool = _Pool(self.count, self.modules)
 
-    def _reason(self, future: Future) -> str | None:
+    def _reason(self, future: Future[Any]) -> str | None:
         error = future.exception(0) if future.done() else BrokenProcessPool("stopped answering")
         match error:
             case None:

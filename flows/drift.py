@@ -42,7 +42,9 @@ def features_drift(
     return found
 
 
-def _columns(store, dataset, name, before, now, limits) -> list[Drifted]:
+def _columns(
+    store: "Store", dataset: str, name: str, before: "Snapshot", now: "Snapshot", limits: "Drift"
+) -> list[Drifted]:
     a, b = (store.columns(name, dataset, s) for s in (before, now))
     both = b.merge(a, on="column", suffixes=("", "_before"))
     both = both[(both["n"] >= ENOUGH) & (both["n_before"] >= ENOUGH) & (both["std_before"] > 0)]

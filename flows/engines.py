@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.features.compute import Chunk
@@ -92,7 +92,7 @@ def _dask(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
     one_thread()
     prints = fingerprints(names)
     try:
-        cluster = options.address or distributed.LocalCluster(
+        cluster: Any = options.address or distributed.LocalCluster(
             n_workers=options.processes, threads_per_worker=1, dashboard_address=None
         )
         client = distributed.Client(cluster, set_as_default=False)

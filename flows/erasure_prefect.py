@@ -127,7 +127,7 @@ def _clean_column(connection: sqlite3.Connection, table: str, column: str, trace
     return touched
 
 
-def _names(value: str, traces: Plain) -> bool:
+def _names(value: str, traces: Traces) -> bool:
     inner = unpacked(value)
     if isinstance(inner, str):  # a text as JSON, which may itself hold a table as JSON
         deeper = unpacked(inner)

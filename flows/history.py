@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.flows.record import VERSION, Entry, Record
@@ -47,7 +48,7 @@ def is_running(reports: Path) -> bool:
         return False
 
 
-def _lock_file(reports: Path):
+def _lock_file(reports: Path) -> TextIO:
     try:
         reports.mkdir(parents=True, exist_ok=True)
         file = open(reports / ".night.lock", "a+", encoding="utf-8")

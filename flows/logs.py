@@ -44,7 +44,7 @@ class TextLines(logging.Formatter):
         record.message = shown(record.message)
         return super().formatMessage(record)
 
-    def formatException(self, ei) -> str:
+    def formatException(self, ei: Any) -> str:
         return "\n".join(f"    {shown(line)}" for line in super().formatException(ei).splitlines())
 
 

@@ -2,8 +2,12 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from affectlake.flows.record import Record
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 CHANGES = ("new", "recomputed", "unchanged", "removed")
 
@@ -15,7 +19,7 @@ def write_metrics(record: Record, path: Path) -> None:
     write_to_textfile(str(path), registry(record))
 
 
-def registry(record: Record):
+def registry(record: Record) -> "CollectorRegistry":
     """The figures of a record as a `prometheus_client.CollectorRegistry`; their names: docs/nightly.md."""
     from prometheus_client import CollectorRegistry, Gauge
 

@@ -95,7 +95,7 @@ def _send(hook: Notify, record: Record, body: bytes, send_block: SendBlock | Non
     elif hook.webhook:
         request = urllib.request.Request(hook.webhook, body, {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=hook.timeout).close()
-    elif send_block is None:
+    elif send_block is None or hook.block is None:
         raise RuntimeError("a Prefect block needs Prefect: leave out --no-prefect")
     else:
         pool = ThreadPoolExecutor(1)

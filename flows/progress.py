@@ -4,9 +4,12 @@ import atexit
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from affectlake.flows.shown import shown as visible
+
+if TYPE_CHECKING:
+    import rich.progress
 
 T = TypeVar("T")
 
@@ -26,10 +29,10 @@ class Progress(Protocol):
 
 
 class _Silent:
-    def track(self, items, title, total, size):
+    def track(self, items: Iterable[T], title: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
         return iter(items)
 
-    def bar(self, title):
+    def bar(self, title: str) -> Callable[[int, int], None]:
         return lambda done, total: None
 
 
@@ -39,14 +42,14 @@ silent: Progress = _Silent()
 class Lines:
     """One line per `EVERY_SECONDS`, for logs."""
 
-    def track(self, items, title, total, size):
+    def track(self, items: Iterable[T], title: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
         report, done = self.bar(title), 0
         for item in items:
             done += size(item)
             report(done, total)
             yield item
 
-    def bar(self, title):
+    def bar(self, title: str) -> Callable[[int, int], None]:
         last = time.monotonic()
 
         def report(done: int, total: int) -> None:
@@ -58,37 +61,32 @@ class Lines:
         return report
 
 
+def _bars(auto_refresh: bool = True) -> "rich.progress.Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), auto_refresh=auto_refresh, transient=True)
+
+
 class Bars:
     """Bars with the time left, for terminals."""
 
-    def track(self, items, title, total, size):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    def track(self, items: Iterable[T], title: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
+        with _bars() as shown:
             task = shown.add_task(visible(title), total=total or None)
             for item in items:
                 shown.advance(task, size(item))
                 yield item
 
-    def bar(self, title):
+    def bar(self, title: str) -> Callable[[int, int], None]:
         # Redrawn by the reports themselves: a thread of its own would outlive work that fails half-way.
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        shown = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
+        shown = _bars(auto_refresh=False)
         task = shown.add_task(visible(title), total=None)
 
         def report(done: int, total: int) -> None:

@@ -128,7 +128,7 @@ _SERVER = ("prefect", "server", "start", "--no-ui")
 _EPHEMERAL = ("uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
 
 
-Started = tuple[str, subprocess.Popen]
+Started = tuple[str, subprocess.Popen[bytes]]
 
 
 @contextmanager
@@ -194,7 +194,7 @@ def _environment(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def _needed(url: str, process: subprocess.Popen | None) -> Iterator[None]:
+def _needed(url: str, process: subprocess.Popen[bytes] | None) -> Iterator[None]:
     """End what is done inside as soon as the server has ended: `serve` would wait for it without a word, for good."""
     over, died = threading.Event(), threading.Event()
 
@@ -224,12 +224,12 @@ def _needed(url: str, process: subprocess.Popen | None) -> Iterator[None]:
         raise AffectlakeError(_ended(url, process))
 
 
-def _ended(url: str, process: subprocess.Popen | None) -> str:
+def _ended(url: str, process: subprocess.Popen[bytes] | None) -> str:
     how = f" (exit code {process.poll()})" if process else ""
     return f"the Prefect server at {url} ended{how}: no night would begin any more; what was computed is kept"
 
 
-def _wait(url: str, process: subprocess.Popen, said: IO[str], secret: str) -> None:
+def _wait(url: str, process: subprocess.Popen[bytes], said: IO[str], secret: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -115,8 +115,9 @@ def run(
         if part is main or part.name.startswith("size-"):
             checks.check_folds(part.folds, target, part.data)
     remarks = checks.remarks(main.folds, target, main.data.groups, plan)
-    for line in remarks if remark else ():
-        remark(line)
+    if remark:
+        for line in remarks:
+            remark(line)
     with tempfile.TemporaryDirectory() as folder:
         tables = [_tables(Path(folder), part, problems) for part in parts]
         jobs = [
@@ -163,8 +164,8 @@ def run(
     [dummy] = _combined(
         [[dummy_of(table, q.settings)] for q, (_, table) in zip(problems, tables[0], strict=True)], target
     )
-    found = _result(samples, parts, ranked, plan, target, best, dummy, wanted, shuffled)
-    return replace(found, about=found.about | {"remarks": remarks})
+    result = _result(samples, parts, ranked, plan, target, best, dummy, wanted, shuffled)
+    return replace(result, about=result.about | {"remarks": remarks})
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,15 @@ class _Count:
 
 
 def _result(
-    samples, parts: list[Part], ranked, plan: Plan, target: Target, best, dummy: Candidate, wanted, shuffled
+    samples: pd.DataFrame,
+    parts: list[Part],
+    ranked: Mapping[str, list[Entry]],
+    plan: Plan,
+    target: Target,
+    best: Entry | None,
+    dummy: Candidate,
+    wanted: list[importance.Group],
+    shuffled: list[tuple[np.ndarray, np.ndarray]],
 ) -> Result:
     main, entries = parts[0], ranked["main"]
     scorer = main.scorer(samples, target)

@@ -64,8 +64,8 @@ def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndar
                     if key == "speakers"
                     else f"{shared} of {tested} tested samples are from a {name} that was trained on ({_some(values)})"
                 )
-    for column in [c for c in samples if str(c).startswith("content.")]:
-        what = str(column).removeprefix("content.")
+    for column in [str(c) for c in samples if str(c).startswith("content.")]:
+        what = column.removeprefix("content.")
         shared, _ = _shared(samples[column], folds)
         groups = samples.index.to_series().groupby(samples[column].to_numpy()).agg(list)
         pairs = [ids for ids in groups if len(ids) > 1]
@@ -207,7 +207,7 @@ def _near_texts(samples: pd.DataFrame, plain: pd.Series, folds: list[Fold], find
     near_texts = {(i, int(j)) for i, js in enumerate(found) for j in js} | _one_word_apart(texts)
     concerned = {texts[i] for pair in near_texts for i in pair}
     rows = {text: np.flatnonzero(plain == text) for text in concerned}
-    pairs = [(a, b) for i, j in sorted(near_texts) for a in rows[texts[i]] for b in rows[texts[j]]]
+    pairs = [(int(a), int(b)) for i, j in sorted(near_texts) for a in rows[texts[i]] for b in rows[texts[j]]]
     hit, example = _between(pairs, folds)
     if hit:
         i, j = example

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from affectlake.models.training import present
+from affectlake.models.early import present
 
 STEPS = 4
 """Points of the curve besides complete data."""
@@ -35,5 +35,5 @@ def hidden(blocks: Mapping[str, np.ndarray], share: float, seed: int) -> dict[st
     count = min(round(share * there.sum()), len(candidates))
     gone = np.zeros(there.size, dtype=bool)
     gone[rng.permutation(candidates)[:count]] = True
-    gone = gone.reshape(there.shape)
-    return {m: np.where(gone[:, [i]], np.float32(np.nan), blocks[m]) for i, m in enumerate(names)}
+    hidden_at = gone.reshape(there.shape)
+    return {m: np.where(hidden_at[:, [i]], np.float32(np.nan), blocks[m]) for i, m in enumerate(names)}

@@ -53,7 +53,7 @@ class Part:
         return Scorer(samples, target, self.data.groups, self.folds, self.repeats, *rest)
 
 
-def parts_of(samples, blocks, target: Target, plan: Plan) -> list[Part]:
+def parts_of(samples: pd.DataFrame, blocks: Mapping[str, pd.DataFrame], target: Target, plan: Plan) -> list[Part]:
     raw = aligned(samples, blocks)
     whose = splits.groups(samples, plan.group_by, plan.copies_together)
     who = (splits.alike(samples, whose) if plan.protocol == "kfold" else whose).to_numpy()

@@ -283,7 +283,9 @@ def _put_top(parts: dict[str, bytes], top: Early | Late | HeadFusion | None) -> 
     return None
 
 
-def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Settings, modalities: list[str]):
+def _get_top(
+    read: Parts, about: dict[str, Any] | None, prior: np.ndarray, settings: Settings, modalities: list[str]
+) -> Early | Late | HeadFusion | None:
     if about is None:
         return None
     names = tuple(about["names"])
@@ -296,7 +298,8 @@ def _get_top(read, about: dict[str, Any] | None, prior: np.ndarray, settings: Se
     blocks = {m: _get_block(read, b) for m, b in about["blocks"].items()}
     if about["kind"] == "head":
         for m, width in about["head"]["widths"].items():
-            if blocks[m].rotation is None or not 0 < width <= blocks[m].rotation.axes.shape[1]:
+            rotation = blocks[m].rotation
+            if rotation is None or not 0 < width <= rotation.axes.shape[1]:
                 raise BadModel(f"a head that reads {width} components of {m}, which has fewer")
         if about["head"]["classes"] != settings.classes:
             raise BadModel("a head of other classes than the model has")
@@ -344,7 +347,7 @@ def _put_block(parts: dict[str, bytes], name: str, block: early.Block) -> dict[s
     return about
 
 
-def _get_block(read, about: dict[str, Any]) -> early.Block:
+def _get_block(read: Parts, about: dict[str, Any]) -> early.Block:
     from safetensors.numpy import load as tensors
 
     rotation = early.Rotation(**tensors(read(about["rotation"]))) if "rotation" in about else None
@@ -367,18 +370,23 @@ def _put_estimator(parts: dict[str, bytes], name: str, estimator: Selected | Ens
             ]
         }
     if type(estimator.estimator).__module__.startswith("xgboost"):
-        file = f"{name}.ubj"
-        parts[file] = bytes(estimator.estimator.get_booster().save_raw("ubj"))
+        file: str | None = f"{name}.ubj"
+        parts[f"{name}.ubj"] = bytes(estimator.estimator.get_booster().save_raw("ubj"))
     else:
         file = put_object(parts, f"{name}.skops", estimator.estimator)
     arrays = {k: getattr(estimator, k) for k in ("columns", "offset")}
     return {"file": file, "reads": estimator.reads} | {k: None if v is None else v.tolist() for k, v in arrays.items()}
 
 
-def _get_estimator(read, about: dict[str, Any], settings: Settings) -> Selected | Ensemble:
+def _get_estimator(read: Parts, about: dict[str, Any], settings: Settings) -> Selected | Ensemble:
     if "parts" in about:
         found = [_get_estimator(read, p["estimator"], settings) for p in about["parts"]]
-        return Ensemble(tuple(found), tuple(get_object(read, p["calibrator"]) for p in about["parts"]))
+        if any(isinstance(e, Ensemble) for e in found):
+            raise BadModel("an ensemble of ensembles")
+        return Ensemble(
+            tuple(e for e in found if isinstance(e, Selected)),
+            tuple(get_object(read, p["calibrator"]) for p in about["parts"]),
+        )
     if about["reads"] not in ("columns", "components"):
         raise BadModel(f"an estimator reads {about['reads']!r}: no model of ours does")
     columns = None if about["columns"] is None else np.array(about["columns"], dtype=np.int64)
@@ -390,7 +398,7 @@ def _get_estimator(read, about: dict[str, Any], settings: Settings) -> Selected 
     return Selected(estimator, about["reads"], columns, offset)
 
 
-def _get_file(read, name: str, settings: Settings) -> Any:
+def _get_file(read: Parts, name: str, settings: Settings) -> Any:
     if not name.endswith(".ubj"):
         return get_object(read, name)
     from xgboost import XGBClassifier, XGBRegressor

@@ -103,14 +103,14 @@ class Scorer:
 
     def __init__(
         self,
-        samples,
+        samples: pd.DataFrame,
         target: Target,
-        groups,
+        groups: np.ndarray,
         folds: list[Fold],
         repeats: int,
         metric: str,
         draws: int,
-        seed,
+        seed: int,
         prior: str = "training",
         unit: str = "speaker",
     ):
@@ -259,7 +259,7 @@ class Scorer:
         alone = next((e for e in entries if len(e.candidate.names) == 1), None)
         if fused is None or alone is None:
             return None
-        about = {
+        about: dict[str, Any] = {
             "fused": fused.candidate.called,
             "unimodal": alone.candidate.called,
             "metric": self.metric,
@@ -343,7 +343,9 @@ class Scorer:
             for name, scores in zip(self.target.outputs, each, strict=True)
         ]
 
-    def importance(self, best: Entry, wanted: list[Group], answers: list[tuple[np.ndarray, np.ndarray]]):
+    def importance(
+        self, best: Entry, wanted: list[Group], answers: list[tuple[np.ndarray, np.ndarray]]
+    ) -> dict[str, Any]:
         """What the score loses when columns are shuffled in the tested parts; see `affectlake.models.importance`."""
         base = np.concatenate([b for b, _ in answers])
         changed = np.concatenate([c for _, c in answers], axis=2)

@@ -1,6 +1,6 @@
 """Cross-corpus: trained on some corpora, tested on another, by the labels and columns that they share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -76,5 +76,5 @@ def together(
     return samples, joined, about
 
 
-def _listed(names) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)

@@ -77,7 +77,8 @@ def _candidates(power: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.n
     """Frame, Hz and strength of the (at most four) strongest peaks of the frames' autocorrelations, frame by frame."""
     parts = [_peaks(*_autocorrelation(power[some])) for some in _chunks(frames)]
     places = [some[part[0]] for some, part in zip(_chunks(frames), parts, strict=True)]
-    return np.concatenate(places), *(np.concatenate([part[k] for part in parts]) for k in (1, 2))
+    hz, strength = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+    return np.concatenate(places), hz, strength
 
 
 def _chunks(x: np.ndarray) -> list[np.ndarray]:

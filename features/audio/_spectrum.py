@@ -7,6 +7,7 @@ docs/measured/audio.md), takes memory that grows with the recording, or follows 
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def squared(framed: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     return np.add(spectrum[:, ::2], spectrum[:, 1::2], out=out)
 
 
-def frames(y: np.ndarray, length: int, mode: str = "constant") -> np.ndarray:
+def frames(y: np.ndarray, length: int, mode: Literal["constant", "edge", "reflect"] = "constant") -> np.ndarray:
     """View of windows centred at every `HOP` samples [shape=(1 + n // 160, length)]."""
     padded = np.pad(y, length // 2, mode=mode)
     return np.lib.stride_tricks.sliding_window_view(padded, length)[::HOP]
@@ -235,7 +236,8 @@ def htk_bank() -> tuple[np.ndarray, np.ndarray]:
     """Triangles on the mel scale of `short_power` [shape=(257, 26)] and Hz of their tops [shape=(26,)]; as HTK's."""
     # Not librosa.filters.mel(htk=True): its triangles are straight in Hz, HTK's and openSMILE's on the mel scale.
     mel = 1127 * np.log1p(np.arange(1 + SHORT_FFT // 2) * (RATE / SHORT_FFT) / 700)
-    edges = np.linspace(*1127 * np.log1p(np.array([20.0, RATE / 2]) / 700), 28)
+    lowest, highest = 1127 * np.log1p(np.array([20.0, RATE / 2]) / 700)
+    edges = np.linspace(lowest, highest, 28)
     return _triangles(mel, edges).astype(np.float32), 700 * np.expm1(edges[1:-1] / 1127)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def _columns() -> list[Column]:
 
 
 @cache
-def _smile():
+def _smile() -> Any:
     import opensmile
 
     return opensmile.Smile(

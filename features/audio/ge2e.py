@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def mel(y: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _encoder():
+def _encoder() -> Any:
     """The recurrent layers and the projection, ready to run."""
     import torch
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -124,11 +124,12 @@ def find_faces(frames: Sequence[np.ndarray]) -> Faces:
             found.append(face)
     if not found:
         raise NotApplicable(f"no face in {len(frames)} frame{'s' * (len(frames) != 1)}")
-    crops, *numbers = (np.stack(part) for part in zip(*found, strict=True))
-    return Faces(crops, *(part.astype(np.float32) for part in numbers), np.array(counts))
+    crops, *rest = (np.stack(part) for part in zip(*found, strict=True))
+    mesh, confidence, presence, size, roll, pixels = (part.astype(np.float32) for part in rest)
+    return Faces(crops, mesh, confidence, presence, size, roll, pixels, np.array(counts))
 
 
-def _main(frame: np.ndarray) -> tuple[tuple | None, int]:
+def _main(frame: np.ndarray) -> tuple[tuple[Any, ...] | None, int]:
     """The face that counts and the number of faces."""
     for look in LOOKS:
         if look.side > MAGNIFIED * max(frame.shape[:2]):

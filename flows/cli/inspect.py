@@ -14,6 +14,8 @@ from affectlake.flows.cli.options import Json, StoreOption
 from affectlake.flows.cli.output import as_json, as_table, note
 
 if TYPE_CHECKING:
+    from affectlake.data.dataset import Dataset
+    from affectlake.features.protocol import Extractor
     from affectlake.features.timing import Timing
 
 
@@ -129,7 +131,7 @@ def _show_settings(json: bool) -> int:
     return 0
 
 
-def _show_extractor(extractor, json: bool) -> int:
+def _show_extractor(extractor: "Extractor", json: bool) -> int:
     columns = [
         {"column": f"{extractor.name}.{c.name}", "unit": c.unit, "description": c.description, "source": c.source}
         | ({"follows": c.nuisance} if any(c.nuisance for c in extractor.columns) else {})
@@ -153,7 +155,7 @@ def _show_extractor(extractor, json: bool) -> int:
     return 0
 
 
-def _show_dataset(dataset, json: bool) -> int:
+def _show_dataset(dataset: "Dataset", json: bool) -> int:
     keys = ("name", "title", "licence", "url", "citation", "access", "layout", "labels", "official_split")
     about = {key: getattr(dataset, key) for key in keys}
     if json:
@@ -195,7 +197,10 @@ def doctor(
     json
         JSON on stdout.
     """
-    rows = [{"what": "python", "found": platform.python_version(), "remedy": ""}, *_resources(store)]
+    rows: list[dict[str, str | None]] = [
+        {"what": "python", "found": platform.python_version(), "remedy": ""},
+        *_resources(store),
+    ]
     for package in ("affectlake", "pandas", "pyarrow", "deltalake", "duckdb", "prefect", "librosa", "torch", "xgboost"):
         try:
             rows.append({"what": package, "found": version(package), "remedy": ""})

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from affectlake.data.errors import UsageError
 from affectlake.flows.shown import json_text, shown, without_formulas
@@ -63,7 +63,7 @@ def as_csv(frame: "pd.DataFrame", out: str | Path | None = None, excel_safe: boo
         frame = frame.rename_axis(index=without_formulas(frame.index.name))
         text = frame.select_dtypes(exclude=["number", "bool"]).columns
         frame = frame.assign(**{c: frame[c].astype(object).map(without_formulas) for c in text})
-    quoting = csv.QUOTE_NONNUMERIC if excel_safe else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if excel_safe else csv.QUOTE_MINIMAL
     if out is not None:
         frame.to_csv(out, quoting=quoting)
     elif sys.stdout.isatty():

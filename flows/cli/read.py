@@ -138,7 +138,8 @@ def sql(query: str, /, *, store: StoreOption = "lake", allow_files: Json = False
     """
     from affectlake.data.store import Store
 
-    rows = Store(store).sql(query, allow_files=allow_files).to_dict("records")
+    found = Store(store).sql(query, allow_files=allow_files).to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in found]
     if json:
         as_json(rows)
     else:

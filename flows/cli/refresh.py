@@ -11,6 +11,7 @@ from affectlake.flows.cli.output import as_json, as_table, note
 from affectlake.flows.options import RefreshOptions, TableReading
 
 if TYPE_CHECKING:
+    from affectlake.flows.refresh import RefreshResult
     from affectlake.flows.server import Mode
 
 DEFAULT_READING = TableReading()
@@ -145,7 +146,7 @@ def transcribe(
     return _run(again(dataset, options), prefect, json)
 
 
-def _title(result) -> str:
+def _title(result: "RefreshResult") -> str:
     return f"{result.dataset}: {result.samples} samples, snapshot {result.snapshot}, {result.seconds:.1f} s"
 
 
