@@ -173,22 +173,15 @@ class Changes(SampleChanges):
 
 
 class Refreshed(TypedDict):
-    """A refresh; see `affectlake.flows.refresh.RefreshResult`. What has a default there, earlier versions lack."""
+    """What nights read of a `affectlake.flows.refresh.RefreshResult` as JSON, which has more."""
 
-    dataset: str
     snapshot: str
     published: bool
     samples: int
-    extractors: dict[str, dict[str, int]]
-    skipped: dict[str, str]
     problems: list[str]
-    seconds: float
-    stages: NotRequired[dict[str, float]]
-    computed: NotRequired[dict[str, int]]
-    encoding: NotRequired[str | None]
-    notes: NotRequired[tuple[str, ...]]
-    erased: NotRequired[int]
-    transcribed: NotRequired[int]
+    extractors: dict[str, dict[str, int]]
+    computed: dict[str, int]
+    erased: NotRequired[int]  # earlier versions erased nobody
 
 
 class Entry(TypedDict):

@@ -315,7 +315,12 @@ def _missing(parts: list[Part], ranked: Mapping[str, list[Entry]], metric: str) 
 
 
 def _learning(
-    parts: list[Part], ranked: Mapping[str, list[Entry]], scorer: Scorer, samples, target: Target, dummy: Entry
+    parts: list[Part],
+    ranked: Mapping[str, list[Entry]],
+    scorer: Scorer,
+    samples: pd.DataFrame,
+    target: Target,
+    dummy: Entry,
 ) -> dict[str, Any] | None:
     """Scores by share of the training part's speakers, of each modality, of each fusion of all, and of the selected."""
     reduced = [p for p in parts if p.name.startswith("size-")]

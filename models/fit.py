@@ -56,12 +56,12 @@ class Answers:
         rows = []
         for i in range(len(self.fused)):
             said = {
-                m: task.said(self.target, shown[m][i], decided[m][i])
+                m: task.describe(self.target, shown[m][i], decided[m][i])
                 for m, p in self.single.items()
                 if not np.isnan(p[i]).any()
             }
             far = [m for m, f in self.far.items() if f[i]]
-            rows.append(task.said(self.target, shown[""][i], decided[""][i]) | {"modalities": said, "far": far})
+            rows.append(task.describe(self.target, shown[""][i], decided[""][i]) | {"modalities": said, "far": far})
         return rows
 
     def _all(self) -> dict[str, np.ndarray]:

@@ -4,6 +4,8 @@ Yu et al. (2021), Learning modality-specific representations with self-supervise
 """
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -54,6 +56,11 @@ def read_clips(root: Path, name: str, language: str, unimodal: bool = False) -> 
     if unimodal:
         samples |= {ours: _numbers(table[theirs], path) for theirs, ours in UNIMODAL.items()}
     return pd.DataFrame(samples)
+
+
+def read_english(name: str) -> Callable[[Path], pd.DataFrame]:
+    """The reader of a corpus in English that has one label for all modalities together; see `read_clips`."""
+    return partial(read_clips, name=name, language="en")
 
 
 def _table(path: str) -> pd.DataFrame:

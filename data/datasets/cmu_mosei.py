@@ -1,17 +1,7 @@
 """CMU-MOSEI: sentences from YouTube monologues of a thousand speakers, sentiment from -3 to 3, official split."""
 
-from pathlib import Path
-
-import pandas as pd
-
 from affectlake.data.dataset import Dataset
-from affectlake.data.datasets._mmsa import LAYOUT, SENTIMENTS, read_clips
-
-
-def read(root: Path) -> pd.DataFrame:
-    """One row per sentence; see `read_clips`."""
-    return read_clips(root, "cmu-mosei", "en")
-
+from affectlake.data.datasets._mmsa import LAYOUT, SENTIMENTS, read_english
 
 dataset = Dataset(
     name="cmu-mosei",
@@ -21,7 +11,7 @@ dataset = Dataset(
     url="https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK",
     access="Ask the authors, or take the raw clips and label.csv linked from https://github.com/thuiar/MMSA.",
     layout=LAYOUT + "Raw/-3g5yACwYnA/10.mp4",
-    read=read,
+    read=read_english("cmu-mosei"),
     labels={"sentiment": SENTIMENTS, "sentiment_score": ()},
     expected=22856,
     official_split=True,

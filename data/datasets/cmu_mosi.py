@@ -1,17 +1,7 @@
 """CMU-MOSI: opinions in 93 videos of film reviews, sentiment from -3 to 3, official split."""
 
-from pathlib import Path
-
-import pandas as pd
-
 from affectlake.data.dataset import Dataset
-from affectlake.data.datasets._mmsa import LAYOUT, SENTIMENTS, read_clips
-
-
-def read(root: Path) -> pd.DataFrame:
-    """One row per opinion segment; see `read_clips`."""
-    return read_clips(root, "cmu-mosi", "en")
-
+from affectlake.data.datasets._mmsa import LAYOUT, SENTIMENTS, read_english
 
 dataset = Dataset(
     name="cmu-mosi",
@@ -21,7 +11,7 @@ dataset = Dataset(
     url="https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK",
     access="Ask the authors, or take the raw clips and label.csv linked from https://github.com/thuiar/MMSA.",
     layout=LAYOUT + "Raw/03bSnISJMiM/1.mp4",
-    read=read,
+    read=read_english("cmu-mosi"),
     labels={"sentiment": SENTIMENTS, "sentiment_score": ()},
     expected=2199,
     official_split=True,

@@ -121,7 +121,7 @@ class Hashed:
         """Kinds of names that there are hashes of."""
         return set(self._of)
 
-    def among(self, kind: str, values: Iterable[str]) -> set[str]:
+    def named_in(self, kind: str, values: Iterable[str]) -> set[str]:
         """Those of some values that are names of a kind."""
         return {v for v in values if self._is(kind, v)} if self._of.get(kind) else set()
 

@@ -89,13 +89,13 @@ def traces(store: TableStore, dataset: str) -> Hashed | None:
 
 def erased(buried: Hashed, samples: pd.DataFrame, file_index: pd.DataFrame | None = None) -> set[str]:
     """Ids of samples that may not come back, by their id, their speaker or what their media are."""
-    gone = buried.among(SAMPLE, samples["sample_id"])
+    gone = buried.named_in(SAMPLE, samples["sample_id"])
     if "speaker" in samples:
-        speakers = buried.among(SPEAKER, samples["speaker"].dropna().unique())
+        speakers = buried.named_in(SPEAKER, samples["speaker"].dropna().unique())
         gone |= set(samples.loc[samples["speaker"].isin(speakers), "sample_id"])
     if CONTENT in buried.kinds:
         media = contents(samples, file_index)
-        known = buried.among(CONTENT, {*media["whole"], *media["part"]})
+        known = buried.named_in(CONTENT, {*media["whole"], *media["part"]})
         gone |= set(media.loc[media["whole"].isin(known) | media["part"].isin(known), "sample_id"])
     return gone
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from affectlake.data.errors import NotApplicable
 from affectlake.features.face import _blaze, _mesh
+from affectlake.features.protocol import Reads
 
 CROP = 96
 """Pixels of a crop's side."""
@@ -99,6 +100,18 @@ class Faces:
 def weights() -> tuple[Path, ...]:
     """Files that decide which face is found where; raises FileNotFoundError."""
     return _blaze.file(_blaze.NEAR.name), _blaze.file(_blaze.FAR.name), _mesh.file()
+
+
+class FaceMeasures:
+    """What extractors share that measure found faces by formulas: no weights but the detector's."""
+
+    reads: Reads = "face"
+    requires = REQUIRES
+    install = INSTALL
+    licence = "Apache-2.0"
+
+    def weights(self) -> Sequence[Path]:
+        return weights()
 
 
 def find_faces(frames: Sequence[np.ndarray]) -> Faces:

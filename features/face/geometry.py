@@ -1,14 +1,13 @@
 """How brows, eyes, nose, mouth and chin are drawn: distances between landmarks that stand for Action Units."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
 from affectlake.features.face import _mesh
 from affectlake.features.face._pool import grey, pool, pooled_columns
-from affectlake.features.face.detect import INSTALL, PARAMETERS, REQUIRES, Faces, weights
+from affectlake.features.face.detect import PARAMETERS, FaceMeasures, Faces
 from affectlake.features.protocol import Column
 
 INF = float("inf")
@@ -115,26 +114,19 @@ def _column(name: str, what: str) -> Column:
     return Column(name, "1", -INF if name in _SIGNED else 0.0, INF, what, _mesh.SOURCE if name in _RATIOS else MARKS)
 
 
-class Geometry:
+class Geometry(FaceMeasures):
     """See `affectlake.features.protocol.Extractor`; measures, it does not classify Action Units."""
 
     name = "face.geometry"
     version = "1"
-    reads = "face"
     parameters: Mapping[str, object] = PARAMETERS
     columns: Sequence[Column] = (
         *pooled_columns([_column(name, what) for name, (what, _) in _DISTANCES.items()] + list(_POSE), STATISTICS),
         *pooled_columns(_QUALITY, ("mean", "min")),
         *_FRAMES,
     )
-    requires = REQUIRES
-    install = INSTALL
     cost = 0.2
-    licence = "Apache-2.0"
     summary = "Brows, eyes, nose, mouth and chin in terms of Action Units; pose of the head; quality of the picture"
-
-    def weights(self) -> Sequence[Path]:
-        return weights()
 
     def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(len(columns),)] per sample."""

@@ -1,13 +1,12 @@
 """Texture of the face: local binary patterns and histograms of oriented gradients on a grid."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
 from affectlake.features.face._pool import grey
-from affectlake.features.face.detect import CROP, INSTALL, PARAMETERS, REQUIRES, Faces, weights
+from affectlake.features.face.detect import CROP, PARAMETERS, FaceMeasures, Faces
 from affectlake.features.image._patterns import ROTATED, gradients, patterns, rotated
 from affectlake.features.protocol import Column
 
@@ -32,22 +31,15 @@ _CHANGE = tuple(
 )  # fmt: skip
 
 
-class Texture:
+class Texture(FaceMeasures):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "face.texture"
     version = "2"
-    reads = "face"
     parameters: Mapping[str, object] = {**PARAMETERS, "grid": GRID, "cells": CELLS, "orientations": ORIENTATIONS}
     columns: Sequence[Column] = (*_LBP, *_HOG, *_CHANGE)
-    requires = REQUIRES
-    install = INSTALL
     cost = 0.5
-    licence = "Apache-2.0"
     summary = "Local binary patterns and oriented gradients of the face on a grid, and where they change"
-
-    def weights(self) -> Sequence[Path]:
-        return weights()
 
     def extract(self, batch: Sequence[Faces]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(len(columns),)] per sample."""

@@ -1,11 +1,11 @@
 """Colours of a picture: how bright, saturated, colourful, warm and varied it is, and where."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
+from affectlake.features.image._measures import PictureMeasures
 from affectlake.features.protocol import Column
 
 INF = float("inf")
@@ -71,26 +71,18 @@ def _columns() -> list[Column]:
     ]  # fmt: skip
 
 
-class Color:
+class Color(PictureMeasures):
     """See `affectlake.features.protocol.Extractor`; a formula for every column, nothing learned."""
 
     name = "image.color"
     version = "1"
-    reads = "image"
     parameters: Mapping[str, object] = {"side": SIDE, "tinted": TINTED, "bins": BINS}
     columns: Sequence[Column] = tuple(_columns())
-    requires = ("cv2",)
-    install = "pip install 'affectlake[vision]'"
     cost = 5.0
-    licence = "Apache-2.0"
     summary = "Brightness, contrast, colourfulness, hues, warm and cool shares of the picture"
 
-    def weights(self) -> Sequence[Path]:
-        return ()
-
-    def extract(self, batch: Sequence[np.ndarray]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(len(columns),)] per RGB picture."""
-        return [_row(picture) for picture in batch]
+    def measure(self, picture: np.ndarray) -> np.ndarray | NotApplicable:
+        return _row(picture)
 
 
 def _row(picture: np.ndarray) -> np.ndarray:

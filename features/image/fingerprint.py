@@ -1,12 +1,12 @@
 """What stays of a picture when it is saved again, resized or made grey: for finding copies, not for learning from."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
-from affectlake.features.protocol import Column, Reads
+from affectlake.features.image._measures import PictureMeasures
+from affectlake.features.protocol import Column
 
 SIDE = 16
 STEP = 8.0
@@ -18,30 +18,22 @@ EVEN = 2.0
 SOURCE = "difference hash (Krawetz 2013), with steps in proportion"
 
 
-class Fingerprint:
+class Fingerprint(PictureMeasures):
     """See `affectlake.features.protocol.Extractor`; `affectlake.models.copies` compares by cosine."""
 
     name = "image.fingerprint"
     version = "1"
-    reads: Reads = "image"
     parameters: Mapping[str, object] = {"side": SIDE, "step": STEP, "even": EVEN}
     columns: Sequence[Column] = tuple(
         Column(f"step_{y:02d}_{x:02d}", "1", -1.0, 1.0, f"Luma's step to the right in row {y}, column {x}", SOURCE)
         for y in range(SIDE)
         for x in range(SIDE)
     )
-    requires = ("cv2",)
-    install = "pip install 'affectlake[vision]'"
     cost = 0.2
-    licence = "Apache-2.0"
     summary = "What stays of a picture that is saved again or resized; for finding copies, never trained on"
 
-    def weights(self) -> Sequence[Path]:
-        return ()
-
-    def extract(self, batch: Sequence[np.ndarray]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(256,)] per RGB picture, of unit length; NotApplicable for one that is even all over."""
-        return [_row(picture) for picture in batch]
+    def measure(self, picture: np.ndarray) -> np.ndarray | NotApplicable:
+        return _row(picture)
 
 
 def _row(picture: np.ndarray) -> np.ndarray | NotApplicable:

@@ -1,11 +1,11 @@
 """Texture of a picture: edges and their directions, grey-level co-occurrence, local binary patterns, sharpness."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from affectlake.data.errors import NotApplicable
+from affectlake.features.image._measures import PictureMeasures
 from affectlake.features.image._patterns import ROTATED, gradients, patterns, rotated
 from affectlake.features.protocol import Column
 
@@ -61,12 +61,11 @@ def _columns() -> list[Column]:
     ]  # fmt: skip
 
 
-class Texture:
+class Texture(PictureMeasures):
     """See `affectlake.features.protocol.Extractor`; a formula for every column, nothing learned."""
 
     name = "image.texture"
     version = "1"
-    reads = "image"
     parameters: Mapping[str, object] = {
         "side": SIDE,
         "levels": LEVELS,
@@ -76,18 +75,11 @@ class Texture:
         "step": STEP,
     }
     columns: Sequence[Column] = tuple(_columns())
-    requires = ("cv2",)
-    install = "pip install 'affectlake[vision]'"
     cost = 3.0
-    licence = "Apache-2.0"
     summary = "Edges, directions, co-occurrence, local binary patterns and sharpness of the picture"
 
-    def weights(self) -> Sequence[Path]:
-        return ()
-
-    def extract(self, batch: Sequence[np.ndarray]) -> list[np.ndarray | NotApplicable]:
-        """float32 [shape=(len(columns),)] per RGB picture, or NotApplicable for one of a few pixels."""
-        return [_row(picture) for picture in batch]
+    def measure(self, picture: np.ndarray) -> np.ndarray | NotApplicable:
+        return _row(picture)
 
 
 def _row(picture: np.ndarray) -> np.ndarray | NotApplicable:

@@ -56,7 +56,7 @@ class Classes:
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         return "accuracy", decided == truth
 
-    def said(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
         shares = {c: float(v) for c, v in zip(target.classes, answer, strict=True)}
         return {"label": target.classes[int(decided)], "probabilities": shares}
 

@@ -58,7 +58,7 @@ class MultiLabel:
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         return "label_accuracy", (truth == decided).mean(axis=1)
 
-    def said(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
         shares = {c: float(v) for c, v in zip(target.classes, answer, strict=True)}
         return {"label": [c for c, d in zip(target.classes, decided, strict=True) if d], "probabilities": shares}
 

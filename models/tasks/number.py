@@ -57,7 +57,7 @@ class Number:
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         return "mae", np.abs(decided - truth.reshape(decided.shape)).mean(axis=1)
 
-    def said(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
         if len(target.outputs) <= 1:
             return {"label": float(answer[0]), "probabilities": {}}
         return {"label": {n: float(v) for n, v in zip(target.outputs, answer, strict=True)}, "probabilities": {}}

@@ -1,6 +1,5 @@
 """Ratings on a scale of few steps: trained as classes, decided by the expected rating, scored by how far off it is."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,12 @@ from affectlake.data.errors import UsageError
 from affectlake.models import metrics
 from affectlake.models.metrics import Draws
 from affectlake.models.tasks.classes import indexed, one
-from affectlake.models.tasks.protocol import Problem, Target
+from affectlake.models.tasks.protocol import OneProblem, Problem, Target
 
 _MOST = 30
 
 
-class Ordinal:
+class Ordinal(OneProblem):
     """Ratings with an order. See `affectlake.models.tasks.Task`."""
 
     name = "ordinal"
@@ -39,15 +38,6 @@ class Ordinal:
     def problems(self, target: Target) -> list[Problem]:
         return [Problem("classification", target.y, len(target.classes))]
 
-    def combine(self, answers: Sequence[np.ndarray]) -> np.ndarray:
-        return answers[0]
-
-    def balanced(self, metric: str) -> bool:
-        return False
-
-    def cuts(self, truth: np.ndarray, answers: np.ndarray, metric: str) -> np.ndarray | None:
-        return None
-
     def decide(self, target: Target, answers: np.ndarray, cuts: np.ndarray | None) -> np.ndarray:
         steps = _steps(target)
         found: np.ndarray = np.abs((answers @ steps)[:, None] - steps).argmin(axis=1)
@@ -62,7 +52,7 @@ class Ordinal:
         steps = _steps(target)
         return "mae", np.abs(steps[truth] - steps[decided])
 
-    def said(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
         shares = {c: float(v) for c, v in zip(target.classes, answer, strict=True)}
         expected = float(answer @ _steps(target))
         return {"label": target.classes[int(decided)], "expected": expected, "probabilities": shares}

@@ -115,11 +115,24 @@ class Task(Protocol):
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         """A score of each sample by itself [shape=(n,)], hits as bool, and its name."""
 
-    def said(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
         """What is told about one sample: its ``label`` and ``probabilities`` by class."""
 
     def facts(self, target: Target) -> dict[str, Any]:
         """What must be known about the labels before scores are read."""
+
+
+class OneProblem:
+    """What tasks share that are one problem, weight no class up, and cut nothing."""
+
+    def combine(self, answers: Sequence[np.ndarray]) -> np.ndarray:
+        return answers[0]
+
+    def balanced(self, metric: str) -> bool:
+        return False
+
+    def cuts(self, truth: np.ndarray, answers: np.ndarray, metric: str) -> np.ndarray | None:
+        return None
 
 
 def cut(p: np.ndarray, truth: np.ndarray, metric: str) -> float:

@@ -11,7 +11,7 @@ from affectlake.data.errors import UsageError
 from affectlake.models import metrics
 from affectlake.models.metrics import Draws
 from affectlake.models.tasks.multilabel import SEPARATORS
-from affectlake.models.tasks.protocol import Problem, Target
+from affectlake.models.tasks.protocol import OneProblem, Problem, Target
 
 COPIES = 3
 """How often a sample stands in a training part, its classes dealt by its votes."""
@@ -19,7 +19,7 @@ COPIES = 3
 _COUNTED = re.compile(r"(.+?)\s*[:=]\s*(\d+(?:\.\d+)?)")
 
 
-class Votes:
+class Votes(OneProblem):
     """What several raters said. See `affectlake.models.tasks.Task`."""
 
     name = "votes"
@@ -39,15 +39,6 @@ class Votes:
     def problems(self, target: Target) -> list[Problem]:
         return [Problem("classification", dealt(_shares(target.y), COPIES).ravel(), len(target.classes), COPIES)]
 
-    def combine(self, answers: Sequence[np.ndarray]) -> np.ndarray:
-        return answers[0]
-
-    def balanced(self, metric: str) -> bool:
-        return False
-
-    def cuts(self, truth: np.ndarray, answers: np.ndarray, metric: str) -> np.ndarray | None:
-        return None
-
     def decide(self, target: Target, answers: np.ndarray, cuts: np.ndarray | None) -> np.ndarray:
         found: np.ndarray = answers.argmax(axis=1)
         return found
@@ -60,7 +51,7 @@ class Votes:
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         return "soft_accuracy", _shares(truth)[np.arange(len(truth)), decided]
 
-    def said(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
         shares = {c: float(v) for c, v in zip(target.classes, answer, strict=True)}
         return {"label": target.classes[int(decided)], "probabilities": shares}
 
