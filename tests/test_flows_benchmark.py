@@ -181,3 +181,14 @@ def test_the_selected_stands_above_the_rows(lake, done, capsys):
     )
     assert "the number for this dataset" in html(done.to_json())
     assert history(lake.uri, "one")[0]["selected"] == selected["uar"]
+
+
+def test_inner_folds_that_promise_too_much_are_told(done):
+    from affectlake.flows.cli.bench import _reserve
+
+    result = done.to_json()
+    assert not any("promised" in line for line in _reserve(result))
+    easy = [f | {"inner": 0.999} for f in result["selected"]["folds"]]
+    high = result["selected"]["uar"] | {"low": 0.6, "high": 0.9}
+    told = _reserve(result | {"selected": result["selected"] | {"folds": easy, "uar": high}})
+    assert any("promised uar 0.999" in line for line in told)

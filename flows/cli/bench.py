@@ -210,6 +210,14 @@ def _reserve(result: dict) -> list[str]:
     said = []
     if result.get("reason"):
         said.append(f"no interval and no p: {result['reason']}")
+    selected, metric = result.get("selected"), result["metric"]
+    if selected and selected[metric]["high"] is not None:
+        inner = sum(f["inner"] for f in selected["folds"]) / len(selected["folds"])
+        if inner > selected[metric]["high"]:
+            said.append(
+                f"inner folds promised {metric} {inner:.3f} of what they chose, more than its interval holds: features "
+                "that were learned from the training part do so, and thresholds and sets promise too much then"
+            )
     best = result.get("best_of")
     if best and best["bias"] is not None:
         said.append(
