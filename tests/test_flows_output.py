@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 
 from affectlake.data.store import Store
 from affectlake.features import registry
+from affectlake.flows import report
 from affectlake.flows.cli import output
 from affectlake.flows.cli.app import run
 from affectlake.flows.logs import to_stderr
@@ -229,3 +232,12 @@ def test_the_process_says_hostile_arguments_safely(tmp_path):
 def test_plain_values_are_those_of_json():
     assert plain((1, {2: np.float32(0.5)}, {3})) == [1, {"2": 0.5}, [3]]
     assert json_text({"a": float("inf")}) == '{"a": null}'
+
+
+def test_headings_of_the_reports_columns_say_what_they_head():
+    template = (Path(report.__file__).parent / "templates" / "report.html").read_text(encoding="utf-8")
+    heads = re.findall(r"<thead>.*?</thead>", template, re.S)
+    assert heads and not [h for h in heads if re.search(r"<th(?! scope=\"col\")[ >]", h)]
+    # What a phone leaves out of the leaderboard is left out whole: heading and cells.
+    [board] = [h for h in heads if 'class="num more"' in h]
+    assert board.count("more") == template.count('<td class="num more">') == 2
