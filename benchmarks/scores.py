@@ -2,10 +2,13 @@
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/scores.py ravdess --store lake [--per-speaker]
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/scores.py crema-d FOLDER
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/scores.py encoder FOLDER
 
-``ravdess`` wants a store with RAVDESS: its audio features, and a face modality (`affectlake put`). ``crema-d`` wants
-the folder of CREMA-D's processedResults/tabulatedVotes.csv (Cao et al. 2014): how raters voted who only heard, only
-saw, or heard and saw each clip, as three modalities, to predict the emotion that the actor was asked for.
+``ravdess`` wants a store with RAVDESS: its audio features, and a face modality (`affectlake put`). Of audio all that a
+benchmark takes unasked competes with ``audio.whisper`` alone ("speech") and the mean of both. ``crema-d`` wants the
+folder of CREMA-D's processedResults/tabulatedVotes.csv (Cao et al. 2014): how raters voted who only heard, only saw, or
+heard and saw each clip, as three modalities, to predict the emotion that the actor was asked for. ``encoder``: what
+audio.whisper costs on clips of 3.5 s, made of 30 of RAVDESS' files below FOLDER.
 
 Five folds grouped by speaker. In each, every candidate (model or fusion) is scored on out-of-fold answers of three
 inner folds, grouped too, about the training part; the best answers about the tested part: the row "chosen inside".
@@ -14,7 +17,9 @@ their labels: transductive, so not to be compared with rows that do without.
 """
 
 import argparse
+import resource
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +27,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from affectlake.data.sound import RATE, AudioClip, read_audio
 from affectlake.data.store import Store
+from affectlake.features import registry
 from affectlake.features.workers import one_thread
 from affectlake.flows.benchmark import BenchOptions, features
-from affectlake.models import benchmark, calibration, late, member, metrics, splits, training
+from affectlake.models import benchmark, calibration, intervals, late, member, metrics, splits, training
 from affectlake.models.benchmark import Plan, Target, target_of
 from affectlake.models.early import Table, View
 from affectlake.models.splits import Fold
@@ -45,21 +52,45 @@ def main() -> None:
     ravdess.add_argument("--per-speaker", action="store_true")
     crema = commands.add_parser("crema-d")
     crema.add_argument("folder", type=Path)
+    encoder = commands.add_parser("encoder")
+    encoder.add_argument("folder", type=Path)
     for command, models in ((ravdess, "logreg lda mlp xgboost mlp-head"), (crema, "logreg lda xgboost")):
         command.add_argument("--models", nargs="+", default=models.split(), help=f"default: {models}")
     given = parser.parse_args()
     one_thread()
     if given.what == "ravdess":
         store = Store(given.store)
-        options = BenchOptions("ravdess", "emotion", store=given.store, features=("audio.*", "face.*"))
+        options = BenchOptions("ravdess", "emotion", store=given.store)
         samples, blocks = features(store, options, store.snapshot("ravdess", None).id)
+        blocks["speech"] = blocks["audio"].filter(regex=r"^audio\.whisper\.")
         if given.per_speaker:
             blocks = {m: per_speaker(b, samples["speaker"].reindex(b.index)) for m, b in blocks.items()}
-        compare(samples, blocks, ("audio", "face"), given.models)
+        alone = {"audio": [("audio",), ("speech",)], "face": [("face",)]}
+        compare(
+            samples, blocks, alone | {"audio+face": [("audio", "face"), ("speech", "face")]}, given.models, "gender"
+        )
+    elif given.what == "encoder":
+        cost_of_encoder(given.folder)
     else:
         samples, blocks = votes(given.folder)
-        compare(samples, blocks, ("face", "voice"), given.models)
-        compare(samples, blocks, ("both", "face", "voice"), given.models)
+        views = [("face", "voice"), ("both", "face", "voice")]
+        alone = {m: [(m,)] for m in views[1]}
+        compare(samples, blocks, alone | {"+".join(v): [v] for v in views}, given.models)
+
+
+def cost_of_encoder(folder: Path) -> None:
+    """Print processor time per clip, and the peak of this process, which runs nothing else."""
+    files = sorted(folder.glob("*/*.flac"))
+    clips = [AudioClip(np.resize(read_audio(f).y, round(3.5 * RATE))) for f in files[:: max(1, len(files) // 30)]]
+    extractor = registry.get("audio.whisper")
+    extractor.extract(clips[:1])
+    spent = []
+    for clip in clips:
+        before = time.process_time()
+        extractor.extract([clip])
+        spent.append(1e3 * (time.process_time() - before))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(f"{len(clips)} clips: median {np.median(spent):.0f} ms, slowest {max(spent):.0f} ms; peak {peak:.0f} MiB")
 
 
 def per_speaker(block: pd.DataFrame, speaker: pd.Series) -> pd.DataFrame:
@@ -86,14 +117,25 @@ def votes(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     return samples, {m: b.reindex(samples.index) for m, b in blocks.items()}
 
 
-def compare(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], names: tuple[str, ...], models) -> None:
-    """Print each candidate's accuracy and UAR on the tested parts, and those of the one chosen inside."""
+def compare(
+    samples: pd.DataFrame,
+    blocks: dict[str, pd.DataFrame],
+    wanted: dict[str, list[tuple[str, ...]]],
+    models: list[str],
+    by: str = "",
+) -> None:
+    """Print each candidate's accuracy and UAR on the tested parts, and those of the one chosen inside.
+
+    ``wanted``: by title the sets of modalities whose candidates compete; ``by``: attribute whose groups are told apart.
+    """
     plan = Plan("emotion", metric="accuracy")
-    target = target_of(samples["emotion"])
+    target = target_of(samples[["emotion"]])
     groups = splits.groups(samples).to_numpy()
+    rivals = [s for each in wanted.values() for s in each]
+    sets = list(dict.fromkeys([*((m,) for s in rivals for m in s), *rivals]))
+    names = {m for s in sets for m in s}
     data = Data(benchmark.aligned(samples, {m: blocks[m] for m in names}), target.y, groups)
     folds = splits.folds(samples, target.y, "grouped", 5, 1, plan.seed)
-    sets = [*((m,) for m in names), names]
     answered = []
     for number, fold in enumerate(folds, 1):
         train, test = training.subset(data, fold.train), {m: b[fold.test] for m, b in data.blocks.items()}
@@ -105,14 +147,18 @@ def compare(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], names: tuple
         answered.append((train.y, oof, new))
         print(f"fold {number} of {len(folds)} done", file=sys.stderr, flush=True)
     at = np.concatenate([f.test for f in folds])
-    draws = metrics.Draws.of(groups[at])
-    for s in sets:
-        found = [(y, candidates(oof, s, models), candidates(new, s, models)) for y, oof, new in answered]
-        print(f"\n{'+'.join(s)}: {len(samples)} samples; accuracy and UAR, with 95 % intervals over speakers")
-        _show(found, target.y[at], draws)
+    inflation = intervals.overlap([len(f.train) for f in folds], [len(f.test) for f in folds])
+    for title, of_title in wanted.items():
+        found = [(y, *(rivals_of(of, of_title, models) for of in both)) for y, *both in answered]
+        print(f"\n{title}: {len(samples)} samples; accuracy and UAR, with 95 % intervals over speakers")
+        best = _show(found, target.y[at], groups[at], inflation)
+        if by:
+            hit = pd.Series(best.argmax(axis=1) == target.y[at]).groupby(samples[by].to_numpy()[at]).mean()
+            print(f"by {by}:", ", ".join(f"{k} {v:.3f}" for k, v in hit.items()), flush=True)
 
 
-def _show(found, truth: np.ndarray, draws: metrics.Draws) -> None:
+def _show(found, truth: np.ndarray, groups: np.ndarray, inflation: float) -> np.ndarray:
+    """Prints the rows; returns the answers of what was chosen inside [shape=(n, classes)]."""
     chosen, answers = [], []
     for y, inside, outside in found:
         hits = {k: float((p.argmax(axis=1) == y).mean()) for k, p in inside.items()}
@@ -121,10 +167,21 @@ def _show(found, truth: np.ndarray, draws: metrics.Draws) -> None:
         answers.append(outside[best])
     rows = {k: np.concatenate([outside[k] for _, _, outside in found]) for k in found[0][2]}
     rows[f"chosen inside: {', '.join(f'{k} ({n})' for k, n in Counter(chosen).items())}"] = np.concatenate(answers)
+    draws = metrics.Draws.of(groups)
     for name, p in rows.items():
         scores = metrics.classification(truth, p, draws)
-        said = [metrics.interval(scores[m]) for m in ("accuracy", "uar")]
+        said = [intervals.interval(scores[m], m, inflation=inflation) for m in ("accuracy", "uar")]
         print("  ".join(f"{v['value']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" for v in said), name, flush=True)
+    return np.concatenate(answers)
+
+
+def rivals_of(of: Answers, sets: list[tuple[str, ...]], models: list[str]) -> dict[str, np.ndarray]:
+    """Candidates of several sets of modalities, and the mean of what is last, the widest mean, of each."""
+    each = {"+".join(s): candidates(of, s, models) for s in sets}
+    found = {f"{k} of {s}": p for s, every in each.items() for k, p in every.items()}
+    if len(each) > 1:
+        found[f"mean of {' and '.join(each)}"] = np.mean([list(every.values())[-1] for every in each.values()], axis=0)
+    return found
 
 
 def candidates(of: Answers, names: tuple[str, ...], models: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -22,7 +22,8 @@ RATE = 16_000
 """Samples per second of every clip."""
 
 LIMIT = 600.0
-"""Seconds that are heard of a recording read as a whole: of a longer one its middle, so that memory stays bounded."""
+"""Seconds that are read at a time, so that memory stays bounded: of a longer recording the middle, unless pieces of it
+are asked for, as `affectlake.features.long` does."""
 
 _PAD = 0.05  # s resampled around a segment, so that its ends are those of a slice of the whole
 _CANCELLED = 0.25  # of the energy that unrelated channels would leave in their mean: less, and they cancel each other
@@ -46,11 +47,20 @@ class AudioClip:
         pauses were left out.
     note : str
         What was decided in reading it that its owner should know; empty where nothing was.
+    stored_rate : int
+        Samples per second before it was brought to ``sr``.
     """
 
-    __slots__ = ("_memo", "duration", "note", "sr", "y")
+    __slots__ = ("_memo", "duration", "note", "sr", "stored_rate", "y")
 
-    def __init__(self, y: np.ndarray, sr: int = RATE, duration: float | None = None, note: str = ""):
+    def __init__(
+        self,
+        y: np.ndarray,
+        sr: int = RATE,
+        duration: float | None = None,
+        note: str = "",
+        stored_rate: int | None = None,
+    ):
         y = np.ascontiguousarray(y, dtype=np.float32)
         if y.ndim != 1 or not len(y):
             raise BadMedia(f"a clip needs samples in one dimension, got shape {y.shape}")
@@ -58,6 +68,7 @@ class AudioClip:
             raise BadMedia("a clip's samples must be finite numbers")
         self.y, self.sr, self.note = y, sr, note
         self.duration = len(y) / sr if duration is None else duration
+        self.stored_rate = sr if stored_rate is None else stored_rate
         self._memo: dict[Any, Any] = {}
 
     def once(self, analysis: Callable[[AudioClip], T]) -> T:
@@ -186,7 +197,7 @@ def _clip(path: Path, source: Source, first: float, end: float, channel: int | N
     duration = None if total is None or min(total, end) - first <= LIMIT else min(total, end) - first
     if note:
         logger.warning("%s: %s", shown(path), note)
-    return AudioClip(y, RATE, duration, note)
+    return AudioClip(y, RATE, duration, note, source.rate)
 
 
 def _middle(source: Source, first: float, end: float) -> tuple[float, float, float]:

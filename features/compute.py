@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.data.store import kept
-from affectlake.features import registry, settings
+from affectlake.features import long, registry, settings
 from affectlake.features._guard import ran_out_of_memory, too_much_memory
 from affectlake.features.inputs import Changed, Request, read
 from affectlake.features.protocol import Extractor, Reads, Worded, texts
@@ -26,27 +26,41 @@ BATCH: dict[Reads, int] = {"audio": 1, "speech": 1, "face": 4, "image": 8, "text
 class Chunk:
     """Samples that one worker takes in one go; all of them need all of ``extractors``.
 
-    ``settings`` are those of `affectlake.features.settings` that are not at their default.
+    ``settings`` are those of `affectlake.features.settings` that are not at their default. Recordings of more than
+    ``pieces`` pieces (see `affectlake.features.long`) are handed back as `LONG`; None: all are heard.
     """
 
     reads: Reads
     extractors: tuple[str, ...]
     requests: tuple[Request, ...]
     settings: tuple[tuple[str, Value], ...] = ()
+    pieces: int | None = None
 
 
-Result = np.ndarray | Worded | NotApplicable | Changed | str
-"""Values, or why it does not apply, or that it is of other bytes, or why it failed."""
+@dataclass(frozen=True)
+class _Long:
+    pieces: int
+
+    def __str__(self) -> str:
+        return str(self.pieces)
+
+
+Result = np.ndarray | Worded | NotApplicable | Changed | _Long | str
+"""Values, or why it does not apply, or that it is of other bytes, or how long it is, or why it failed."""
 
 CHANGED = "changed"
 """Outcome of a request whose file is not the one that was hashed: nothing is known of its content, so that its row is
 not to be kept."""
 
 
+LONG = "long"
+"""Outcome of a request whose recording takes more time than one: its reason is the number of pieces. No row to keep."""
+
+
 def compute(chunk: Chunk) -> dict[str, pa.Table]:
     """Results by extractor, one row per request.
 
-    Never raises for a bad sample: its row says ``failed``, ``not_applicable`` or `CHANGED` with the reason.
+    Never raises for a bad sample: its row says ``failed``, ``not_applicable``, `CHANGED` or `LONG` with the reason.
     Tables have the columns content, outcome, reason and the extractor's own (float32, null unless ok), named as
     `affectlake.data.store.kept` says, and the words that it gives besides.
     """
@@ -61,6 +75,10 @@ def _compute(chunk: Chunk) -> dict[str, pa.Table]:
     for first in range(0, len(chunk.requests), size):
         requests = chunk.requests[first : first + size]
         inputs = [_attempt(partial(read, chunk.reads, r)) for r in requests]
+        if parts := long.pieces(requests[0], inputs[0]):  # sounds come one at a time
+            for name, answer in _in_pieces(chunk, chosen, requests[0], parts, inputs[0]).items():
+                results[name].append(answer)
+            continue
         good = [i for i in inputs if not isinstance(i, NotApplicable | Changed | _Failed)]
         for extractor in chosen:
             answers = iter(_extract(extractor, good))
@@ -79,9 +97,35 @@ def _compute(chunk: Chunk) -> dict[str, pa.Table]:
     }
 
 
+def _in_pieces(
+    chunk: Chunk, chosen: Sequence[Extractor], request: Request, parts: Sequence[Request], middle: Any
+) -> dict[str, Result]:
+    """Each extractor's answer about a recording that is longer than is heard at once."""
+    if chunk.pieces is not None and len(parts) > chunk.pieces:
+        return {e.name: _Long(len(parts)) for e in chosen}
+    answers: dict[str, list[Result]] = {e.name: [] for e in chosen}
+    for part in parts:
+        heard = _attempt(partial(read, chunk.reads, part))
+        for extractor in chosen:
+            if long.of_middle(extractor):
+                continue
+            match heard:
+                case _Failed():
+                    answers[extractor.name].append(heard.reason)
+                case NotApplicable() | Changed():
+                    answers[extractor.name].append(heard)
+                case _:
+                    answers[extractor.name] += _extract(extractor, [heard])
+    starts = [(part.start or 0.0) - (request.start or 0.0) for part in parts]
+    return {
+        e.name: _extract(e, [middle])[0] if long.of_middle(e) else long.joined(e, answers[e.name], starts)
+        for e in chosen
+    }
+
+
 def nameless(answer: Result, uri: str) -> Result:
     """An answer whose reason does not name its file: equal contents share it, and may be other people's."""
-    if isinstance(answer, np.ndarray | Worded | Changed) or not uri:  # of what changed nothing is kept
+    if isinstance(answer, np.ndarray | Worded | Changed | _Long) or not uri:  # of what changed nothing is kept
         return answer
     path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
     base = path.rstrip("/").rsplit("/", 1)[-1]
@@ -179,6 +223,8 @@ def _outcome(result: Result) -> str:
             return "not_applicable"
         case Changed():
             return CHANGED
+        case _Long():
+            return LONG
         case _:
             return "failed"
 

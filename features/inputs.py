@@ -121,6 +121,10 @@ def _audio(request: Request) -> Any:
     from affectlake.data.sound import read_audio
 
     clip = read_audio(request.uri, request.start, request.end, request.channel)
+    if how := str(settings.get("audio.distort")):
+        from affectlake.features.audio._distort import distorted
+
+        clip = distorted(clip, how)
     if rate := int(settings.get("audio.band")):
         from affectlake.features.audio._band import narrowed
 
@@ -166,8 +170,8 @@ READERS: dict[Reads, Callable[[Request], Any]] = {
 
 # Raised whenever the same file decodes to other numbers.
 _DECODING: dict[Reads, str] = {
-    "audio": "2",
-    "speech": "2",
+    "audio": "3",
+    "speech": "3",
     "face": "2",
     "image": "2",
     "text": "1",

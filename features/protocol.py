@@ -53,7 +53,9 @@ class Extractor(Protocol):
     One object per file ``features/<modality>/<name>.py``, bound to the module's name ``extractor``. Importing the
     file must import no heavy library: those are imported inside `extract`, so that listing extractors stays cheap. One
     that is not meant for every refresh also says ``by_default = False``: globs then leave it out, its name takes it.
-    One that gives words besides its values names them in ``texts``, and answers with `Worded`.
+    One that gives words besides its values names them in ``texts``, and answers with `Worded`. Of a recording longer
+    than is heard at once, values are the means over its pieces, unless the extractor says ``middle = True`` (its middle
+    is heard instead) or puts answers about pieces together itself: ``joined(answers, starts)``.
 
     Attributes
     ----------

@@ -88,12 +88,34 @@ def _channel(text: str) -> int:
     return rate
 
 
+CODECS = ("opus", "mp3")
+
+
+def _distortion(text: str) -> str:
+    kind, _, rest = text.strip().partition(":")
+    if not text.strip() or text.strip() == "telephone":
+        return text.strip()
+    if kind == "noise" and -20 <= float(rest) <= 60:
+        return f"noise:{float(rest):g}"
+    if kind == "codec" and rest in CODECS:
+        return text.strip()
+    raise ValueError(text)
+
+
 SETTINGS: dict[str, Setting] = {
     "audio.band": Setting(
         0,
         _channel,
         "0 (all that there is) or 4000 to 15999 samples per second, such as 8000 for a telephone",
         "Channel that sound is narrowed to before anything is computed",
+        decodes="audio",
+    ),
+    "audio.distort": Setting(
+        "",
+        _distortion,
+        f"telephone, noise:DB with the voice -20 to 60 dB above it, {' or '.join(f'codec:{c}' for c in CODECS)}, "
+        "or nothing",
+        "What spoils sound before anything is computed, to see what a model makes of it",
         decodes="audio",
     ),
     "audio.layers": Setting(

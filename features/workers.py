@@ -23,7 +23,7 @@ from platformdirs import user_cache_path
 from affectlake.data.errors import AffectlakeError
 from affectlake.features import registry, settings
 from affectlake.features._guard import MEMORY_VARIABLE, die_with_parent, limit_memory, memory_limit
-from affectlake.features.compute import Chunk, compute, failed, one_line
+from affectlake.features.compute import LONG, Chunk, compute, failed, one_line
 from affectlake.features.inputs import decoding
 from affectlake.features.protocol import fingerprint
 
@@ -78,6 +78,7 @@ class _Work:
     chunk: Chunk
     pool: "_Pool"
     lives: int = LIVES
+    pieces: int = 1
 
 
 class _Pool:
@@ -133,7 +134,8 @@ class Workers:
     count : int > 0
         Processes.
     timeout : float > 0
-        Seconds that one sample may take before its worker is killed and the sample is listed as failed.
+        Seconds that one sample (of a longer recording: 10 minutes of it) may take before its worker is killed and the
+        sample is listed as failed.
     extractors : iterable of str
         What will be run; a worker imports what they need when it starts, outside any sample's time.
     """
@@ -192,20 +194,25 @@ class Workers:
                 reason = self._reason(future)
                 if reason is None:
                     self._restarts = 0
-                    yield chunk, future.result()
+                    rest, tables, found = _long(chunk, future.result())
+                    waiting |= dict(self._submit(c, pieces=count) for c, count in found)
+                    if rest.requests:
+                        yield rest, tables
                 elif len(chunk.requests) == len(chunk.extractors) == 1:
                     with settings.use(dict(chunk.settings)):
                         said = {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
                     yield chunk, said
                 else:
-                    waiting |= dict(self._submit(c) for c in _split(chunk))
+                    waiting |= dict(self._submit(c, pieces=work.pieces) for c in _split(chunk))
 
-    def _submit(self, chunk: Chunk, lives: int = LIVES) -> tuple[Future[Any], _Work]:
-        seconds = self.timeout * min(len(chunk.requests), 10)
+    def _submit(self, chunk: Chunk, lives: int = LIVES, pieces: int = 1) -> tuple[Future[Any], _Work]:
+        seconds, given = self.timeout * min(len(chunk.requests), 10) * pieces, replace(chunk, pieces=pieces)
         while True:
             pool = self._pool
             try:
-                return pool.processes.schedule(compute, args=[chunk], timeout=seconds), _Work(chunk, pool, lives)
+                return pool.processes.schedule(compute, args=[given], timeout=seconds), _Work(
+                    chunk, pool, lives, pieces
+                )
             except (RuntimeError, OSError):
                 self._renew(pool)
 
@@ -215,7 +222,7 @@ class Workers:
         if broken:
             self._renew(work.pool)
         killed = future.done() and _killed(future.exception()) and len(work.chunk.requests) == 1
-        return self._submit(work.chunk, work.lives - 1) if (broken or killed) and work.lives > 1 else None
+        return self._submit(work.chunk, work.lives - 1, work.pieces) if (broken or killed) and work.lives > 1 else None
 
     def _renew(self, broken: _Pool) -> None:
         """Other processes instead of those of a pool that broke; raises AffectlakeError where that is of no use."""
@@ -260,6 +267,21 @@ def _ending(code: int | None) -> str:
         short = ": out of memory?" if name in ("SIGKILL", "SIGABRT") else ""
         return f"exit code {code}, {name}{short}"
     return f"exit code {code}"
+
+
+def _long(chunk: Chunk, tables: dict[str, pa.Table]) -> tuple[Chunk, dict[str, pa.Table], list[tuple[Chunk, int]]]:
+    """What was computed, and each recording that wants more time, with its number of pieces."""
+    if chunk.reads not in ("audio", "speech"):
+        return chunk, tables, []
+    outcome = next(iter(tables.values()))["outcome"].to_numpy(zero_copy_only=False)
+    later = outcome == LONG
+    if not later.any():
+        return chunk, tables, []
+    counts = next(iter(tables.values()))["reason"].to_pylist()
+    asked = zip(chunk.requests, counts, later, strict=True)
+    found = [(replace(chunk, requests=(r,)), int(count)) for r, count, wait in asked if wait]
+    rest = tuple(r for r, wait in zip(chunk.requests, later, strict=True) if not wait)
+    return replace(chunk, requests=rest), {n: t.filter(pa.array(~later)) for n, t in tables.items()}, found
 
 
 def _split(chunk: Chunk) -> Iterator[Chunk]:

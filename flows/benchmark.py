@@ -5,18 +5,15 @@ import re
 import shlex
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.groups import recordings
 from affectlake.flows.columns import left_out, usual
-from affectlake.flows.machine import cores
+from affectlake.flows.machine import Map, Mapping, cores
 from affectlake.flows.options import OfDataset, StoreOption
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.shown import shown
@@ -54,6 +51,9 @@ class BenchOptions(PlanOptions, OfDataset):
         Worker processes; default: one per core.
     train_on : tuple of str
         Other datasets of the store to train on: all of DATASET is tested on then (cross-corpus).
+    distort : tuple of str
+        Spoil the sound of some tested samples and extract it anew, to see what is lost: telephone, noise:DB (the voice
+        is DB louder), codec:opus or codec:mp3.
     without_duplicates : bool
         Of samples that share a medium, byte for byte or as a copy in another encoding, only the first takes part.
     """
@@ -63,6 +63,7 @@ class BenchOptions(PlanOptions, OfDataset):
     as_of: str | None = None
     workers: int | None = None
     train_on: tuple[str, ...] = ()
+    distort: tuple[str, ...] = ()
     without_duplicates: bool = False
 
     def plan(self, samples: "pd.DataFrame") -> "Plan":
@@ -106,9 +107,6 @@ class Benchmark:
         return self.about | self.result.to_json()
 
 
-Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
-
-
 def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress = silent) -> Benchmark:
     """Run the baselines of one dataset and record the scores in its store.
 
@@ -126,6 +124,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     """
     from affectlake.data.store import Store
     from affectlake.features.transcripts import machine_made
+    from affectlake.flows import distort
     from affectlake.models.benchmark import run
 
     store = Store(options.store)
@@ -133,12 +132,16 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     extractors = _extractors(store, options.dataset, snapshot.id)
     if options.normalise == "corpus" and not options.train_on:
         raise UsageError("features relative to their corpus need a second one: --train-on DATASET")
+    if options.distort:
+        distort.check(options.distort, options.normalise)
     samples, blocks, crossing = corpora(store, options, snapshot.id)
     samples, blocks, without = _without_duplicates(samples, blocks, options)
     names = [e["extractor"] for e in extractors if not e["extractor"].endswith(PRINTS)]
-    with _mapping(options, map) as mapped:
-        plan, bar = options.plan(samples), progress.bar("fitting")
-        result = run(samples, blocks, plan, map=mapped, progress=bar, remark=_remark)
+    plan = options.plan(samples)
+    worse = _distorted(store, options, snapshot, samples, blocks, plan, progress) if options.distort else None
+    with Mapping(options.workers or cores(), map) as mapped:
+        bar = progress.bar("fitting")
+        result = run(samples, blocks, plan, map=mapped, progress=bar, remark=_remark, distorted=worse)
     done = Benchmark(
         result,
         {
@@ -160,6 +163,19 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     for name, rows in _records(done).items():
         store.record(name, rows)
     return done
+
+
+def _distorted(store, options: BenchOptions, snapshot, samples, blocks, plan: "Plan", progress: Progress):
+    """Some of the tested samples with their sound spoiled; raises UsageError where there is none."""
+    from affectlake.features.settings import parsed
+    from affectlake.flows.distort import Sounds
+
+    if "audio" not in blocks:
+        raise UsageError("--distort spoils sound, and no features of sound take part")
+    tested = samples[samples["split"] == "test"] if plan.protocol == "official" else samples
+    tested = tested[tested["dataset"] == options.dataset] if options.train_on else tested
+    sounds = Sounds(store, options.dataset, snapshot, parsed(settings_of(snapshot)), blocks["audio"])
+    return sounds.distorted(tested.index, options.distort, plan.seed, options.workers or cores(), progress)
 
 
 def _remark(line: str) -> None:
@@ -216,6 +232,8 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
     """The labelled samples, and per modality the features of those that have it, all indexed by sample_id."""
     import pandas as pd
 
+    from affectlake.models import band
+
     samples = store.samples(options.dataset, as_of=as_of).set_index("sample_id")
     for label in options.labels:
         if label not in samples:
@@ -246,6 +264,9 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
         known = store.load(options.dataset, [name], as_of=as_of).filter(regex=rf"^{re.escape(name)}\.").dropna()
         rows = pd.Series(list(known.to_numpy("float32")), index=known.index, dtype="object")
         samples[f"print.{name.split('.')[0]}"] = rows.reindex(samples.index)
+    if band.COLUMN.rsplit(".", 1)[0] in {t["extractor"] for t in tables}:
+        heard = store.load(options.dataset, [band.COLUMN], as_of=as_of)
+        samples["bandwidth"] = heard[band.COLUMN].reindex(samples.index)
     # Segments of one recording belong together even where nobody says who speaks.
     samples["recording"] = recordings(samples)
     if not blocks:
@@ -393,6 +414,7 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     selected, in which the choice is paid for.
     """
     from affectlake.data.store import Store
+    from affectlake.flows.band import trained_band
     from affectlake.models.fit import fit
     from affectlake.models.persistence import save
 
@@ -412,13 +434,17 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     plan = replace(options.plan(samples), protocol="grouped", test_on=None)
     about = done.to_json()
     card = {k: about[k] for k in ("dataset", "snapshot", "created", "code_version", "protocol", "synthetic", "command")}
-    card["transcribed"] = about["transcribed"]
-    card |= {"train_on": list(options.train_on), "leaks": about["leakage"]["leaks"]}
-    card["settings"] = _settings(store.snapshot(options.dataset, done.about["snapshot"]))
-    card["scores"] = {k: v for k, v in selected.items() if isinstance(v, dict) and k != "row"}
-    card["selected"] = selected["rule"]
-    card["no_better_than_chance"] = no_better_than_chance(about)
-    card["store"] = store.identity
+    card |= {
+        "transcribed": about["transcribed"],
+        "train_on": list(options.train_on),
+        "leaks": about["leakage"]["leaks"],
+        "settings": settings_of(store.snapshot(options.dataset, done.about["snapshot"])),
+        "scores": {k: v for k, v in selected.items() if isinstance(v, dict) and k != "row"},
+        "selected": selected["rule"],
+        "no_better_than_chance": no_better_than_chance(about),
+        "store": store.identity,
+    }
+    card |= trained_band(samples, used, fingerprints, _remark)
     fitted = fit(samples, used, plan, best["fusion"], best["model"], fingerprints, card)
     path = save(fitted, to)
     _remember_training(store, path, samples, used, card | {"run": about.get("run", "")})
@@ -454,29 +480,9 @@ def no_better_than_chance(about: dict[str, Any]) -> bool:
     return about["selected"] is not None and about["selected"][about["metric"]]["value"] <= about["chance"]
 
 
-def _settings(snapshot) -> dict[str, Any]:
+def settings_of(snapshot) -> dict[str, Any]:
     """How the snapshot's media were read, where that is not the default."""
     from affectlake.features.settings import SETTINGS
 
     found = [entry.parameters for entry in snapshot.features.values()]
     return {name: value for parameters in found for name, value in parameters.items() if name in SETTINGS}
-
-
-class _mapping:
-    """The caller's map, or one over worker processes that lives as long as the benchmark."""
-
-    def __init__(self, options: BenchOptions, map: Map | None):
-        self.options, self.map, self.pool = options, map, None
-
-    def __enter__(self) -> Map:
-        if self.map is not None:
-            return self.map
-        from affectlake.features.workers import one_thread
-
-        one_thread()
-        self.pool = ProcessPoolExecutor(self.options.workers or cores(), mp_context=get_context("spawn"))
-        return self.pool.map
-
-    def __exit__(self, *exception) -> None:
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)

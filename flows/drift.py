@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from affectlake.data.store import Snapshot, Store
     from affectlake.flows.config import Drift
 
-Kind = Literal["mean", "spread", "coverage", "score"]
+Kind = Literal["mean", "spread", "coverage", "band", "score"]
 
 ENOUGH = 30
 """Values below which distributions are not compared."""
@@ -24,7 +24,8 @@ def features_drift(
     list of dict
         ``extractor``, ``column`` (None for coverage), ``kind`` ("mean": in standard deviations of the earlier
         snapshot; "spread": ratio of standard deviations; "coverage": share of the samples that the extractor applies
-        to), ``before``, ``now``, ``size``. Only values of one fingerprint are compared: another version or other
+        to; "band": share of the new sounds whose band is narrower or wider than those of before, in Hz), ``before``,
+        ``now``, ``size``. Only values of one fingerprint are compared: another version or other
         parameters are meant to give others.
     """
     found: list[Drifted] = []
@@ -39,7 +40,22 @@ def features_drift(
             found.append(_entry(name, None, "coverage", was, share, was - share))
         if old.key != entry.key:
             found += _columns(store, dataset, name, before, now, limits)
+            if name == "audio.recording":
+                found += _band(store, dataset, before, now)
     return found
+
+
+def _band(store: "Store", dataset: str, before: "Snapshot", now: "Snapshot") -> list[Drifted]:
+    """Sounds that came since, of a narrower or a wider band than those that were there."""
+    from affectlake.models.band import COLUMN, SOME, Band
+
+    was, here = (store.load(dataset, [COLUMN], as_of=s.id)[COLUMN].dropna() for s in (before, now))
+    new, band = here[~here.index.isin(was.index)], Band.of(was.to_numpy("float64"))
+    other = new[band.beside(new.to_numpy("float64")) != ""] if band else new[:0]
+    if not len(other) or len(other) < SOME * len(new):
+        return []
+    share = len(other) / len(new)
+    return [_entry("audio.recording", "bandwidth", "band", float(was.median()), float(other.median()), share)]
 
 
 def _columns(

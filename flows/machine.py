@@ -3,10 +3,17 @@
 import os
 import platform
 import shutil
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 GIB = 1 << 30
+
+Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
 def cores() -> int:
@@ -78,3 +85,27 @@ def _memory() -> int | None:
     except (OSError, ValueError, IndexError):
         pass  # another system, or a container that does not say: what was found so far counts
     return max(0, min(free)) if free else None
+
+
+class Mapping:
+    """The caller's map, or one over so many worker processes, which live until the block ends."""
+
+    def __init__(self, workers: int, map: Map | None):
+        self._workers, self._map = workers, map
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Map:
+        if self._map is not None:
+            return self._map
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        from affectlake.features.workers import one_thread
+
+        one_thread()
+        self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+        return self._pool.map
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from affectlake.data.manifest import TableOptions
     from affectlake.features.plan import Plan
     from affectlake.flows.options import PredictOptions
+    from affectlake.models.band import Band
     from affectlake.models.fit import Fitted
+
+RECORDING = "audio.recording"
+BANDWIDTH = f"{RECORDING}.bandwidth"
 
 BATCH = 256
 """Samples that are read, and answered, at a time; more where a dialogue or a speaker has more."""
@@ -36,8 +40,9 @@ class Prediction:
     ----------
     rows : list of dict
         Per sample: sample_id, label, probabilities (class to number), modalities (what each alone said: label and
-        probabilities), far (modalities whose features lie far from those of the training), uri. The label of a sample
-        of which nothing could be read is None.
+        probabilities), far (modalities whose features lie far from those of the training), band (``narrower`` or
+        ``wider`` where the sound's is another one than the training's), uri. The label of a sample of which nothing
+        could be read is None.
     failures : list of dict
         sample_id, extractor, reason of what could not be read.
     """
@@ -122,12 +127,15 @@ def stream(
     AffectlakeError
         The extractors here are not those that the model was trained with.
     """
+    import pandas as pd
+
     from affectlake.features.transcripts import TRANSCRIBER, heard
     from affectlake.features.workers import Workers
     from affectlake.models.persistence import load
 
     fitted = load(model)
     chosen = [_extractor(name) for name in fitted.extractors]
+    chosen += [r for r in [registry.get(RECORDING)] if _band(fitted) and r.name not in fitted.extractors]
     batches = (
         _media(fitted, files, manifest, text, batch, table)
         if cutting is None
@@ -145,6 +153,7 @@ def stream(
             parts, samples = samples, samples.set_index("sample_id")
             uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
             rows = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
+            rows = _banded(fitted, rows, blocks.get("audio", pd.DataFrame()).reindex(samples.index))
             if transcribe:
                 rows = _worded(rows, samples)
             if cutting is not None:
@@ -191,7 +200,7 @@ def from_features(model: Path, path: Path, batch: int = BATCH) -> Iterator[Predi
     from affectlake.models.persistence import load
 
     fitted = load(model)
-    wanted = {c for cs in fitted.columns.values() for c in cs}
+    wanted = {BANDWIDTH, *(c for cs in fitted.columns.values() for c in cs)}
     whole = fitted.normalise != "none"
     for frame in _tables(path, wanted, None if whole else batch):
         if "sample_id" not in frame:
@@ -220,6 +229,8 @@ def from_store(
     fitted.check({name: entry.fingerprint for name, entry in snapshot.features.items()})
     ids = lake.samples(dataset, as_of=snapshot.id)["sample_id"].tolist()
     columns = [c for cs in fitted.columns.values() for c in cs]
+    if RECORDING in snapshot.features and BANDWIDTH not in columns:
+        columns.append(BANDWIDTH)
     step = batch if fitted.normalise == "none" else max(len(ids), 1)
     for at in range(0, len(ids), step):
         frame = lake.load(dataset, columns, ids=ids[at : at + step], as_of=snapshot.id)
@@ -244,7 +255,7 @@ def _of_frame(fitted: "Fitted", frame: "pd.DataFrame", source: str) -> Predictio
         raise UsageError(f"{source} has none of the columns that the model reads, such as {first}")
     speakers = frame.get("speaker")
     rows = _answers(fitted, frame.index, blocks, speakers, pd.Series(np.nan, index=frame.index, dtype="str"))
-    return Prediction(rows, [])
+    return Prediction(_banded(fitted, rows, frame), [])
 
 
 def _tables(path: Path, wanted: set[str], batch: int | None) -> Iterator["pd.DataFrame"]:
@@ -288,6 +299,24 @@ def _answers(fitted: "Fitted", ids, blocks: dict[str, Any], speakers, uris) -> l
     ]
 
 
+def _band(fitted: "Fitted") -> "Band | None":
+    """What the model's training heard; None of one that hears nothing, or of which it is not known."""
+    from affectlake.models.band import Band
+
+    return Band.from_json(fitted.card.get("band"))
+
+
+def _banded(fitted: "Fitted", rows: list[dict[str, Any]], frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Answers that say where the band of the sound [index as rows] is another one than the training's."""
+    import pandas as pd
+
+    band = _band(fitted)
+    if band is None or BANDWIDTH not in frame:
+        return [row | {"band": None} for row in rows]
+    beside = band.beside(pd.to_numeric(frame[BANDWIDTH]).to_numpy(dtype="float64"))
+    return [row | {"band": str(word) or None} for row, word in zip(rows, beside, strict=True)]
+
+
 def _known(row: dict[str, Any]) -> dict[str, Any]:
     """No label where no modality was there: class frequencies say nothing about the sample."""
     return row if row["modalities"] else row | {"label": None, "probabilities": {}}
@@ -308,6 +337,7 @@ def _computed(
     joined = {m: pd.concat(parts, axis=1) for m, parts in blocks.items()}
     # An extractor that applies to no sample of the batch says nothing, as one that fails does; it is not unknown.
     columns = {m: [f"{e.name}.{c.name}" for e in chosen if modality(e.name) == m for c in e.columns] for m in joined}
+    failures = [f for f in failures if f.extractor != RECORDING or RECORDING in fitted.extractors]
     failures += _not_asked(work, samples[~samples["sample_id"].isin(unknown)])
     return {m: block.reindex(columns=columns[m]) for m, block in joined.items()}, failures
 

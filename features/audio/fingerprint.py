@@ -35,6 +35,7 @@ class Fingerprint(Handcrafted):
         for b in range(BANDS)
     )
     cost = 1.0
+    middle = True  # parts of the clip's own length: pieces of it would be other recordings
     summary = "What stays of a recording that is encoded anew; for finding copies, never trained on"
 
     def measure(self, clip: AudioClip) -> np.ndarray:

@@ -78,6 +78,20 @@ class Transcript:
     def extract(self, batch: Sequence[Speech]) -> Sequence[Worded | NotApplicable]:
         return [_row(speech) for speech in batch]
 
+    def joined(self, answers: Sequence[Worded], starts: Sequence[float]) -> Worded:
+        """What is said in all pieces of a long recording, which begin at these seconds of it."""
+        counts = np.array([a.values[2] for a in answers], dtype=np.float64)
+        mean = [float(counts @ [a.values[i] for a in answers] / counts.sum()) for i in (0, 1)]
+        said = [
+            word | {"start": _rounded(word["start"] + start), "end": _rounded(word["end"] + start)}
+            for a, start in zip(answers, starts, strict=True)
+            for word in json.loads(a.texts[2])
+        ]
+        spoken = sum(float(a.values[3]) for a in answers)
+        text, language = " ".join(a.texts[0] for a in answers), answers[int(counts.argmax())].texts[1]
+        values = np.array([*mean, counts.sum(), spoken], np.float32)
+        return Worded(values, (text, language, json.dumps(said, ensure_ascii=False)))
+
 
 extractor = Transcript()
 

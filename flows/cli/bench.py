@@ -131,6 +131,8 @@ def print_result(result: dict, top: int = 0) -> None:
         _print_curves(result["missing"], "missing modalities")
     if result.get("learning"):
         _print_curves(result["learning"], f"the training part's {result['learning']['unit']}s")
+    if result.get("distort"):
+        _print_distort(result["distort"])
     left_out = result.get("without_duplicates")
     if left_out:
         differ = f"; in {left_out['labels_differ']} of them labels differ" if left_out["labels_differ"] else ""
@@ -254,6 +256,18 @@ def _print_curves(found: dict, of: str) -> None:
             for c in found["curves"]
         ],
         title=f"{found['metric']} by share of {of} ({found['model']})",
+    )
+
+
+def _print_distort(found: dict) -> None:
+    as_table(
+        [
+            {"fusion": c["fusion"], "modalities": "+".join(c["modalities"])}
+            | {p["distortion"]: f"{p['value']:.3f}" for p in c["points"]}
+            for c in found["curves"]
+        ],
+        title=f"{found['metric']} of {found['samples']} samples whose sound is spoiled after training "
+        f"({found['model']})",
     )
 
 

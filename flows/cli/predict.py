@@ -47,6 +47,7 @@ def predict(
         note("a file of features carries no fingerprints: whether they are those of the training is not checked")
     rows, failed, known = [], 0, 0
     far: dict[str, list[str]] = {}
+    banded: dict[str, list[str]] = {}
     for part in parts:
         for failure in part.failures:
             note(f"{failure['sample_id']}: {failure['extractor']}: {failure['reason']}")
@@ -55,6 +56,8 @@ def predict(
         for row in part.rows:
             for modality in row["far"]:
                 far.setdefault(modality, []).append(row["sample_id"])
+            if row["band"]:
+                banded.setdefault(row["band"], []).append(row["sample_id"])
         if lines:
             as_lines(part.rows)
         if not lines or page:
@@ -67,6 +70,11 @@ def predict(
         from affectlake.flows.timeline import write_page
 
         note(f"timeline: {write_page(rows, str(options.model), page)}")
+    for band, ids in banded.items():
+        note(
+            f"{len(ids)} sample(s) whose sound has a {band} band than the model was trained on, the first {ids[0]}: it "
+            "is surer of them than it should be"
+        )
     for modality, ids in far.items():
         note(
             f"{len(ids)} sample(s) whose {modality} features lie far from those of the training, the first {ids[0]}: "
