@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,9 @@ LIMIT = 600.0
 are asked for, as `affectlake.features.long` does."""
 
 _PAD = 0.05  # s resampled around a segment, so that its ends are those of a slice of the whole
+_FRAME = 0.05  # s that channels are compared over
+_HEARD = 25.0  # dB below a channel's loudest frame: above the other voice's crosstalk, below speech
+_NOTHING = 1e-10  # of full scale: a channel with nothing on it
 _CANCELLED = 0.25  # of the energy that unrelated channels would leave in their mean: less, and they cancel each other
 
 logger = logging.getLogger(__name__)
@@ -49,9 +52,12 @@ class AudioClip:
         What was decided in reading it that its owner should know; empty where nothing was.
     stored_rate : int
         Samples per second before it was brought to ``sr``.
+    apart : float in [0, 1]
+        How much its two channels take turns, as two people on a telephone do: twice the share of the time with sound in
+        which the channel that has less of it is alone. 0 where there are not two, or one was asked for.
     """
 
-    __slots__ = ("_memo", "duration", "note", "sr", "stored_rate", "y")
+    __slots__ = ("_memo", "apart", "duration", "note", "sr", "stored_rate", "y")
 
     def __init__(
         self,
@@ -60,6 +66,7 @@ class AudioClip:
         duration: float | None = None,
         note: str = "",
         stored_rate: int | None = None,
+        apart: float = 0.0,
     ):
         y = np.ascontiguousarray(y, dtype=np.float32)
         if y.ndim != 1 or not len(y):
@@ -69,6 +76,7 @@ class AudioClip:
         self.y, self.sr, self.note = y, sr, note
         self.duration = len(y) / sr if duration is None else duration
         self.stored_rate = sr if stored_rate is None else stored_rate
+        self.apart = apart
         self._memo: dict[Any, Any] = {}
 
     def once(self, analysis: Callable[[AudioClip], T]) -> T:
@@ -186,18 +194,18 @@ def _clip(path: Path, source: Source, first: float, end: float, channel: int | N
     begin, last = first, end
     if min(end, source.stated or 0.0) - first > LIMIT:
         total, begin, last = _middle(source, first, end)
-    y, note = _mono(path, source, begin, min(last, begin + LIMIT), channel)
+    heard = _mono(path, source, begin, min(last, begin + LIMIT), channel)
     if total is None and source.ended is None and end - first > LIMIT:
         # Longer than it states.
         total, begin, last = _middle(source, first, end)
-        y, note = _mono(path, source, begin, min(last, begin + LIMIT), channel)
+        heard = _mono(path, source, begin, min(last, begin + LIMIT), channel)
     ended = source.ended if total is None else total
-    if not len(y):
+    if not len(heard.y):
         raise _outside(path, source, first, ended)
     duration = None if total is None or min(total, end) - first <= LIMIT else min(total, end) - first
-    if note:
-        logger.warning("%s: %s", shown(path), note)
-    return AudioClip(y, RATE, duration, note, source.rate)
+    if heard.note:
+        logger.warning("%s: %s", shown(path), heard.note)
+    return AudioClip(heard.y, RATE, duration, heard.note, source.rate, heard.apart)
 
 
 def _middle(source: Source, first: float, end: float) -> tuple[float, float, float]:
@@ -216,25 +224,33 @@ def _outside(path: Path, source: Source, first: float, ended: float | None) -> B
     return BadMedia(f"{shown(path)}: segment starts at {first} s, the recording ends at {ended:.3f} s")
 
 
-def _mono(path: Path, source: Source, first: float, last: float, channel: int | None) -> tuple[np.ndarray, str]:
-    """Samples at `RATE` of these seconds, and a note."""
+class _Heard(NamedTuple):
+    y: np.ndarray
+    note: str = ""
+    apart: float = 0.0
+
+
+def _mono(path: Path, source: Source, first: float, last: float, channel: int | None) -> _Heard:
+    """What is heard of these seconds."""
     if channel:
-        return _resampled(path, source, first, last, lambda block: block[:, channel - 1]), ""
-    mix = _Mix(source.channels)
+        return _Heard(_resampled(path, source, first, last, lambda block: block[:, channel - 1]))
+    mix = _Mix(source.channels, source.rate)
     y = _resampled(path, source, first, last, mix.mean)
     if not mix.cancels():
-        return y, ""
+        return _Heard(y, "", mix.apart())
     loudest = mix.loudest()
     note = f"its channels cancel each other, the louder one is heard ({loudest + 1} of {source.channels})"
-    return _resampled(path, source, first, last, lambda block: block[:, loudest]), note
+    return _Heard(_resampled(path, source, first, last, lambda block: block[:, loudest]), note)
 
 
 class _Mix:
     """The mean of channels, and how much of their energy it keeps."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, rate: int):
         self._n = 0
         self._sums, self._squares = np.zeros(channels + 1), np.zeros(channels + 1)
+        self._frame = max(1, round(_FRAME * rate))
+        self._frames: list[np.ndarray] = []
 
     def mean(self, block: np.ndarray) -> np.ndarray:
         if block.shape[1] == 1:
@@ -244,6 +260,9 @@ class _Mix:
         for i, channel in enumerate((*block.T, mean)):
             self._sums[i] += channel.sum(dtype=np.float64)
             self._squares[i] += np.dot(channel, channel)
+        if block.shape[1] == 2:
+            frames = block[: len(block) // self._frame * self._frame].reshape(-1, self._frame, 2)
+            self._frames.append(frames.var(axis=1, dtype=np.float64))
         return mean
 
     def _energies(self) -> np.ndarray:
@@ -259,6 +278,17 @@ class _Mix:
 
     def loudest(self) -> int:
         return int(np.argmax(self._energies()[:-1]))
+
+    def apart(self) -> float:
+        """See `AudioClip`."""
+        power = np.concatenate(self._frames) if self._frames else np.zeros((0, 2))
+        loudest = power.max(axis=0, initial=0.0)
+        if not (loudest > _NOTHING).all():
+            return 0.0
+        level = 10 * np.log10(np.maximum(power / loudest, 1e-12))  # dB below each one's own loudest
+        heard = level > -_HEARD
+        alone = [heard[:, i] & ~heard[:, 1 - i] for i in (0, 1)]
+        return float(2 * min(a.sum() for a in alone) / max(1, heard.any(axis=1).sum()))
 
 
 def _resampled(

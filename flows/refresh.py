@@ -96,7 +96,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
     from affectlake.data.store import Store
     from affectlake.features import scan
     from affectlake.features.transcripts import machine_made
-    from affectlake.flows import transcripts
+    from affectlake.flows import parties, transcripts
 
     clock = _Stages(options.dataset)
     check(options)
@@ -134,6 +134,10 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
                 gate=options.gate,
             )
     remember(store, options)
+    notes = loaded.notes
+    if steps.computed["audio.recording"] and (said := parties.hint(store, snapshot)):
+        _log.warning("%s: %s", options.dataset, said, extra={"dataset": options.dataset})
+        notes = (*notes, said)
     return RefreshResult(
         dataset=options.dataset,
         snapshot=snapshot.id,
@@ -146,7 +150,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         stages=clock.seconds,
         computed=dict(steps.computed),
         encoding=loaded.encoding,
-        notes=loaded.notes,
+        notes=notes,
         erased=listed - len(samples),
         transcribed=int(machine_made(samples).sum()),
     )

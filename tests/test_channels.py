@@ -103,6 +103,26 @@ def test_a_mono_file_costs_its_second_channel_only(tmp_path):
     assert failures[["sample_id", "reason"]].to_numpy().tolist() == [["caller", "the file: has 1 channel, asked for 2"]]
 
 
+def test_two_people_on_a_telephone_are_told_once(tmp_path, caplog):
+    quiet = 1e-4 * np.random.default_rng(0).standard_normal((8 * RATE, 2))
+    talk = quiet.copy()
+    for turn in range(4):  # left, right, left, right
+        talk[turn * 2 * RATE : turn * 2 * RATE + len(voice(1.0, 1.5)), turn % 2] += voice(
+            list(VOICES.values())[turn % 2], 1.5
+        )
+    room = quiet + np.stack([np.tile(voice(150.0), 4), 0.3 * np.tile(voice(150.0), 4)], axis=1)
+    alone = quiet + np.stack([np.tile(voice(150.0), 4), np.zeros(8 * RATE)], axis=1)
+    for name, y in {"talk": talk, "room": room, "alone": alone}.items():
+        sf.write(tmp_path / f"{name}.wav", y, RATE)
+    assert read_audio(tmp_path / "talk.wav").apart > 0.9 and read_audio(tmp_path / "talk.wav", channel=1).apart == 0
+    assert read_audio(tmp_path / "room.wav").apart < 0.1 and read_audio(tmp_path / "alone.wav").apart < 0.1
+    table = {"sample_id": ["t", "r", "a"], "audio": ["talk.wav", "room.wav", "alone.wav"]}
+    pd.DataFrame(table).to_csv(tmp_path / "calls.csv", index=False)
+    [said] = refresh(options(tmp_path, "audio.recording")).notes
+    assert said.startswith("in 1 of 3 samples two channels take turns") and "column 'channel'" in said
+    assert refresh(options(tmp_path, "audio.recording")).notes == () and caplog.text.count("take turns") == 1
+
+
 def test_who_is_erased_takes_one_channel_along(call, tmp_path):
     manifest(tmp_path)
     refresh(options(tmp_path))

@@ -19,4 +19,4 @@ def narrowed(clip: AudioClip, rate: int) -> AudioClip:
     back = soxr.resample(there, rate, clip.sr, quality="HQ")[: len(clip.y)]
     y = np.zeros_like(clip.y)
     y[: len(back)] = back
-    return AudioClip(y, clip.sr, clip.duration, clip.note, min(rate, clip.stored_rate))
+    return AudioClip(y, clip.sr, clip.duration, clip.note, min(rate, clip.stored_rate), clip.apart)

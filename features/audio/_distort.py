@@ -31,7 +31,7 @@ def distorted(clip: AudioClip, how: str) -> AudioClip:
 def _like(clip: AudioClip, y: np.ndarray, rate: int) -> AudioClip:
     same = np.zeros_like(clip.y)
     same[: len(y)] = y[: len(same)]
-    return AudioClip(same, clip.sr, clip.duration, clip.note, min(rate, clip.stored_rate))
+    return AudioClip(same, clip.sr, clip.duration, clip.note, min(rate, clip.stored_rate), clip.apart)
 
 
 def _telephone(clip: AudioClip) -> np.ndarray:

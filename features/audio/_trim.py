@@ -21,7 +21,9 @@ def trimmed(clip: AudioClip) -> AudioClip:
         sp.require_sound(clip)
     except NotApplicable:
         return clip
-    return AudioClip(sp.near(clip.y, speech(clip), REACH), clip.sr, clip.duration, clip.note, clip.stored_rate)
+    return AudioClip(
+        sp.near(clip.y, speech(clip), REACH), clip.sr, clip.duration, clip.note, clip.stored_rate, clip.apart
+    )
 
 
 def speech(clip: AudioClip) -> np.ndarray:

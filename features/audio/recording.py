@@ -1,4 +1,4 @@
-"""What carried the sound: the rate that it is stored at, and the band that there is sound in.
+"""What carried the sound: the rate that it is stored at, the band that there is sound in, and whose channels they are.
 
 A model of wide-band speech answers about a telephone's as if nothing were missing, and is surer of it; these columns
 let a benchmark, a model and a drift report see that. They say nothing of who speaks: no benchmark takes them unasked.
@@ -18,6 +18,10 @@ LOUD = 95.0  # percentile over the frames with sound: a band is carried if only 
 FLOOR = 50.0  # dB below the loudest band: below fricatives, above the noise of 16 bits in a quiet recording
 
 SOURCE = "highest band whose 95th percentile over frames with sound is within 50 dB of the loudest band's"
+
+APART = (
+    "twice the share of 50 ms frames with sound in which the channel that has less is alone, 25 dB below its loudest"
+)
 
 
 def bandwidth(clip: AudioClip) -> float:
@@ -39,12 +43,13 @@ class Recording(Handcrafted):
             "stored_rate", "Hz", 1000, 1_000_000, "Samples per second as stored, or as narrowed", "header", "band"
         ),
         Column("bandwidth", "Hz", 0, RATE / 2, "Frequency up to which there is sound", SOURCE, "band"),
+        Column("apart", "1", 0, 1, "How much two channels take turns, as two people on a telephone", APART, "band"),
     )  # fmt: skip
     cost = 0.5
     summary = "What carried the sound: stored rate and effective bandwidth; for warnings, not trained on unasked"
 
     def measure(self, clip: AudioClip) -> np.ndarray:
-        return np.array([clip.stored_rate, bandwidth(clip)])
+        return np.array([clip.stored_rate, bandwidth(clip), clip.apart])
 
 
 extractor = Recording()
