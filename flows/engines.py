@@ -92,8 +92,9 @@ def _dask(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
     one_thread()
     prints = fingerprints(names)
     try:
+        # Its own port for its pages would be taken where another such cluster runs, and open to the network.
         cluster: Any = options.address or distributed.LocalCluster(
-            n_workers=options.processes, threads_per_worker=1, dashboard_address=None
+            n_workers=options.processes, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         )
         client = distributed.Client(cluster, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 import uuid
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,17 @@ def test_two_writers_lose_nothing(store):
     assert [row[f"text.t{i}.v"] for i in range(4)] == list(range(4))
 
 
-def test_a_refresh_on_a_cluster(store, tmp_path):
+@pytest.fixture
+def other_cluster():
+    """The port that Dask's pages usually have is taken, as where somebody else computes on this machine."""
+    with socket.socket() as taken:
+        with suppress(OSError):  # it is
+            taken.bind(("", 8787))
+            taken.listen()
+        yield
+
+
+def test_a_refresh_on_a_cluster(store, tmp_path, other_cluster):
     """What workers in other processes compute is published to the object store as if it had been computed here."""
     pytest.importorskip("distributed")
     from affectlake.flows import engines
