@@ -79,17 +79,8 @@ def _compute(chunk: Chunk) -> dict[str, pa.Table]:
             for name, answer in _in_pieces(chunk, chosen, requests[0], parts, inputs[0]).items():
                 results[name].append(answer)
             continue
-        good = [i for i in inputs if not isinstance(i, NotApplicable | Changed | _Failed)]
         for extractor in chosen:
-            answers = iter(_extract(extractor, good))
-            for entry in inputs:
-                match entry:
-                    case _Failed():
-                        results[extractor.name].append(entry.reason)
-                    case NotApplicable() | Changed():
-                        results[extractor.name].append(entry)
-                    case _:
-                        results[extractor.name].append(next(answers))
+            results[extractor.name] += _answers(extractor, inputs)
     contents = [r.content for r in chunk.requests]
     return {
         e.name: table(e, contents, [nameless(a, r.uri) for a, r in zip(results[e.name], chunk.requests, strict=True)])
@@ -107,15 +98,8 @@ def _in_pieces(
     for part in parts:
         heard = _attempt(partial(read, chunk.reads, part))
         for extractor in chosen:
-            if long.of_middle(extractor):
-                continue
-            match heard:
-                case _Failed():
-                    answers[extractor.name].append(heard.reason)
-                case NotApplicable() | Changed():
-                    answers[extractor.name].append(heard)
-                case _:
-                    answers[extractor.name] += _extract(extractor, [heard])
+            if not long.of_middle(extractor):
+                answers[extractor.name] += _answers(extractor, [heard])
     starts = [(part.start or 0.0) - (request.start or 0.0) for part in parts]
     return {
         e.name: _extract(e, [middle])[0] if long.of_middle(e) else long.joined(e, answers[e.name], starts)
@@ -153,6 +137,22 @@ def _attempt(action: Callable[[], Any]) -> Any:
         if ran_out_of_memory(error):
             return _Failed(too_much_memory())
         return _Failed(one_line(f"{type(error).__name__}: {error}"))
+
+
+def _answers(extractor: Extractor, inputs: Sequence[Any]) -> list[Result]:
+    """An extractor's result for each input; what could not be read answers for itself."""
+    good = [i for i in inputs if not isinstance(i, NotApplicable | Changed | _Failed)]
+    extracted = iter(_extract(extractor, good))
+    found: list[Result] = []
+    for entry in inputs:
+        match entry:
+            case _Failed():
+                found.append(entry.reason)
+            case NotApplicable() | Changed():
+                found.append(entry)
+            case _:
+                found.append(next(extracted))
+    return found
 
 
 def _extract(extractor: Extractor, inputs: Sequence[Any]) -> list[Result]:

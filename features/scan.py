@@ -163,10 +163,10 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
     segmented = rows["start"].notna() | rows["end"].notna()
     content = digest.where(digest != ABSENT, UNREAD + uri)
     # An image has no time, and the whole file is its own identity: no hash of a hash for the common case.
-    if reads != "image" and segmented.any():
-        parts = zip(content[segmented], rows["start"][segmented], rows["end"][segmented], strict=True)
-        content = content.astype(object)
-        content[segmented] = [(str if c.startswith(UNREAD) else _sha256)(f"{c} {s} {e}") for c, s, e in parts]
+    if reads != "image":
+        times = zip(rows["start"][segmented], rows["end"][segmented], strict=True)
+        spans = [f" {start} {end}" for start, end in times]
+        content = _refined(content, pd.Series(spans, index=rows.index[segmented], dtype="str"))
     channel = _channel(rows, reads)
     content = _refined(content, " channel " + channel.dropna().map(channel_number).astype("str"))
     if reads == "speech":

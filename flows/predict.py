@@ -150,14 +150,14 @@ def stream(
             with settings.use(settings.parsed(fitted.card.get("settings", {}))):
                 samples, unheard = heard(samples, pool.run) if transcribe else (samples, [])
                 blocks, failures = _computed(fitted, chosen, samples, pool, {f.sample_id for f in unknown})
-            parts, samples = samples, samples.set_index("sample_id")
+            samples = samples.set_index("sample_id")
             uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
             rows = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
             rows = _banded(fitted, rows, blocks.get("audio", pd.DataFrame()).reindex(samples.index))
             if transcribe:
                 rows = _worded(rows, samples)
             if cutting is not None:
-                rows = timeline.placed(rows, parts)
+                rows = timeline.placed(rows, samples)
             yield Prediction(rows, [asdict(f) for f in unknown + unheard + failures])
 
 

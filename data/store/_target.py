@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.errors import UnknownName
+from affectlake.data.samples import CORE, MEDIA
 from affectlake.data.store import _checksums, _tombstones
 from affectlake.data.store._names import ErasureTarget, distinctive
 from affectlake.data.store._read import read
@@ -16,21 +17,7 @@ from affectlake.data.store._snapshots import Log
 from affectlake.data.store._table_store import TableStore
 
 NOTES = "erasing"
-_KEYS = [
-    "sample_id",
-    "speaker",
-    "audio",
-    "image",
-    "video",
-    "start",
-    "end",
-    "channel",
-    "split",
-    "dialogue",
-    "turn",
-    "text",
-]
-_MEDIA = ("audio", "image", "video")
+_KEYS = [c for c in CORE if c not in ("dataset", "language", "text_source")]
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ def find(
     # An id that was someone else's in another version goes as well: it cannot be told apart in records.
     hit = every["sample_id"].isin(every.loc[hit, "sample_id"])
     theirs, others = every[hit], every[~hit]
-    uris = {u for m in _MEDIA for u in theirs[m].dropna()} - (not_theirs := _uris(others))
+    uris = {u for m in MEDIA for u in theirs[m].dropna()} - (not_theirs := _uris(others))
     names = {u.rsplit("/", 1)[-1] for u in uris} - {u.rsplit("/", 1)[-1] for u in not_theirs}
     speakers = set(theirs["speaker"].dropna()) - set(others["speaker"].dropna())
     content = _content(store, log, dataset, theirs, others)
@@ -92,7 +79,7 @@ def find(
 
 
 def _uris(samples: pd.DataFrame) -> set[str]:
-    return {u for m in _MEDIA for u in samples[m].dropna()}
+    return {u for m in MEDIA for u in samples[m].dropna()}
 
 
 def _every(store: TableStore, log: Log, dataset: str) -> pd.DataFrame:
