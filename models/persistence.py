@@ -48,7 +48,7 @@ def save(fitted: Fitted, path: Path | str) -> Path:
         "normalise": fitted.normalise,
         "shown": None if fitted.shown is None else fitted.shown.tolist(),
         "card": fitted.card,
-        "versions": {p: version(p) for p in ("affectlake", "scikit-learn", "numpy", "xgboost", "torch")},
+        "versions": _versions(),
         **_put_machine(parts, fitted.machines[0]),
         "others": [],
     }
@@ -130,6 +130,13 @@ _SHAPE: dict[str, Any] = {
     "single": dict,
     "top": (dict, type(None)),
 }
+
+
+def _versions() -> dict[str, str]:
+    import xgboost
+
+    # By its module: two distributions hold it.
+    return {p: version(p) for p in ("affectlake", "scikit-learn", "numpy", "torch")} | {"xgboost": xgboost.__version__}
 
 
 def _about(file: zipfile.ZipFile) -> dict[str, Any]:

