@@ -244,23 +244,20 @@ def _extractors(store: "Store", dataset: str, before: "Snapshot | None", now: "S
         old, new = was.get(name), now.features.get(name)
         if old is None or new is None:
             why: list[Reason] = [{"what": "added" if old is None else "removed"}]
-            rows = {
-                "recomputed": 0,
-                "content": 0,
-                "gained": new.rows if new else 0,
-                "lost": old.rows if old else 0,
-            }
+            recomputed = content = 0
+            gained, lost = new.rows if new else 0, old.rows if old else 0
         elif name in differing or old.fingerprint != new.fingerprint:
             why = _why(old, new) if old.fingerprint != new.fingerprint else []
-            rows = {k: len(differing.get(name, {}).get(v, ())) for k, v in _ROWS.items()}
-            rows["recomputed"] = new.rows - rows["gained"] if why else rows["content"]
+            differs = differing.get(name, {"status": "same"})
+            content, gained = len(differs.get("changed", ())), len(differs.get("added", ()))
+            lost = len(differs.get("removed", ()))
+            recomputed = new.rows - gained if why else content
         else:
             continue
-        found.append({"extractor": name, "why": why, **rows})  # type: ignore[typeddict-item]  # the keys of `_ROWS`
+        found.append(
+            ExtractorChange(extractor=name, why=why, recomputed=recomputed, content=content, gained=gained, lost=lost)
+        )
     return found
-
-
-_ROWS = {"content": "changed", "gained": "added", "lost": "removed"}
 
 
 def _why(old: "FeatureTable", new: "FeatureTable") -> list[Reason]:

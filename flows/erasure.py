@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.store import Left, Receipt, ReceiptCheck
 from affectlake.data.store._names import ErasureTarget, Plain, Traces, holds, says, scrubbed, scrubbed_text
 from affectlake.data.store._search import Found
 from affectlake.flows import erasure_prefect
@@ -42,7 +43,7 @@ def remember(store: str, kind: str, path: Path, dataset: str = "") -> None:
 
 def erase(
     store: str, dataset: str, speaker: str | None, ids: Sequence[str] | None, reports: Sequence[Path] = ()
-) -> dict[str, Any]:
+) -> Receipt:
     """`Store.erase`, after noting folders of reports that the store does not know of; returns the receipt."""
     from affectlake.data.store import Store
 
@@ -52,7 +53,7 @@ def erase(
     return lake.erase(dataset, speaker=speaker, ids=list(ids) if ids else None)
 
 
-def clean(store: "Store", dataset: str, target: ErasureTarget) -> list[dict[str, Any]]:
+def clean(store: "Store", dataset: str, target: ErasureTarget) -> list[Left]:
     """See `affectlake.data.store._beyond.Keeper`."""
     known = _known(store, dataset)
     left = _clean_reports(store, dataset, known.folders, Plain(target))
@@ -115,7 +116,7 @@ def _nights_nearby(store: "Store") -> Iterator[str]:
             continue
 
 
-def check(store: str, path: Path) -> dict[str, Any]:
+def check(store: str, path: Path) -> ReceiptCheck:
     """Look again for those whom a receipt is about.
 
     Raises
@@ -133,26 +134,25 @@ def check(store: str, path: Path) -> dict[str, Any]:
     return Store(store).check_receipt(receipt)
 
 
-def _file(path: str) -> dict[str, Any]:
-    return _left("file", path, "was written from this dataset and may be anything by now: look at it, or delete it")
+def _file(path: str) -> Left:
+    why = "was written from this dataset and may be anything by now: look at it, or delete it"
+    return Left(what="file", where=path, why=why)
 
 
-def _left(what: str, where: str, why: str) -> dict[str, Any]:
-    return {"what": what, "where": where, "why": why}
-
-
-def _clean_reports(store: "Store", dataset: str, folders: Sequence[str], traces: Plain) -> list[dict[str, Any]]:
+def _clean_reports(store: "Store", dataset: str, folders: Sequence[str], traces: Plain) -> list[Left]:
     """Take people out of the nights' records, their pages, and reports of benchmarks."""
-    left = []
+    left: list[Left] = []
     for folder in folders:
         if not Path(folder).is_dir():
-            left.append(_left("reports", folder, "are no longer there: if they were moved, name them by --reports"))
+            why = "are no longer there: if they were moved, name them by --reports"
+            left.append(Left(what="reports", where=folder, why=why))
             continue
         for path in sorted(Path(folder).glob("runs/*.json")):
             try:
                 _night(Path(folder), path, dataset, traces)
             except (OSError, ValueError, KeyError, TypeError) as error:
-                left.append(_left("night", str(path), f"could not be cleaned: {' '.join(str(error).split())[:200]}"))
+                why = f"could not be cleaned: {' '.join(str(error).split())[:200]}"
+                left.append(Left(what="night", where=str(path), why=why))
         for page in sorted(Path(folder).glob("*.html")):
             if page.stem != "index":
                 left += _clean_page(store, page.stem, page, traces)
@@ -182,7 +182,7 @@ def _night(reports: Path, path: Path, dataset: str, traces: Plain) -> None:
         night_page.write_pages(clean, history, reports)
 
 
-def _clean_page(store: "Store", dataset: str, page: Path, traces: Plain) -> list[dict[str, Any]]:
+def _clean_page(store: "Store", dataset: str, page: Path, traces: Plain) -> list[Left]:
     """Write the report of a benchmark anew, from its cleaned record, where it names somebody."""
     from affectlake.flows.benchmark import newest_result
     from affectlake.flows.report import write_html
@@ -195,7 +195,7 @@ def _clean_page(store: "Store", dataset: str, page: Path, traces: Plain) -> list
         except AffectlakeError:
             page.unlink()
     except OSError as error:
-        return [_left("report", str(page), f"could not be written anew: {error.strerror}")]
+        return [Left(what="report", where=str(page), why=f"could not be written anew: {error.strerror}")]
     return []
 
 

@@ -9,9 +9,9 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
+from affectlake.data.store import Left
 from affectlake.data.store._names import ErasureTarget, Plain, Traces, holds, says, scrubbed, unpacked
 from affectlake.data.store._search import Found
 
@@ -35,7 +35,7 @@ def database() -> Path:
     return home / "prefect.db"
 
 
-def forget(target: ErasureTarget) -> list[dict[str, Any]]:
+def forget(target: ErasureTarget) -> list[Left]:
     """Clean the local database; what could not be reached."""
     left = []
     api, url = os.environ.get("PREFECT_API_URL", ""), _connection()
@@ -95,8 +95,8 @@ def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return found
 
 
-def _left(where: str, why: str) -> dict[str, Any]:
-    return {"what": "prefect", "where": where, "why": why}
+def _left(where: str, why: str) -> Left:
+    return Left(what="prefect", where=where, why=why)
 
 
 def _clean(connection: sqlite3.Connection, traces: Plain) -> None:

@@ -52,11 +52,8 @@ MODULES = {module(path): path for path in FILES}
 
 
 def modules_imported(path: Path) -> set[str]:
-    """Our modules that a file imports when it runs, inside of functions too; not those for types alone."""
+    """Our modules that a file imports, inside of functions and for types alone too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
     found = {name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in (a.name for a in node.names)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):

@@ -29,3 +29,12 @@ def test_examples_run(name, tmp_path, monkeypatch):
         pytest.skip(f"needs {error.name}")
     done = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert not done.failed
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["data.store._store.Store", "data.samples.samples_frame", "data.dataset.Dataset", "features.protocol.Extractor"],
+)
+def test_what_most_users_meet_has_examples(place):
+    module, _, name = f"affectlake.{place}".rpartition(".")
+    assert doctest.DocTestParser().get_examples(getattr(importlib.import_module(module), name).__doc__)

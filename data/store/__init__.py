@@ -1,5 +1,21 @@
 """The feature store: Delta tables, snapshots across them, and what analysts ask of them."""
 
+from affectlake.data.store._answers import (
+    ColumnDoc,
+    DamagedFile,
+    DatasetStatus,
+    Diff,
+    Explanation,
+    Left,
+    LostFile,
+    Receipt,
+    ReceiptCheck,
+    Repair,
+    Status,
+    TableDiff,
+    TableStatus,
+    Verification,
+)
 from affectlake.data.store._arrow import index_in, is_in
 from affectlake.data.store._feature_spec import FeatureSpec
 from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, TableRef
@@ -8,12 +24,26 @@ from affectlake.data.store._store import Store
 from affectlake.data.store._writer import Writer
 
 __all__ = [
+    "ColumnDoc",
     "Counts",
+    "DamagedFile",
+    "DatasetStatus",
+    "Diff",
+    "Explanation",
     "FeatureSpec",
     "FeatureTable",
+    "Left",
+    "LostFile",
+    "Receipt",
+    "ReceiptCheck",
+    "Repair",
     "Snapshot",
+    "Status",
     "Store",
+    "TableDiff",
     "TableRef",
+    "TableStatus",
+    "Verification",
     "Writer",
     "index_in",
     "is_in",

@@ -6,13 +6,12 @@ A package announces its keeper, an object with the two functions of `Keeper`, as
 
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
+from affectlake.data.store._answers import Left
 from affectlake.data.store._names import ErasureTarget, Traces
+from affectlake.data.store._reader import Reader
 from affectlake.data.store._search import Found
-
-if TYPE_CHECKING:
-    from affectlake.data.store._store import Store
 
 GROUP = "affectlake.erasure"
 
@@ -20,11 +19,11 @@ GROUP = "affectlake.erasure"
 class Keeper(Protocol):
     """Knows what was made from a store, and where."""
 
-    def clean(self, store: "Store", dataset: str, target: ErasureTarget) -> list[dict[str, Any]]:
-        """Take people out of it; what could not be reached, each with ``what``, ``where`` and ``why``."""
+    def clean(self, store: Reader, dataset: str, target: ErasureTarget) -> list[Left]:
+        """Take people out of it; what could not be reached."""
         ...
 
-    def search(self, store: "Store", dataset: str, traces: Traces) -> Found:
+    def search(self, store: Reader, dataset: str, traces: Traces) -> Found:
         """Look for people in it."""
         ...
 

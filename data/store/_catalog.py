@@ -1,11 +1,12 @@
 """The catalogue of columns: what each means, and how its values are distributed in a snapshot."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from affectlake.data.store._answers import ColumnDoc
 from affectlake.data.store._read import read
 from affectlake.data.store._snapshot import Snapshot
 from affectlake.data.store._snapshots import Log
@@ -15,7 +16,7 @@ from affectlake.data.store._table_store import TableStore
 FIELDS = ("unit", "low", "high", "description", "source")
 
 
-def describe(extractor: str, columns: Sequence[dict[str, Any]], found: ShardStatistics) -> pd.DataFrame:
+def describe(extractor: str, columns: Sequence[ColumnDoc], found: ShardStatistics) -> pd.DataFrame:
     """Documentation and statistics of a feature table, one row per column.
 
     Returns
@@ -43,10 +44,10 @@ def describe(extractor: str, columns: Sequence[dict[str, Any]], found: ShardStat
     )
 
 
-def documented(catalogue: pd.DataFrame, extractor: str) -> list[dict[str, Any]]:
+def documented(catalogue: pd.DataFrame, extractor: str) -> list[ColumnDoc]:
     """What a catalogue says about an extractor's columns, as `describe` takes it."""
     rows = catalogue[catalogue["extractor"] == extractor].rename(columns={"column": "name"})
-    return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
+    return cast("list[ColumnDoc]", rows[["name", *FIELDS]].to_dict("records"))
 
 
 def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ everything as it was; one after it leaves the note, by which a second call finis
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import (
@@ -23,6 +22,7 @@ from affectlake.data.store import (
     _traces,
     _view,
 )
+from affectlake.data.store._answers import Left, Receipt, ReceiptCheck
 from affectlake.data.store._names import ErasureTarget, Hashed, Plain, Traces
 from affectlake.data.store._read import read
 from affectlake.data.store._rebuild import Rebuilt
@@ -31,7 +31,7 @@ from affectlake.data.store._snapshot import Snapshot, TableRef
 from affectlake.data.store._snapshots import Log, edit
 from affectlake.data.store._table_store import TableStore
 
-Clean = Callable[[ErasureTarget], list[dict[str, Any]]]
+Clean = Callable[[ErasureTarget], list[Left]]
 Search = Callable[[Traces], Found]
 
 
@@ -42,7 +42,7 @@ def erase(
     ids: Iterable[str] | None,
     clean: Sequence[Clean] = (),
     search: Sequence[Search] = (),
-) -> dict[str, Any]:
+) -> Receipt:
     """Erase samples from every version; the caller holds the dataset's lock. See `Store.erase`.
 
     Parameters
@@ -72,8 +72,8 @@ def erase(
     for action in clean:
         left += action(target)
     found = sum((look(traces) for look in search), found + _search.search(store, dataset, traces))
-    left += [_traces.Left("file", path, "could not be read").to_json() for path in found.unread]
-    receipt = {
+    left += [Left(what="file", where=path, why="could not be read") for path in found.unread]
+    receipt: Receipt = {
         "dataset": dataset,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "erasure": erasure,
@@ -93,7 +93,7 @@ def erase(
     return receipt
 
 
-def _clean_store(store: TableStore, dataset: str) -> list[dict[str, Any]]:
+def _clean_store(store: TableStore, dataset: str) -> list[Left]:
     """Delete what the log of snapshots names no more; what could not be."""
     log = Log(store)
     store.delete(f"pending/{dataset}")
@@ -102,7 +102,7 @@ def _clean_store(store: TableStore, dataset: str) -> list[dict[str, Any]]:
     return _orphans(store, dataset, log)
 
 
-def check(store: TableStore, receipt: dict[str, Any], search: Sequence[Search] = ()) -> dict[str, Any]:
+def check(store: TableStore, receipt: Receipt, search: Sequence[Search] = ()) -> ReceiptCheck:
     """Look again for those whom a receipt is about, by its hashes; see `Store.check_receipt`."""
     identity = _identity.find(store)
     if identity is None or identity.store != receipt["store"]:
@@ -121,10 +121,10 @@ def check(store: TableStore, receipt: dict[str, Any], search: Sequence[Search] =
     }
 
 
-def _orphans(store: TableStore, dataset: str, log: Log) -> list[dict[str, Any]]:
+def _orphans(store: TableStore, dataset: str, log: Log) -> list[Left]:
     """Old tables that could not be deleted."""
     return [
-        _traces.Left("folder", store.path(path), "could not be deleted: no right to, or it is in use").to_json()
+        Left(what="folder", where=store.path(path), why="could not be deleted: no right to, or it is in use")
         for path in _maintenance.unnamed(store, dataset, log)
     ]
 

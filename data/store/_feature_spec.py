@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from affectlake.data.store._answers import ColumnDoc
 from affectlake.data.store._snapshot import FeatureTable, TableRef
 
 _logger = logging.getLogger("affectlake.store")
@@ -19,8 +20,8 @@ class FeatureSpec:
     Attributes
     ----------
     fingerprint : str
-    columns : list of dict
-        name, unit, low, high, description, source of each column, in order.
+    columns : list of ColumnDoc
+        In order.
     version : str
         Of the extractor.
     parameters : mapping
@@ -36,7 +37,7 @@ class FeatureSpec:
     """
 
     fingerprint: str
-    columns: list[dict[str, Any]]
+    columns: list[ColumnDoc]
     version: str
     parameters: Mapping[str, Any]
     rows: pd.DataFrame

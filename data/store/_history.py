@@ -1,5 +1,6 @@
 """What the past of a store is good for: comparing, going back, explaining a value, and cleaning up."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 
 from affectlake.data.errors import UnknownName
 from affectlake.data.store import _load
+from affectlake.data.store._answers import Diff, Explanation, TableDiff
 from affectlake.data.store._read import read
 from affectlake.data.store._snapshot import Counts, Snapshot
 from affectlake.data.store._snapshots import Log
@@ -16,7 +18,7 @@ from affectlake.data.store._spelling import HIDDEN, kept
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
 
-def diff(store: TableStore, a: Snapshot, b: Snapshot) -> dict[str, Any]:
+def diff(store: TableStore, a: Snapshot, b: Snapshot) -> Diff:
     """See `Store.diff`."""
     old, new = (_samples(store, s) for s in (a, b))
     both = old.index.intersection(new.index)
@@ -44,7 +46,7 @@ def _samples(store: TableStore, s: Snapshot) -> pd.DataFrame:
     return read(store, s.tables["samples"]).to_pandas().drop(columns=HIDDEN).set_index("sample_id")
 
 
-def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> dict[str, Any] | None:
+def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> TableDiff | None:
     old, new = a.features.get(name), b.features.get(name)
     if old is None or new is None:
         return {"status": "added" if old is None else "removed"}
@@ -53,7 +55,7 @@ def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> dict[str
     before, after = (read(store, e, ["sample_id", "content"]).to_pandas().set_index("sample_id") for e in (old, new))
     both = before.index.intersection(after.index)
     columns = [set(_load.column_names(store, e)) for e in (old, new)]
-    found = {
+    found: TableDiff = {
         "status": "changed",
         "fingerprint": old.fingerprint != new.fingerprint,
         "added": after.index.difference(before.index).tolist(),
@@ -79,7 +81,7 @@ def rollback(store: TableStore, to: Snapshot, author: str) -> Snapshot:
             attempt += 1
 
 
-def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) -> dict[str, Any]:
+def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) -> Explanation:
     """See `Store.explain`."""
     names = _load.chosen(store, snapshot, [column])
     extractor, columns = next(iter(names.items()))
@@ -101,7 +103,7 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     segment = {k: float(sample[k]) for k in ("start", "end") if pd.notna(sample[k])}
     if pd.notna(channel := sample.get("channel")):
         segment["channel"] = channel
-    return {
+    found: Explanation = {
         "sample_id": sample_id,
         "column": column,
         "value": row[0][kept(columns[0])] if row else None,
@@ -114,15 +116,18 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
         "parameters": entry.parameters,
         "weights": entry.weights,
         "fingerprint": entry.fingerprint,
-        **{k: about[k] for k in ("unit", "description")},
+        "unit": about["unit"],
+        "description": about["description"],
         "definition": about["source"],
         "snapshot": snapshot.id,
         "code_version": snapshot.code_version,
-        **({"transcript": _transcript(store, snapshot, sample_id, sample["text_source"])} if worded else {}),
     }
+    if worded:
+        found["transcript"] = _transcript(store, snapshot, sample_id, sample["text_source"])
+    return found
 
 
-def _transcript(store: TableStore, snapshot: Snapshot, sample_id: str, by: str) -> dict[str, Any]:
+def _transcript(store: TableStore, snapshot: Snapshot, sample_id: str, by: str) -> Mapping[str, Any]:
     """Where a text comes from that was written by a machine, as far as the store knows."""
     entry = snapshot.features.get(by)
     if entry is None:

@@ -4,7 +4,6 @@ import hashlib
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.data.samples import CORE, MEDIA, samples_frame
+from affectlake.data.store._answers import ColumnDoc
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._feature_spec import FeatureSpec
 from affectlake.data.store._load import samples as samples_of
@@ -39,7 +39,7 @@ def put(
     extractor: str,
     frame: pd.DataFrame,
     samples: pd.DataFrame | None,
-    columns: Sequence[dict[str, Any]] | None,
+    columns: Sequence[ColumnDoc] | None,
     author: str,
 ) -> Snapshot:
     """See `Store.put`; ``frame`` is what `numbers` gave."""
@@ -50,7 +50,7 @@ def put(
         error = UnknownName("sample", strangers[0], known["sample_id"])
         raise UsageError(f"{len(strangers)} of {len(frame)} ids are no samples of {dataset}: {error}")
     content = [hashlib.sha256(row.tobytes()).hexdigest() for row in frame.to_numpy()]
-    documented = list(columns or ({"name": c} for c in frame.columns))
+    documented = list(columns or [ColumnDoc(name=c) for c in frame.columns])
     identity = "\n".join(["put", extractor, *frame.columns])
     fingerprint = hashlib.sha256(identity.encode()).hexdigest()
     keys = pd.DataFrame({"sample_id": frame.index.to_numpy(), "content": content, "uri": "put"})

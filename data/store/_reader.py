@@ -17,6 +17,7 @@ from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _catalog, _checksums, _load, _status
+from affectlake.data.store._answers import Status
 from affectlake.data.store._read import read, read_or_none
 from affectlake.data.store._snapshot import Snapshot
 from affectlake.data.store._snapshots import Log
@@ -346,7 +347,7 @@ class Reader:
         table = self._reading(lambda: read_or_none(self._tables, snapshot.tables.get("stats")))
         return table.to_pandas() if table else pd.DataFrame({c: [] for c in ("uri", "size", "mtime_ns", "sha256")})
 
-    def status(self, as_of: AsOf = None) -> dict[str, Any]:
+    def status(self, as_of: AsOf = None) -> Status:
         """Datasets, tables, rows and coverage of the newest snapshot, as JSON-able values."""
         state = self._log().state(as_of)
         return {"store": self.uri, "datasets": [_status.status(name, s) for name, s in state.items()]}

@@ -24,6 +24,7 @@ from affectlake.data.store import (
     _verify,
     _view,
 )
+from affectlake.data.store._answers import ColumnDoc, LostFile, Repair
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._names import ErasureTarget
@@ -35,7 +36,7 @@ from affectlake.data.store._spelling import HIDDEN, KEYS
 from affectlake.data.store._table_store import TableStore
 
 
-def repair(store: TableStore, dataset: str) -> dict[str, Any]:
+def repair(store: TableStore, dataset: str) -> Repair:
     """See `Store.repair`; the caller holds the dataset's lock."""
     log = Log(store)
     mine = [s for s in log.rows if s.dataset == dataset]
@@ -58,7 +59,7 @@ def repair(store: TableStore, dataset: str) -> dict[str, Any]:
     if rows or restored or _view.damaged(store, dataset, known) or _view.damaged_marks(store):
         _view.clear(store)
         _view.publish(store)
-    lost = [
+    lost: list[LostFile] = [
         {"file": f, "why": damage.why[f], "remedy": _verify.remedy(dataset, damage, f)}
         for f, table in bad.items()
         if f in damage.put or table == "samples"
@@ -105,7 +106,7 @@ def _drop_sums(store: TableStore, dataset: str) -> None:
         store.delete(f"{_checksums.FOLDER}/{dataset}")
 
 
-def mend_log(store: TableStore) -> list[dict[str, Any]]:
+def mend_log(store: TableStore) -> list[LostFile]:
     """Go back to the newest log of snapshots that is sound; what was lost with those behind it.
 
     Raises
@@ -154,7 +155,7 @@ class _Mended(Rebuilt):
     def __init__(self, store: TableStore, bad: dict[str, str], snapshots: list[Snapshot]):
         super().__init__(store, uuid.uuid4().hex[:8], ErasureTarget(frozenset()), frozenset())
         self.bad, self.snapshots = bad, snapshots
-        self.undocumented: list[dict[str, Any]] = []
+        self.undocumented: list[LostFile] = []
 
     def without(self, s: Snapshot) -> Snapshot:
         """The snapshot on what is sound; what of it can be told from the rest is made anew."""
@@ -210,7 +211,7 @@ class _Mended(Rebuilt):
         for name, entry in features_of(tables).items():
             about = next((found for frame in old if (found := _catalog.documented(frame, name))), [])
             known = {c["name"] for c in about}
-            bare = [{"name": c} for c in _load.column_names(self.store, entry) if c not in known]
+            bare = [ColumnDoc(name=c) for c in _load.column_names(self.store, entry) if c not in known]
             if bare:
                 why = "no sound catalogue says what its columns mean: a refresh of another version of it does"
                 self.undocumented.append({"file": entry.path, "why": f"{s.id}: {name}", "remedy": why})

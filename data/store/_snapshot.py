@@ -28,7 +28,7 @@ class TableRef:
         """By which the same state of the same table is known, whatever else is said of it."""
         return self.path, self.version
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"path": self.path, "version": self.version}
 
 
@@ -74,7 +74,7 @@ class FeatureTable(TableRef):
         """Share of the wanted samples that have values [0 to 1]; None where none is wanted."""
         return self.rows / self.wanted if self.wanted else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         known = asdict(self)
         del known["other"]
         said = {k: v for k, v in known.items() if k not in _NOT_ALWAYS or v}

@@ -221,7 +221,7 @@ _SCHEMA = pa.schema(
 _NESTED = ("counts", "problems", "tables")
 
 
-def _row(snapshot: Snapshot) -> dict[str, Any]:
+def _row(snapshot: Snapshot) -> dict[str, object]:
     row = vars(snapshot) | {
         "counts": {name: asdict(counts) for name, counts in snapshot.counts.items()},
         "tables": {name: table.to_json() for name, table in snapshot.tables.items()},

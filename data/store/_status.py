@@ -1,10 +1,10 @@
 """What a store says about itself: snapshots, datasets and tables."""
 
 from dataclasses import fields
-from typing import Any
 
 import pandas as pd
 
+from affectlake.data.store._answers import DatasetStatus, TableStatus
 from affectlake.data.store._load import samples
 from affectlake.data.store._read import read
 from affectlake.data.store._snapshot import Counts, Snapshot
@@ -12,7 +12,7 @@ from affectlake.data.store._snapshots import Log
 from affectlake.data.store._table_store import TableStore
 
 
-def history(log: Log, dataset: str | None) -> list[dict[str, Any]]:
+def history(log: Log, dataset: str | None) -> list[dict[str, object]]:
     """See `Store.snapshots`."""
     tags: dict[str, list[str]] = {}
     for tag, name in log.tags().items():
@@ -31,9 +31,9 @@ def history(log: Log, dataset: str | None) -> list[dict[str, Any]]:
     ]
 
 
-def status(dataset: str, snapshot: Snapshot) -> dict[str, Any]:
+def status(dataset: str, snapshot: Snapshot) -> DatasetStatus:
     """A dataset's entry in `Store.status`."""
-    tables = [
+    tables: list[TableStatus] = [
         {
             "extractor": extractor,
             "columns": entry.columns,

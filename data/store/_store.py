@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.data.store import _load, _put
+from affectlake.data.store._answers import ColumnDoc, Diff, Explanation, Receipt, ReceiptCheck, Repair, Verification
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._delta import NotWritable
 from affectlake.data.store._reader import AsOf, Reader
@@ -44,6 +44,45 @@ class Store(Reader):
     -----
     Wherever ``as_of`` is taken, it is a snapshot id (``s000012``), a tag or a time (ISO 8601; UTC unless it says
     otherwise), and means what was readable then; None is now. Every call reads one whole snapshot.
+
+    Examples
+    --------
+    >>> lines = pd.DataFrame({"sample_id": ["a", "b"], "text": ["No!", "Yes!"], "speaker": ["Ann", "Bob"]})
+    >>> pitch = pd.DataFrame({"sample_id": ["a", "b"], "f0": [210.0, 180.0]})
+    >>> store = Store("lake", create=True)
+    >>> store.put("calls", "audio", "pitch", pitch, samples=lines.assign(emotion=["anger", "joy"])).id
+    's000001'
+    >>> store.load("calls", "audio.pitch", label="emotion")
+              emotion speaker  audio.pitch.f0
+    sample_id
+    a           anger     Ann           210.0
+    b             joy     Bob           180.0
+    >>> store.load("calls", "audio.pitc")
+    Traceback (most recent call last):
+    affectlake.data.errors.UnknownName: ...
+    >>> store
+    Store('...lake': calls (2 samples))
+
+    Snapshots stay what they were, whatever is written later:
+
+    >>> store.tag("paper")
+    's000001'
+    >>> store.put("calls", "audio", "pitch", pitch.assign(f0=[200.0, 180.0])).id
+    's000002'
+    >>> store.load("calls", as_of="paper")["audio.pitch.f0"].tolist()
+    [210.0, 180.0]
+    >>> store.diff("calls", "paper")["features"]["audio.pitch"]["changed"]
+    ['a']
+
+    People can be taken out of every one of them:
+
+    >>> receipt = store.erase("calls", speaker="Ann")
+    >>> receipt["rows"]["features.audio.pitch"], receipt["still_found_in"], receipt["left"]
+    (2, [], [])
+    >>> store.load("calls", as_of="paper").index.tolist()
+    ['b']
+    >>> store.verify()["damaged"]
+    []
     """
 
     # Snapshots
@@ -65,7 +104,7 @@ class Store(Reader):
         self._tables.append(TAGS, to_arrow(pd.DataFrame([{"tag": name, "snapshot": found.id, "time": _now()}])))
         return found.id
 
-    def diff(self, dataset: str, a: AsOf, b: AsOf = None) -> dict[str, Any]:
+    def diff(self, dataset: str, a: AsOf, b: AsOf = None) -> Diff:
         """What differs between two snapshots of a dataset.
 
         Returns
@@ -88,7 +127,7 @@ class Store(Reader):
             _view.publish(self._tables)
         return done
 
-    def explain(self, dataset: str, sample_id: str, column: str, as_of: AsOf = None) -> dict[str, Any]:
+    def explain(self, dataset: str, sample_id: str, column: str, as_of: AsOf = None) -> Explanation:
         """Where a value comes from: file, content hash, extractor, parameters, fingerprint, snapshot and code.
 
         Of a text that was written by a machine also ``transcript``: by which, with what model and parameters, and with
@@ -176,7 +215,7 @@ class Store(Reader):
         frame: pd.DataFrame,
         *,
         samples: pd.DataFrame | None = None,
-        columns: Sequence[dict[str, Any]] | None = None,
+        columns: Sequence[ColumnDoc] | None = None,
         author: str = "put",
     ) -> Snapshot:
         """Bring in features that were computed elsewhere; replaces what was put under this name before.
@@ -218,7 +257,7 @@ class Store(Reader):
         *,
         speaker: str | None = None,
         ids: Sequence[str] | str | None = None,
-    ) -> dict[str, Any]:
+    ) -> Receipt:
         """Remove a person, or samples, from every table, every old version, and whatever was made of it by us.
 
         That is recorded results, exports, records and pages of nights, reports, and Prefect's local database.
@@ -257,7 +296,7 @@ class Store(Reader):
         self.record("erasures", pd.DataFrame([{k: receipt[k] for k in ("dataset", "time", "samples", "snapshots")}]))
         return receipt
 
-    def check_receipt(self, receipt: dict[str, Any]) -> dict[str, Any]:
+    def check_receipt(self, receipt: Receipt) -> ReceiptCheck:
         """Look again for those whom a receipt of `erase` is about, without their names.
 
         Returns
@@ -275,7 +314,7 @@ class Store(Reader):
         search = [partial(keeper.search, self, receipt["dataset"]) for keeper in _beyond.keepers()]
         return self._reading(lambda: _erase.check(self._tables, receipt, search))
 
-    def verify(self, dataset: str | None = None) -> dict[str, Any]:
+    def verify(self, dataset: str | None = None) -> Verification:
         """Read every file and compare it with the checksum that was noted when it was written.
 
         Returns
@@ -288,7 +327,7 @@ class Store(Reader):
 
         return _verify.verify(self._tables, dataset)
 
-    def repair(self, dataset: str) -> dict[str, Any]:
+    def repair(self, dataset: str) -> Repair:
         """Take damaged files out of all snapshots, so that the next refresh computes what they held.
 
         Returns
@@ -304,7 +343,7 @@ class Store(Reader):
         lost = self._reading(lambda: _repair.mend_log(self._tables))
         with _lock.writing(self._tables, dataset):  # no writer, which would read what may be damaged
             done = self._reading(lambda: _repair.repair(self._tables, dataset))
-        return done | {"restored": mended + done["restored"], "lost": lost + done["lost"]}
+        return {**done, "restored": mended + done["restored"], "lost": lost + done["lost"]}
 
     def forget_erasure(
         self, dataset: str, *, speaker: str | None = None, ids: Sequence[str] | str | None = None

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow as pa
 from affectlake.data.errors import UnknownName
 from affectlake.data.samples import CORE, MEDIA
 from affectlake.data.store import _checksums, _tombstones
+from affectlake.data.store._answers import Left
 from affectlake.data.store._names import ErasureTarget, distinctive
 from affectlake.data.store._read import read
 from affectlake.data.store._snapshot import TableRef
@@ -25,7 +25,7 @@ class Note:
     """An erasure that has begun: about whom, and what must be in its receipt though its traces go first."""
 
     target: ErasureTarget
-    left: list[dict[str, Any]] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
 
 
 def begun(store: TableStore, dataset: str) -> Note | None:

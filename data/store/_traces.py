@@ -1,9 +1,7 @@
 """Takes people out of what was made from a dataset: recorded results and exports."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +19,7 @@ from affectlake.data.store import (
     _spelling,
     _statistics,
 )
+from affectlake.data.store._answers import Left
 from affectlake.data.store._export import EXPORTS
 from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Plain, Traces, kind_of, scrubbed_text
 from affectlake.data.store._search import Found
@@ -31,30 +30,18 @@ TRAINING = "training"
 """Records of which samples a saved model was fitted on: path, run, created, dataset, sample_id."""
 
 
-@dataclass(frozen=True)
-class Left:
-    """Something that an erasure could not reach, for a receipt."""
-
-    what: str
-    where: str
-    why: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"what": self.what, "where": self.where, "why": self.why}
-
-
-def models(store: TableStore, dataset: str, ids: frozenset[str]) -> list[dict[str, Any]]:
+def models(store: TableStore, dataset: str, ids: frozenset[str]) -> list[Left]:
     """Saved models that were fitted on samples: a model cannot forget."""
     table = _checksums.compared(store, f"{RECORDS}/{TRAINING}")
     if table is None:
         return []
     frame = table.to_pandas()
     mine = frame[(frame["dataset"] == dataset) & frame["sample_id"].isin(ids)]
-    found = []
-    for (path, run, created), rows in mine.groupby(["path", "run", "created"]):
-        left = Left("model", str(path), "a model keeps what it was fitted on: train it again, or delete it")
-        found.append(left.to_json() | {"run": run, "trained": created, "samples": len(rows)})
-    return found
+    why = "a model keeps what it was fitted on: train it again, or delete it"
+    return [
+        Left(what="model", where=str(path), why=why, run=str(run), trained=str(created), samples=len(rows))
+        for (path, run, created), rows in mine.groupby(["path", "run", "created"])
+    ]
 
 
 def records(store: TableStore, dataset: str, traces: Plain) -> int:
@@ -109,32 +96,33 @@ def _kept(frame: pd.DataFrame, dataset: str, traces: Plain) -> tuple[pd.DataFram
     return (kept, removed) if removed else (frame, 0)
 
 
-def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[dict[str, Any]], Found]:
+def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[Left], Found]:
     """Take people out of the exports that we made, where they are: also of snapshots that were forgotten since.
 
     Returns
     -------
     done : int
         Exports that were cleaned.
-    left : list of dict
-        Those that could not be, see `Left`.
+    left : list of Left
+        Those that could not be.
     found : Found
         What a search of the cleaned ones gave.
     """
-    done, left, found = 0, [], Found()
+    done, found = 0, Found()
+    left: list[Left] = []
     for out in _exported(store):
         try:
             state = _whose(store, out, dataset)
             if state is None:
                 continue
             if state:
-                left.append(Left("export", str(out), state).to_json())
+                left.append(Left(what="export", where=str(out), why=state))
                 continue
             done += _clean_export(out, traces, _identity.make(store))
             found += _search.search_folder(out, dataset, traces)
         except (OSError, ValueError, pa.ArrowException) as error:
             why = f"could not be cleaned: {' '.join(str(error).split())[:200]}"
-            left.append(Left("export", str(out), why).to_json())
+            left.append(Left(what="export", where=str(out), why=why))
     return done, left, found
 
 

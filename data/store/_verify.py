@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +11,7 @@ from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.data.store import _checksums, _identity, _log_copies, _view
+from affectlake.data.store._answers import DamagedFile, Verification
 from affectlake.data.store._snapshot import FEATURES, FeatureTable, Snapshot
 from affectlake.data.store._snapshots import LOG, Log
 from affectlake.data.store._table_store import TableStore
@@ -43,7 +43,7 @@ class Damage:
             self.put.add(file)
 
 
-def verify(store: TableStore, dataset: str | None) -> dict[str, Any]:
+def verify(store: TableStore, dataset: str | None) -> Verification:
     """See `Store.verify`."""
     try:
         log = Log(store)
@@ -53,7 +53,7 @@ def verify(store: TableStore, dataset: str | None) -> dict[str, Any]:
     names = sorted({s.dataset for s in log.rows})
     if dataset is not None and dataset not in names:
         raise UnknownName("dataset", dataset, names)
-    found: dict[str, Any] = {"files": 0, "unrecorded": 0, "damaged": []}
+    found: Verification = {"files": 0, "unrecorded": 0, "damaged": []}
     for name in names if dataset is None else [dataset]:
         damage = find_damage(store, [s for s in log.rows if s.dataset == name], name)
         found["files"] += damage.files
@@ -86,7 +86,7 @@ def _of(table: str, dataset: str | None) -> bool:
     return dataset is None or top not in _DATASETS or rest.split("/")[0] == dataset
 
 
-def _small(store: TableStore, path: str) -> tuple[int, int, list[dict[str, Any]]]:
+def _small(store: TableStore, path: str) -> tuple[int, int, list[DamagedFile]]:
     """Of a table that no snapshot names: number of files compared, of those without a sum, and damage."""
     damage = Damage()
     if store.local and not os.path.isdir(store.path(path)):
@@ -124,7 +124,7 @@ def _log_damage(store: TableStore, path: str, found: Damage) -> dict[str, tuple[
     return damaged
 
 
-def _copies(store: TableStore, dataset: str | None) -> Iterator[dict[str, Any]]:
+def _copies(store: TableStore, dataset: str | None) -> Iterator[DamagedFile]:
     """Copies of logs that are not what was written: nothing reads them but a repair."""
     for table in _log_copies.tables(store.root) if store.local else ():
         if _of(table, dataset):
@@ -134,12 +134,12 @@ def _copies(store: TableStore, dataset: str | None) -> Iterator[dict[str, Any]]:
                     yield _entry(None, file, _CHANGED, [], f"{_ANY}: it is copied anew")
 
 
-def _marks(store: TableStore) -> Iterator[dict[str, Any]]:
+def _marks(store: TableStore) -> Iterator[DamagedFile]:
     for file, why in _view.damaged_marks(store).items():
         yield _entry(None, file, why, [], f"{_ANY}: what is shown in current/ is made anew")
 
 
-def _identities(store: TableStore) -> Iterator[dict[str, Any]]:
+def _identities(store: TableStore) -> Iterator[DamagedFile]:
     try:
         _identity.find(store)
     except READ_ERRORS as error:
@@ -147,11 +147,11 @@ def _identities(store: TableStore) -> Iterator[dict[str, Any]]:
         yield _entry(None, _identity.FILE, _line(error), [], remedy)
 
 
-def _entry(dataset: str | None, file: str, why: str, snapshots: list[str], remedy: str) -> dict[str, Any]:
+def _entry(dataset: str | None, file: str, why: str, snapshots: list[str], remedy: str) -> DamagedFile:
     return {"dataset": dataset, "file": file, "why": why, "snapshots": snapshots, "remedy": remedy}
 
 
-def _lost(table: str, file: str, why: str, mendable: bool) -> dict[str, Any]:
+def _lost(table: str, file: str, why: str, mendable: bool) -> DamagedFile:
     top, _, rest = table.partition("/")
     remedy = f"bring {file} back from a copy of the store; nothing can compute it"
     if mendable:

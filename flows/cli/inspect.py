@@ -15,6 +15,7 @@ from affectlake.flows.cli.output import as_json, as_table, note
 
 if TYPE_CHECKING:
     from affectlake.data.dataset import Dataset
+    from affectlake.data.store import DatasetStatus
     from affectlake.features.protocol import Extractor
     from affectlake.features.timing import Timing
 
@@ -98,7 +99,7 @@ def show(name: str, /, *, store: StoreOption = "lake", json: Json = False) -> in
     raise UnknownName("extractor or dataset", name, [*held, *registry.extractors(), *known.datasets(), "settings"])
 
 
-def _held(store: str) -> dict[str, dict[str, Any]]:
+def _held(store: str) -> "dict[str, DatasetStatus]":
     """What the store says of each of its datasets; nothing where there is no store."""
     from affectlake.data.errors import AffectlakeError
     from affectlake.data.store import Store
@@ -110,7 +111,7 @@ def _held(store: str) -> dict[str, dict[str, Any]]:
     return {d["dataset"]: d for d in opened.status()["datasets"]}
 
 
-def _show_held(about: dict[str, Any], json: bool) -> int:
+def _show_held(about: "DatasetStatus", json: bool) -> int:
     if json:
         as_json(about)
         return 0

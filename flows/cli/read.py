@@ -29,8 +29,9 @@ def status(*, store: StoreOption = "lake", json: Json = False) -> int:
         title = (
             f"{dataset['dataset']}: {dataset['samples']} samples, snapshot {dataset['snapshot']} of {dataset['time']}"
         )
-        keys = ("extractor", "columns", "rows", "failed", "not_applicable", "coverage")
-        as_table([{k.replace("_", " "): t[k] for k in keys} for t in dataset["tables"]], title=title)
+        shown = ("extractor", "columns", "rows", "failed", "not_applicable", "coverage")
+        rows = [{k.replace("_", " "): v for k, v in t.items() if k in shown} for t in dataset["tables"]]
+        as_table(rows, title=title)
     if not found["datasets"]:
         note(f"{store} holds no dataset yet: affectlake refresh …")
     return 0

@@ -309,8 +309,8 @@ def verify(
     if json:
         as_json(found)
     else:
-        keys = ("file", "why", "remedy")
-        as_table([{k: d[k] for k in keys} for d in found["damaged"]], empty="no damage")
+        rows = [{"file": d["file"], "why": d["why"], "remedy": d["remedy"]} for d in found["damaged"]]
+        as_table(rows, empty="no damage")
     note(f"{found['files']} files compared, {found['unrecorded']} have no checksum and were only read")
     return QUARANTINED if found["damaged"] else DONE
 
