@@ -5,10 +5,11 @@ import re
 import shlex
 import sys
 import uuid
+from collections import abc
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.groups import recordings
@@ -17,14 +18,21 @@ from affectlake.flows.machine import Map, Mapping, cores
 from affectlake.flows.options import OfDataset, StoreOption
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.shown import shown
-from affectlake.flows.values import plain
 from affectlake.flows.version import code_version
 from affectlake.models.options import PlanOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from affectlake.data.store import Snapshot, Store, TableStatus
+    from affectlake.features.settings import Value
+    from affectlake.flows.document import Document, LeftOut, PastRun, Provenance
     from affectlake.models.benchmark import Plan, Result
+    from affectlake.models.distortion import Distorted
+    from affectlake.models.document import Transfer
+
+    Corpora = tuple[pd.DataFrame, dict[str, pd.DataFrame]]
+    """Samples, and features by modality, both indexed by sample_id."""
 
 PRINTS = ".fingerprint"
 """Extractors of this name tell copies apart, and so know every recording by heart: nothing is trained on them."""
@@ -100,11 +108,11 @@ class Benchmark:
     """A finished benchmark: the result of the models, and where its features came from."""
 
     result: "Result"
-    about: dict[str, Any]
+    about: "Provenance"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> "Document":
         """The shape of ``bench --json``, with what the report shows besides."""
-        return self.about | self.result.to_json()
+        return {**self.about, **self.result.to_json()}
 
 
 def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress = silent) -> Benchmark:
@@ -125,6 +133,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     from affectlake.data.store import Store
     from affectlake.features.transcripts import machine_made
     from affectlake.flows import distort
+    from affectlake.flows.benchmark_records import records
     from affectlake.models.benchmark import run
 
     store = Store(options.store)
@@ -155,17 +164,25 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "configuration": asdict(options) | ({"label": options.labelled} if len(options.labels) == 1 else {}),
             "extractors": extractors,
             "transfer": crossing,
-            "nuisances": {} if options.features else left_out(names, {c for b in blocks.values() for c in b}),
+            "nuisances": {} if options.features else left_out(names, {str(c) for b in blocks.values() for c in b}),
             "transcribed": int(machine_made(samples).sum()) if "text" in blocks else 0,
             "without_duplicates": without,
         },
     )
-    for name, rows in _records(done).items():
+    for name, rows in records(done.to_json(), result.predictions).items():
         store.record(name, rows)
     return done
 
 
-def _distorted(store, options: BenchOptions, snapshot, samples, blocks, plan: "Plan", progress: Progress):
+def _distorted(
+    store: "Store",
+    options: BenchOptions,
+    snapshot: "Snapshot",
+    samples: "pd.DataFrame",
+    blocks: "abc.Mapping[str, pd.DataFrame]",
+    plan: "Plan",
+    progress: Progress,
+) -> "Distorted":
     """Some of the tested samples with their sound spoiled; raises UsageError where there is none."""
     from affectlake.features.settings import parsed
     from affectlake.flows.distort import Sounds
@@ -182,7 +199,9 @@ def _remark(line: str) -> None:
     print(f"affectlake: {shown(line)}", file=sys.stderr, flush=True)
 
 
-def corpora(store, options: BenchOptions, as_of: str):
+def corpora(
+    store: "Store", options: BenchOptions, as_of: str
+) -> "tuple[pd.DataFrame, dict[str, pd.DataFrame], Transfer | None]":
     """Samples and features of the tested dataset and of those that are trained on, and what crossing them means.
 
     Raises
@@ -218,17 +237,19 @@ def corpora(store, options: BenchOptions, as_of: str):
     return found(samples), blocks, crossing
 
 
-def _without_duplicates(samples, blocks, options: BenchOptions):
+def _without_duplicates(
+    samples: "pd.DataFrame", blocks: "dict[str, pd.DataFrame]", options: BenchOptions
+) -> "tuple[pd.DataFrame, dict[str, pd.DataFrame], LeftOut | None]":
     """Samples and features without the copies, if they are not wanted, and which those are."""
     if not options.without_duplicates:
         return samples, blocks, None
     from affectlake.models.copies import without
 
     samples, dropped = without(samples, options.labels)
-    return samples, {m: b[b.index.isin(samples.index)] for m, b in blocks.items()}, asdict(dropped)
+    return samples, {m: b[b.index.isin(samples.index)] for m, b in blocks.items()}, cast("LeftOut", asdict(dropped))
 
 
-def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", dict[str, "pd.DataFrame"]]:
+def features(store: "Store", options: BenchOptions, as_of: str) -> "Corpora":
     """The labelled samples, and per modality the features of those that have it, all indexed by sample_id."""
     import pandas as pd
 
@@ -244,10 +265,10 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
     tables = _extractors(store, options.dataset, as_of)
     prints = [t["extractor"] for t in tables if t["extractor"].endswith(PRINTS)]
     frame = store.load(options.dataset, list(options.features) or _usual(store, options.dataset, as_of), as_of=as_of)
-    frame = frame[[c for c in frame if c.rsplit(".", 1)[0] not in prints]]
+    frame = frame[[c for c in frame.columns if str(c).rsplit(".", 1)[0] not in prints]]
     if not options.features:
         frame = frame[usual(frame.columns)]
-    blocks: dict[str, Any] = {}
+    blocks: dict[str, pd.DataFrame] = {}
     for modality in sorted({c.split(".", 1)[0] for c in frame.columns if c.count(".") >= 2}):
         block = frame[[c for c in frame.columns if c.startswith(f"{modality}.")]].dropna(how="all")
         block = block[block.index.isin(samples.index)]
@@ -257,7 +278,7 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
     # Few imported numbers are often equal by chance; and equal texts are no duplicates: people do say the same.
     put = {t["extractor"] for t in tables if t["version"] == "put" and t["columns"] < 20}
     for modality in blocks:
-        mine = contents[[c for c in contents if c.startswith(f"{modality}.") and c not in put]]
+        mine = contents[[c for c in contents.columns if str(c).startswith(f"{modality}.") and c not in put]]
         if modality != "text" and mine.shape[1]:
             samples[f"content.{modality}"] = mine.bfill(axis=1).iloc[:, 0].reindex(samples.index)
     for name in prints:
@@ -274,74 +295,17 @@ def features(store, options: BenchOptions, as_of: str) -> tuple["pd.DataFrame", 
     return samples, blocks
 
 
-def _usual(store, dataset: str, as_of: str) -> list[str]:
+def _usual(store: "Store", dataset: str, as_of: str) -> list[str]:
     """Extractors that are taken where none is named: not what a transcriber says of itself, which only some have."""
     features = store.snapshot(dataset, as_of).features
     return [name for name, entry in features.items() if entry.reads != "speech"]
 
 
-def _extractors(store, dataset: str, as_of: str) -> list[dict[str, Any]]:
-    found = next(d for d in store.status(as_of=as_of)["datasets"] if d["dataset"] == dataset)
-    return found["tables"]
+def _extractors(store: "Store", dataset: str, as_of: str) -> "list[TableStatus]":
+    return next(d for d in store.status(as_of=as_of)["datasets"] if d["dataset"] == dataset)["tables"]
 
 
-def _records(done: Benchmark) -> dict[str, "pd.DataFrame"]:
-    """What goes into the store: tables that share the column ``run``; docs/models.md describes them."""
-    import pandas as pd
-
-    about, result = done.to_json(), done.result
-    keys = {k: about[k] for k in ("run", "dataset", "label", "protocol", "snapshot", "created", "code_version")}
-    keys["train_on"] = "+".join(about["configuration"]["train_on"])
-    configuration = json.dumps(plain(about["configuration"]))
-    tables = {
-        "benchmarks": pd.DataFrame([keys | {"configuration": configuration, "document": json.dumps(plain(about))}]),
-        "scores": pd.DataFrame([keys | {"place": i} | _flat(r) for i, r in enumerate(result.rows, 1)]),
-        "predictions": _predictions(done).assign(run=about["run"]),
-    }
-    if about["importance"]:
-        found = [
-            {"kind": kind, "name": entry["name"], "modality": entry["modality"], "value": entry["value"]} | _ends(entry)
-            for kind in ("modalities", "extractors", "columns")
-            for entry in about["importance"][kind]
-        ]
-        row = {k: v for k, v in _flat(about["importance"]["row"]).items() if k in ("fusion", "modalities", "model")}
-        tables["importance"] = pd.DataFrame([keys | row | e for e in found])
-    return tables
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as columns: ``uar``, ``uar_low``, ``uar_high``, and so on."""
-    out = {"fusion": row["fusion"], "modalities": "+".join(row["modalities"]), "model": row["model"] or ""}
-    for key, value in row.items():
-        if isinstance(value, dict) and key != "difference":
-            out |= {key: value["value"]} | {f"{key}_{k}": v for k, v in _ends(value).items()}
-        elif key in ("p_value", "seconds"):
-            out[key] = float("nan") if value is None else float(value)
-    return out
-
-
-def _ends(score: dict[str, Any]) -> dict[str, float]:
-    """Of an interval; NaN where there is none."""
-    return {k: float("nan") if score[k] is None else score[k] for k in ("low", "high")}
-
-
-def _predictions(done: Benchmark):
-    """Out-of-fold predictions of every row; probabilities in the order of the benchmark's ``classes``."""
-    frame = done.result.predictions
-    if frame.empty:
-        return frame
-    shares = [c for c in frame if c.startswith("p_")]
-    rows = frame.drop(columns=shares).assign(
-        truth=frame["truth"].astype("str"), predicted=frame["predicted"].astype("str")
-    )
-    if shares:
-        rows["probabilities"] = list(frame[shares].to_numpy())
-    return rows.assign(
-        **{k: done.about[k] for k in ("dataset", "snapshot", "created")}, label=done.result.about["label"]
-    )
-
-
-def history(store: str, dataset: str, label: str | None = None) -> list[dict[str, Any]]:
+def history(store: str, dataset: str, label: str | None = None) -> "list[PastRun]":
     """Past benchmarks of a dataset, oldest first: the best row of each, and how it moved against the run before it
     of the same label, protocol and metric.
 
@@ -351,15 +315,17 @@ def history(store: str, dataset: str, label: str | None = None) -> list[dict[str
         None was run.
     """
     from affectlake.data.store import Store
+    from affectlake.models.document import score as score_of
 
-    before: dict[tuple, float] = {}
-    found = []
+    before: dict[tuple[str, ...], float] = {}
+    found: list[PastRun] = []
     for about in _documents(Store(store), dataset):
         if label not in (None, about["label"]):
             continue
         metric, best = about["metric"], about["rows"][0]
-        score = best[metric]
-        trained = "+".join((about.get("transfer") or {}).get("train_on", ()))
+        score, selected = score_of(best, metric), about.get("selected")
+        transfer = about.get("transfer")
+        trained = "+".join(transfer["train_on"]) if transfer else ""
         relative = about.get("normalise", "none")
         same = (about["label"], about["protocol"], metric, relative, trained)
         found.append(
@@ -377,8 +343,10 @@ def history(store: str, dataset: str, label: str | None = None) -> list[dict[str
                 "modalities": best["modalities"],
                 "model": best["model"],
                 "metric": metric,
-                **{k: score[k] for k in ("value", "low", "high")},
-                "selected": (about.get("selected") or {}).get(metric),
+                "value": score["value"],
+                "low": score["low"],
+                "high": score["high"],
+                "selected": score_of(selected, metric) if selected else None,
                 "change": score["value"] - before[same] if same in before else None,
                 "leaks": about["leakage"]["leaks"],
             }
@@ -389,10 +357,10 @@ def history(store: str, dataset: str, label: str | None = None) -> list[dict[str
     return found
 
 
-def _documents(store, dataset: str) -> list[dict[str, Any]]:
+def _documents(store: "Store", dataset: str) -> "list[Document]":
     """Documents of all benchmarks of a dataset, oldest first; raises AffectlakeError where there is none."""
-    records = store.records("benchmarks")
-    mine = records[records["dataset"] == dataset] if len(records) else records
+    runs = store.records("benchmarks")
+    mine = runs[runs["dataset"] == dataset] if len(runs) else runs
     if not len(mine):
         raise AffectlakeError(
             f"no benchmark of {dataset!r} was run on this store: affectlake bench {dataset} --label …"
@@ -400,7 +368,7 @@ def _documents(store, dataset: str) -> list[dict[str, Any]]:
     return [json.loads(d) for d in mine.sort_values("created", kind="stable")["document"]]
 
 
-def newest_result(store: str, dataset: str) -> dict[str, Any]:
+def newest_result(store: str, dataset: str) -> "Document":
     """The document of the last benchmark of ``dataset``; raises AffectlakeError where there is none."""
     from affectlake.data.store import Store
 
@@ -415,6 +383,7 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     """
     from affectlake.data.store import Store
     from affectlake.flows.band import trained_band
+    from affectlake.models.document import scores
     from affectlake.models.fit import fit
     from affectlake.models.persistence import save
 
@@ -433,13 +402,15 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     fingerprints = {e["extractor"]: e["fingerprint"] for e in done.about["extractors"]}
     plan = replace(options.plan(samples), protocol="grouped", test_on=None)
     about = done.to_json()
-    card = {k: about[k] for k in ("dataset", "snapshot", "created", "code_version", "protocol", "synthetic", "command")}
+    by_name: abc.Mapping[str, object] = about
+    keys = ("dataset", "snapshot", "created", "code_version", "protocol", "synthetic", "command")
+    card: dict[str, Any] = {k: by_name[k] for k in keys}
     card |= {
         "transcribed": about["transcribed"],
         "train_on": list(options.train_on),
         "leaks": about["leakage"]["leaks"],
         "settings": settings_of(store.snapshot(options.dataset, done.about["snapshot"])),
-        "scores": {k: v for k, v in selected.items() if isinstance(v, dict) and k != "row"},
+        "scores": scores(selected),
         "selected": selected["rule"],
         "no_better_than_chance": no_better_than_chance(about),
         "store": store.identity,
@@ -451,7 +422,13 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     return path
 
 
-def _remember_training(store, path: Path, samples, blocks, card: dict[str, Any]) -> None:
+def _remember_training(
+    store: "Store",
+    path: Path,
+    samples: "pd.DataFrame",
+    blocks: "abc.Mapping[str, pd.DataFrame]",
+    card: abc.Mapping[str, Any],
+) -> None:
     """Note in the store whom a model was fitted on: a model cannot forget, so an erasure must be able to say it."""
     import pandas as pd
 
@@ -475,12 +452,15 @@ def _remember_training(store, path: Path, samples, blocks, card: dict[str, Any])
     )
 
 
-def no_better_than_chance(about: dict[str, Any]) -> bool:
+def no_better_than_chance(about: "Document") -> bool:
     """Whether the selected scores no higher than what only knows the classes' frequencies, or the mean."""
-    return about["selected"] is not None and about["selected"][about["metric"]]["value"] <= about["chance"]
+    from affectlake.models.document import score
+
+    selected = about["selected"]
+    return selected is not None and score(selected, about["metric"])["value"] <= about["chance"]
 
 
-def settings_of(snapshot) -> dict[str, Any]:
+def settings_of(snapshot: "Snapshot") -> "dict[str, Value]":
     """How the snapshot's media were read, where that is not the default."""
     from affectlake.features.settings import SETTINGS
 

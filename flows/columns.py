@@ -27,9 +27,9 @@ def usual(columns: Iterable[str]) -> list[str]:
     return [c for c in columns if c not in follows or (follows[c] == "level" and c.split(".", 1)[0] not in rest)]
 
 
-def left_out(extractors: Iterable[str], used: Collection[str]) -> dict[str, dict[str, int]]:
+def left_out(extractors: Iterable[str], used: Collection[str]) -> dict[Nuisance, dict[str, int]]:
     """How many of `nuisances` are not ``used``: ``{"level": {"audio.prosody": 34}}``."""
-    found: dict[str, dict[str, int]] = {}
+    found: dict[Nuisance, dict[str, int]] = {}
     for column, nuisance in nuisances(extractors).items():
         if column not in used:
             extractor = ".".join(column.split(".")[:2])

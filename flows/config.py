@@ -4,11 +4,12 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, Self, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -18,6 +19,7 @@ from affectlake.features import settings
 from affectlake.flows.benchmark import BenchOptions
 from affectlake.flows.options import Engine, Gate, RefreshOptions
 
+T = TypeVar("T")
 Where = tuple[str | int, ...]
 """Keys and positions that lead to a value: ``("dataset", 0, "benchmark", "label")``."""
 
@@ -92,10 +94,9 @@ def _keys(options: type, names: Iterable[str], **bounds: Any) -> dict[str, Any]:
 ELSEWHERE = ("dataset", "store", "workers", "engine", "address", "author", "as_of", "train_on")
 """Options that the configuration has in other places, or a night has no use for."""
 
-Bench = create_model(
-    "Bench",
+_BenchKeys: Any = create_model(
+    "_BenchKeys",
     __base__=_Strict,
-    __doc__="The benchmark of one dataset; keys as the options of ``affectlake bench``.",
     **_keys(
         BenchOptions,
         [f.name for f in fields(BenchOptions) if f.name not in ELSEWHERE],
@@ -104,8 +105,8 @@ Bench = create_model(
     ),
 )
 
-_Refresh = create_model(
-    "_Refresh",
+_RefreshKeys: Any = create_model(
+    "_RefreshKeys",
     __base__=_Strict,
     **_keys(
         RefreshOptions,
@@ -116,16 +117,20 @@ _Refresh = create_model(
 )
 
 
+class Bench(_BenchKeys):
+    """The benchmark of one dataset; keys as the options of ``affectlake bench``."""
+
+
 class Drift(_Strict):
     """When a column, an extractor or a score counts as having drifted; see docs/nightly.md."""
 
-    mean: Number = Field(0.5, gt=0)
-    spread: Number = Field(2.0, gt=1)
-    coverage: Number = Field(0.05, gt=0, le=1)
+    mean: Number = Field(default=0.5, gt=0)
+    spread: Number = Field(default=2.0, gt=1)
+    coverage: Number = Field(default=0.05, gt=0, le=1)
     against: str | None = None
 
 
-class Dataset(_Refresh):
+class Dataset(_RefreshKeys):
     """One dataset: keys as the options of ``affectlake refresh``, and what else to do with it."""
 
     name: str
@@ -134,7 +139,7 @@ class Dataset(_Refresh):
     benchmark: Bench | None = None
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Self:
         if (self.root is None) == (self.manifest is None):
             raise ValueError("give either root or manifest")
         return self
@@ -158,7 +163,7 @@ class Notify(_Strict):
     timeout: Number = Field(30.0, gt=0)
 
     @model_validator(mode="after")
-    def _one_way(self):
+    def _one_way(self) -> Self:
         if sum((bool(self.command), self.webhook is not None, self.block is not None)) != 1:
             raise ValueError("give one of command, webhook or block")
         if self.webhook is not None and not self.webhook.startswith(("http://", "https://")):
@@ -282,7 +287,7 @@ def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> No
     from affectlake.features.registry import choose
     from affectlake.features.transcripts import TRANSCRIBER
 
-    def attempt(key: Where, action) -> Any:
+    def attempt(key: Where, action: Callable[[], T]) -> T:
         try:
             return action()
         except UsageError as error:
@@ -307,7 +312,7 @@ def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> No
         return
     bench = dataset.benchmark
     for key in ("models", "fusions"):
-        attempt(("benchmark", key), lambda k=key: _plan(bench, k))
+        attempt(("benchmark", key), partial(_plan, bench, key))
     labels = attempt(("manifest",) if dataset.manifest else ("root",), lambda: _labels(dataset, config))
     for label in (bench.label,) if isinstance(bench.label, str) else bench.label:
         if labels and label not in labels:
@@ -385,7 +390,7 @@ def _explained(source: _Source, error: ValidationError) -> UsageError:
     # A single [notify] is validated as the first of a list.
     where = tuple(first["loc"])
     where = where[:-1] if where[-1:] == ("str",) else where  # of what may be one word or several
-    message = first["msg"].removeprefix("Value error, ")
+    message: object = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = UnknownName("key", where[-1], _model(where[:-1]).model_fields)
     elif first["type"] == "literal_error":
@@ -398,7 +403,7 @@ def _explained(source: _Source, error: ValidationError) -> UsageError:
     return source.wrong(where, message)
 
 
-_TABLES = {"dataset": Dataset, "benchmark": Bench, "drift": Drift, "notify": Notify}
+_TABLES: dict[str, type[BaseModel]] = {"dataset": Dataset, "benchmark": Bench, "drift": Drift, "notify": Notify}
 
 
 def _model(where: Where) -> type[BaseModel]:

@@ -1,12 +1,14 @@
 """Drift: features whose distribution moved since an earlier snapshot, and scores that fell. No prefect here."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from affectlake.flows.record import Drifted
+from affectlake.models.document import score
 
 if TYPE_CHECKING:
     from affectlake.data.store import Snapshot, Store
     from affectlake.flows.config import Drift
+    from affectlake.flows.document import Document
 
 Kind = Literal["mean", "spread", "coverage", "band", "score"]
 
@@ -85,18 +87,18 @@ def _entry(extractor: str, column: str | None, kind: Kind, before: float, now: f
     }
 
 
-def score_drift(before: dict[str, Any] | None, now: dict[str, Any]) -> Drifted | None:
+def score_drift(before: "Document | None", now: "Document") -> Drifted | None:
     """The fall of a benchmark's best score below the interval that it had the time before, or None.
 
     Parameters
     ----------
-    before, now : dict
-        Documents of two benchmarks (`affectlake.flows.benchmark.Benchmark.to_json`).
+    before, now : Document
+        Two benchmarks.
     """
     if before is None or (before["label"], before["metric"]) != (now["label"], now["metric"]):
         return None
     metric = now["metric"]
-    was, best = before["rows"][0][metric], now["rows"][0][metric]
+    was, best = score(before["rows"][0], metric), score(now["rows"][0], metric)
     if was["low"] is None or best["value"] >= was["low"]:  # of too few speakers for an interval nothing can be said
         return None
     entry = _entry("benchmark", metric, "score", was["value"], best["value"], best["value"] - was["value"])

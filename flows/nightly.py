@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.flows import logs
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark
 from affectlake.flows.changes import changes, equal_data
-from affectlake.flows.config import ELSEWHERE, Config, Dataset
+from affectlake.flows.config import ELSEWHERE, Bench, Config, Dataset
 from affectlake.flows.drift import features_drift, score_drift
 from affectlake.flows.erasure import remember
 from affectlake.flows.history import History, alone, stem
@@ -28,9 +28,11 @@ from affectlake.flows.refresh import RefreshResult, refresh
 from affectlake.flows.report import write_html
 from affectlake.flows.summary import describe_changes, summary
 from affectlake.flows.version import code_version
+from affectlake.models.document import score
 
 if TYPE_CHECKING:
     from affectlake.data.store import Snapshot, Store
+    from affectlake.flows.document import Document
 
 T = TypeVar("T")
 _log = logging.getLogger("affectlake.nightly")
@@ -173,7 +175,7 @@ def _stages(dataset: Dataset, config: Config, steps: Steps, before: list[str | N
     for line in describe_changes(changed):
         _log.info("%s: %s", dataset.name, line, extra={"dataset": dataset.name, "stage": "changes"})
     if dataset.benchmark and result.published:
-        _benchmarked(dataset, config, steps, store, now, entry)
+        _benchmarked(dataset, dataset.benchmark, config, steps, store, now, entry)
 
 
 def _heads(config: Config) -> dict[str, str | None]:
@@ -215,16 +217,25 @@ def refresh_options(dataset: Dataset, config: Config) -> RefreshOptions:
     )
 
 
-def _benchmarked(dataset: Dataset, config: Config, steps: Steps, store: "Store", now: "Snapshot", entry: Entry) -> None:
+def _benchmarked(
+    dataset: Dataset,
+    wanted: Bench,
+    config: Config,
+    steps: Steps,
+    store: "Store",
+    now: "Snapshot",
+    entry: Entry,
+) -> None:
     """Benchmark if there is no result of these options on these data yet, and write the newest result's report.
 
     Results are looked for in the store, not in the last record: a night that was killed between the two is made up for.
     """
-    options = BenchOptions(dataset.name, store=config.store, workers=config.workers, **dataset.benchmark.model_dump())
+    options = BenchOptions(dataset.name, store=config.store, workers=config.workers, **wanted.model_dump())
     last = _last_result(store, options)
-    due = last is None or not _still_true(store, dataset.name, last["snapshot"], now)
-    document = last
-    if due:
+    if last is not None and _still_true(store, dataset.name, last["snapshot"], now):
+        document, due = last, False
+    else:
+        due = True
         with _timed(entry["stages"], "benchmark", dataset.name):
             document = _persistently(lambda: steps.benchmark(options), config, dataset.name).to_json()
         fallen = score_drift(last, document)
@@ -236,14 +247,14 @@ def _benchmarked(dataset: Dataset, config: Config, steps: Steps, store: "Store",
         "label": document["label"],
         "metric": metric,
         "snapshot": document["snapshot"],
-        "best": {"row": row, **best[metric]},
-        "before": last["rows"][0][metric] if due and last and last["metric"] == metric else None,
+        "best": {"row": row, **score(best, metric)},
+        "before": score(last["rows"][0], metric) if due and last and last["metric"] == metric else None,
     }
     with _timed(entry["stages"], "report", dataset.name):
         entry["report"] = str(write_html(document, Path(config.reports) / f"{dataset.name}.html"))
 
 
-def _last_result(store: "Store", options: BenchOptions) -> dict[str, Any] | None:
+def _last_result(store: "Store", options: BenchOptions) -> "Document | None":
     import json
 
     records = store.records("benchmarks")
@@ -251,7 +262,7 @@ def _last_result(store: "Store", options: BenchOptions) -> dict[str, Any] | None
         return None
     mine = records[(records["dataset"] == options.dataset) & (records["label"] == options.labelled)]
     for text in mine.sort_values("created", ascending=False)["document"]:
-        document = json.loads(text)
+        document: Document = json.loads(text)
         if document["command"] == options.command:
             return document
     return None

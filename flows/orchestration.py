@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal  # noqa: E402
 from prefect import flow, task  # noqa: E402
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
-from prefect.client.orchestration import get_client  # noqa: E402
+from prefect.client.orchestration import SyncPrefectClient, get_client  # noqa: E402
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter  # noqa: E402
 from prefect.client.schemas.objects import FlowRun, StateType  # noqa: E402
 from prefect.exceptions import ObjectNotFound  # noqa: E402
@@ -47,6 +47,7 @@ from affectlake.flows.refresh import RefreshResult, check, refresh  # noqa: E402
 from affectlake.flows.server import api  # noqa: E402
 from affectlake.flows.shown import shown  # noqa: E402
 from affectlake.flows.summary import describe_entry  # noqa: E402
+from affectlake.models.document import score  # noqa: E402
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,20 +82,21 @@ def _quiet_when_told_to_end() -> Iterator[None]:
 
     Log lines stay off afterwards, for Prefect writes them when the flow's function is over: see `_alone`.
     """
-    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    previous = {int(s): handler for s, handler in handlers.items() if callable(handler)}
 
     def quietly(number: int, frame: FrameType | None) -> None:
         logging.disable(logging.CRITICAL)
         previous[number](number, frame)
 
-    ours = [s for s, handler in previous.items() if callable(handler) and current_thread() is main_thread()]
-    for s in ours:
+    ours = current_thread() is main_thread()
+    for s in previous if ours else ():
         signal.signal(s, quietly)
     try:
         yield
     finally:
-        for s in ours:
-            signal.signal(s, previous[s])
+        for s, handler in previous.items() if ours else ():
+            signal.signal(s, handler)
 
 
 @contextmanager
@@ -151,7 +153,7 @@ def benchmark_flow(options: BenchOptions, show_progress: bool = False) -> Benchm
                 "modalities": "+".join(row["modalities"]),
                 "model": row["model"] or "",
                 **{
-                    m: f"{row[m]['value']:.3f}"
+                    m: f"{score(row, m)['value']:.3f}"
                     for m in dict.fromkeys((document["metric"], "uar", "accuracy", "ccc"))
                     if m in row
                 },
@@ -171,7 +173,7 @@ def run_benchmark(options: BenchOptions) -> Benchmark:
 
 
 @flow(name="nightly", validate_parameters=False, persist_result=False)
-def nightly_flow(config: str, log: Literal["text", "json"] | None = None) -> dict:
+def nightly_flow(config: str, log: Literal["text", "json"] | None = None) -> Record:
     """One night by the configuration file ``config``; a dataset that fails makes the run fail, after all had a turn.
 
     Runs of the same configuration that are still said to be running, but whose process is gone, are marked as crashed
@@ -250,7 +252,7 @@ def _artifacts(record: Record, settings: Config) -> None:
     rows = []
     for entry in record["datasets"]:
         found = entry["changes"]
-        row = {
+        row: dict[str, str | float | None] = {
             "dataset": entry["dataset"],
             "state": entry["state"],
             "samples": found["samples"]["now"] if found else None,
@@ -285,9 +287,9 @@ def _markdown(record: Record) -> str:
     return "\n".join(lines)
 
 
-def _escaped(text: str) -> str:
+def _escaped(text: str | None) -> str:
     """Names of files are no markup."""
-    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", shown(text))
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", shown(text or ""))
 
 
 STARTING_SECONDS = 300
@@ -335,9 +337,10 @@ def _due(run: FlowRun) -> bool:
     return run.expected_start_time is not None and run.expected_start_time < datetime.now(UTC)
 
 
-def _runs(client, config: str, states: list[StateType], keep: str | None) -> list[FlowRun]:
-    found, page = [], True
-    while page:
+def _runs(client: SyncPrefectClient, config: str, states: list[StateType], keep: str | None) -> list[FlowRun]:
+    found: list[FlowRun] = []
+    page = None
+    while page is None or page:
         page = client.read_flow_runs(
             flow_filter=FlowFilter(name={"any_": [nightly_flow.name]}),
             flow_run_filter=FlowRunFilter(state={"type": {"any_": states}}),

@@ -3,7 +3,7 @@
 Answers come batch by batch in the order of what was asked, so that a list of any length needs the memory of one batch.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from affectlake.data.errors import AffectlakeError, BadMedia, UsageError
 from affectlake.data.media import check_file
 from affectlake.features import extraction, registry, settings
 from affectlake.features.cutting import Cutting
-from affectlake.features.protocol import modality
+from affectlake.features.protocol import Extractor, modality
 from affectlake.flows import timeline
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from affectlake.data.manifest import TableOptions
     from affectlake.features.plan import Plan
+    from affectlake.features.workers import Workers
     from affectlake.flows.options import PredictOptions
     from affectlake.models.band import Band
     from affectlake.models.fit import Fitted
@@ -48,7 +49,7 @@ class Prediction:
     """
 
     rows: list[dict[str, Any]]
-    failures: list[dict[str, Any]]
+    failures: list[dict[str, str]]
 
 
 def predict(
@@ -166,7 +167,7 @@ def _worded(rows: list[dict[str, Any]], samples: "pd.DataFrame") -> list[dict[st
     import numpy as np
 
     words = samples[["text", "text_source"]].astype(object).replace(np.nan, None).to_dict("records")
-    return [row | said for row, said in zip(rows, words, strict=True)]
+    return [row | {str(k): v for k, v in said.items()} for row, said in zip(rows, words, strict=True)]
 
 
 def listed(path: Path) -> Iterator[str]:
@@ -284,7 +285,13 @@ def _tables(path: Path, wanted: set[str], batch: int | None) -> Iterator["pd.Dat
         raise UsageError(f"{path} is no table of features: {' '.join(str(error).split())[:200]}") from None
 
 
-def _answers(fitted: "Fitted", ids, blocks: dict[str, Any], speakers, uris) -> list[dict[str, Any]]:
+def _answers(
+    fitted: "Fitted",
+    ids: "pd.Index",
+    blocks: "Mapping[str, pd.DataFrame]",
+    speakers: "pd.Series | None",
+    uris: "pd.Series",
+) -> list[dict[str, Any]]:
     import numpy as np
     import pandas as pd
 
@@ -323,8 +330,8 @@ def _known(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _computed(
-    fitted: "Fitted", chosen: list, samples: "pd.DataFrame", pool, unknown: set[str]
-) -> tuple[dict[str, Any], list[extraction.Failure]]:
+    fitted: "Fitted", chosen: list[Extractor], samples: "pd.DataFrame", pool: "Workers", unknown: set[str]
+) -> tuple[dict[str, "pd.DataFrame"], list[extraction.Failure]]:
     import pandas as pd
 
     work, tables, failures = extraction.computed(
@@ -354,7 +361,12 @@ def _not_asked(work: "Plan", samples: "pd.DataFrame") -> list[extraction.Failure
 
 
 def _media(
-    fitted: "Fitted", files: Iterable[str], manifest, text, batch: int, table: "TableOptions | None" = None
+    fitted: "Fitted",
+    files: Iterable[str],
+    manifest: str | None,
+    text: str | None,
+    batch: int,
+    table: "TableOptions | None" = None,
 ) -> Iterator[tuple["pd.DataFrame", list[extraction.Failure]]]:
     """Samples frames of about ``batch`` rows, and which of them are of no known kind. What must be seen together stays
     in one: dialogues, and speakers where features are relative to them.
@@ -404,11 +416,12 @@ def _cuts(n: int, batch: int, keys: Sequence["pd.Series"]) -> list[int]:
         at = position[key.notna().to_numpy()]
         for _, rows in spans.groupby(spans.to_numpy()).indices.items():
             allowed[at[rows[0]] + 1 : at[rows[-1]] + 1] = False
-    cuts, last = [], 0
+    cuts: list[int] = []
+    last = 0
     for cut in np.flatnonzero(allowed):
         if cut - last >= batch and cut < n:
-            cuts.append(int(cut))
-            last = cut
+            last = int(cut)
+            cuts.append(last)
     return [*cuts, n]
 
 
@@ -426,7 +439,7 @@ def _samples(
     return samples.assign(sample_id=names), [replace(f, sample_id=called[f.sample_id]) for f in unknown]
 
 
-def _extractor(name: str):
+def _extractor(name: str) -> Extractor:
     if name not in registry.extractors():
         raise AffectlakeError(
             f"the model reads {name}, for which there is no extractor here: features that were brought in by `put` "
@@ -439,5 +452,5 @@ def _extractor(name: str):
     return extractor
 
 
-def _first(failures: list[dict[str, Any]]) -> str:
+def _first(failures: list[dict[str, str]]) -> str:
     return f"{failures[0]['sample_id']}: {failures[0]['reason']}" if failures else "no modality that the model knows"

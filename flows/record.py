@@ -2,6 +2,8 @@
 
 from typing import Generic, Literal, NotRequired, TypedDict, TypeVar
 
+from affectlake.models.document import Score
+
 T = TypeVar("T")
 
 VERSION = 2
@@ -28,14 +30,6 @@ class Outcomes(TypedDict):
     wanted: int
     failed: int
     not_applicable: int
-
-
-class Score(TypedDict):
-    """A score with its interval; None at both ends where none can be had."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 class BestScore(Score):

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from affectlake.data.manifest import Manifest
-    from affectlake.data.store import FeatureSpec
+    from affectlake.data.store import ColumnDoc, FeatureSpec, Store
     from affectlake.data.store._writer import Writer
     from affectlake.features.plan import Plan
 
@@ -169,9 +169,11 @@ class _Steps:
     progress: Progress
     clock: "_Stages"
     writer: "Writer"
-    computed: Counter = field(default_factory=Counter)
+    computed: Counter[str] = field(default_factory=Counter)
 
-    def brought(self, samples, stats, chosen: list[Extractor], stage: str):
+    def brought(
+        self, samples: "pd.DataFrame", stats: "pd.DataFrame", chosen: list[Extractor], stage: str
+    ) -> "tuple[dict[str, FeatureSpec], pd.DataFrame]":
         """What the extractors' tables should hold, all of it computed and kept, and what the files are by then."""
         from affectlake.features.steady import settled
 
@@ -197,7 +199,9 @@ class _Steps:
         return {e.name: _wanted(e, work) for e in chosen}, stats
 
 
-def _compute(work, writer, run: Run, options: RefreshOptions, progress: Progress, computed: Counter) -> list[str]:
+def _compute(
+    work: "Plan", writer: "Writer", run: Run, options: RefreshOptions, progress: Progress, computed: Counter[str]
+) -> list[str]:
     """Compute and keep what is to be done; returns the files that are not those that were hashed."""
     from affectlake.features.steady import steady
 
@@ -241,6 +245,9 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         return to_hear | _plan(samples, stats, rest, w.known, options).to_compute
 
 
+_NO_SOURCE = "name the data: either --root FOLDER or --manifest FILE"
+
+
 def check(options: RefreshOptions) -> None:
     """Find what is wrong with the options themselves, before anything is started; raises UsageError."""
     from affectlake.data.manifest import check_manifest, check_named
@@ -249,7 +256,7 @@ def check(options: RefreshOptions) -> None:
     with given.use(options.settings):
         registry.choose(transcripts.asked(options))
     if (options.root is None) == (options.manifest is None):
-        raise UsageError("name the data: either --root FOLDER or --manifest FILE")
+        raise UsageError(_NO_SOURCE)
     if options.manifest is not None:
         check_manifest(Path(options.manifest))
     if options.root is not None:
@@ -272,6 +279,8 @@ def load(options: RefreshOptions) -> "Manifest":
         return found
     from affectlake.data import datasets
 
+    if options.root is None:
+        raise UsageError(_NO_SOURCE)
     return Manifest(datasets.get(options.dataset).load(options.root), None, ())
 
 
@@ -297,7 +306,9 @@ def _size(tables: dict[str, "pa.Table"]) -> int:
     return next(iter(tables.values())).num_rows
 
 
-def _scan(samples, cached, options: RefreshOptions, progress: Progress) -> "pd.DataFrame":
+def _scan(
+    samples: "pd.DataFrame", cached: "pd.DataFrame", options: RefreshOptions, progress: Progress
+) -> "pd.DataFrame":
     from affectlake.features import scan
 
     uris = scan.media_uris(samples)
@@ -314,7 +325,13 @@ def _without(samples: "pd.DataFrame", gone: set[str]) -> "pd.DataFrame":
     return samples[~samples["sample_id"].isin(gone)].reset_index(drop=True) if gone else samples
 
 
-def _all_there(store, samples, before: "pd.DataFrame", stats: "pd.DataFrame", options: RefreshOptions) -> None:
+def _all_there(
+    store: "Store",
+    samples: "pd.DataFrame",
+    before: "pd.DataFrame",
+    stats: "pd.DataFrame",
+    options: RefreshOptions,
+) -> None:
     """Raises where so much is gone that a mount is likelier to be missing than the data to have shrunk."""
     from affectlake.features.scan import ABSENT
 
@@ -331,18 +348,25 @@ def _all_there(store, samples, before: "pd.DataFrame", stats: "pd.DataFrame", op
             )
 
 
-def _plan(samples, stats, chosen, known, options: RefreshOptions, retry_unread: bool = True):
+def _plan(
+    samples: "pd.DataFrame",
+    stats: "pd.DataFrame",
+    chosen: Sequence[Extractor],
+    known: "Callable[[str, str], pd.DataFrame]",
+    options: RefreshOptions,
+    retry_unread: bool = True,
+) -> "Plan":
     from affectlake.features.plan import plan
 
     return plan(samples, stats, chosen, known, options.retry_failed, retry_unread)
 
 
-def _wanted(extractor: Extractor, work):
+def _wanted(extractor: Extractor, work: "Plan") -> "FeatureSpec":
     from affectlake.data.store import FeatureSpec
 
     return FeatureSpec(
         fingerprint=work.fingerprints[extractor.name],
-        columns=[asdict(c) for c in extractor.columns],
+        columns=[cast("ColumnDoc", asdict(c)) for c in extractor.columns],
         version=extractor.version,
         parameters=dict(extractor.parameters) | given.of_decoding(extractor.reads),
         rows=work.wanted[extractor.name],
@@ -357,7 +381,8 @@ class _Stages:
     """Wall-clock seconds by stage of a dataset's refresh."""
 
     def __init__(self, dataset: str):
-        self.dataset, self.start, self.seconds = dataset, time.perf_counter(), {}
+        self.dataset, self.start = dataset, time.perf_counter()
+        self.seconds: dict[str, float] = {}
 
     def __call__(self, name: str) -> "_Stage":
         return _Stage(self, name)
@@ -374,7 +399,7 @@ class _Stage:
     def __enter__(self) -> None:
         self.start = time.perf_counter()
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         seconds = round(time.perf_counter() - self.start, 3)
         self.stages.seconds[self.name] = round(self.stages.seconds.get(self.name, 0.0) + seconds, 3)
         about = {"dataset": self.stages.dataset, "stage": self.name, "seconds": seconds}

@@ -1,12 +1,19 @@
 """The static HTML report of a benchmark: one file that opens offline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from affectlake.flows import pictures
 from affectlake.flows.shown import shown
+from affectlake.models.document import ConformalGroup, ConformalLevel, score
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from affectlake.flows.document import Document, PastRun
+    from affectlake.models.document import Score
 
 METRIC_NAMES = {
     "uar": "UAR",
@@ -38,7 +45,7 @@ SHOWN = 15
 
 
 # Of results that were recorded before these were measured.
-_ABSENT = {
+_ABSENT: Mapping[str, Any] = {
     "repeats": 1,
     "normalise": "none",
     "transductive": False,
@@ -67,7 +74,7 @@ _ABSENT = {
 )
 
 
-def write_html(document: dict, out: Path, history: Sequence[dict] = ()) -> Path:
+def write_html(document: "Document", out: Path, history: "Sequence[PastRun]" = ()) -> Path:
     """Write the report of ``document`` (`affectlake.flows.benchmark.Benchmark.to_json`) and return its path.
 
     ``history``: earlier runs, see `affectlake.flows.benchmark.history`.
@@ -78,7 +85,7 @@ def write_html(document: dict, out: Path, history: Sequence[dict] = ()) -> Path:
     return out.absolute()
 
 
-def template(name: str):
+def template(name: str) -> "Template":
     """A page of ours, ready to be filled.
 
     What is put in is escaped, control characters and marks of direction are shown, and what is not given is an error.
@@ -100,15 +107,15 @@ def _environment():
     )
 
 
-def html(document: dict, history: Sequence[dict] = ()) -> str:
+def html(document: "Document", history: "Sequence[PastRun]" = ()) -> str:
     """The report as a string."""
-    document = _ABSENT | document
+    document = cast("Document", {**_ABSENT, **document})
     first = document["rows"][0]
     metric = document["metric"]
     others = [m for m in METRIC_NAMES if m in first and m != metric]
-    dummies = [r[metric]["value"] for r in document["rows"] if r["fusion"] == "dummy"]
+    dummies = [score(r, metric)["value"] for r in document["rows"] if r["fusion"] == "dummy"]
     return template("report.html").render(
-        document,
+        dict(document),
         modalities=sorted({m for r in document["rows"] for m in r["modalities"]}),
         metric=metric,
         metric_name=METRIC_NAMES[metric],
@@ -132,14 +139,14 @@ def html(document: dict, history: Sequence[dict] = ()) -> str:
     )
 
 
-def _sets(levels: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+def _sets(levels: Sequence[ConformalLevel]) -> list[tuple[ConformalGroup, list[ConformalGroup]]]:
     """Groups of samples, each with its coverage at every level."""
     return [(at[0], list(at)) for at in zip(*(level["groups"] for level in levels), strict=True)]
 
 
-def _widest(rows: Sequence[dict]) -> float:
+def _widest(rows: "Sequence[Score]") -> float:
     """The largest distance from zero among values and bounds: the half-width of a plot of differences."""
-    return max((abs(pictures.bound(r, k)) for r in rows for k in ("value", "low", "high")), default=0) or 1.0
+    return max((abs(v) for r in rows for v in (r["value"], r["low"], r["high"]) if v is not None), default=0) or 1.0
 
 
 def _signed(value: float, widest: float) -> float:

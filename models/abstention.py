@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from affectlake.models.document import Score
 from affectlake.models.scores import Entry, Scorer
 from affectlake.models.tasks import Target
 
@@ -23,15 +23,15 @@ class Point:
         Share of samples whose answers are to be given: the threshold is that of the training part's inner folds.
     coverage : float, 0 to 1
         Share of the tested samples that were answered.
-    accuracy : dict
-        Of these: ``value``, ``low``, ``high``.
+    accuracy : Score
+        Of these.
     speakers : int
         Of whom at least one sample was answered.
     """
 
     aimed: float
     coverage: float
-    accuracy: dict[str, Any]
+    accuracy: Score
     speakers: int
 
 

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,20 @@ from affectlake.models import (
     subgroups,
 )
 from affectlake.models.candidates import candidates_of, dummy_of
+from affectlake.models.document import (
+    About,
+    AbstentionPoint,
+    ConformalLevel,
+    Contrast,
+    Curve,
+    Curves,
+    Details,
+    DistortionCurves,
+    ReliabilityBin,
+    ResultJson,
+    RowJson,
+    Sureness,
+)
 from affectlake.models.importance import Group
 from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
 from affectlake.models.member import Settings
@@ -45,20 +59,21 @@ class Result:
 
     Attributes
     ----------
-    rows : list of dict
+    rows : list of RowJson
         Best first: fusion, modalities, model, each metric as value, low, high; p_value, seconds.
     predictions : DataFrame [columns=(sample_id, fold, fusion, modalities, model, truth, predicted, p_<class>…)]
         Of every row but the dummy, each by models that had not seen the sample's speaker.
-    about : dict
+    about : About
+        All else.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[RowJson]
     predictions: pd.DataFrame = field(repr=False)
-    about: dict[str, Any] = field(repr=False)
+    about: About = field(repr=False)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ResultJson:
         """What `affectlake.flows.report` shows: docs/models.md lists the keys."""
-        return self.about | {"rows": self.rows}
+        return {**self.about, "rows": self.rows}
 
     def _repr_html_(self) -> str:
         return str(self.table().to_html())
@@ -176,8 +191,7 @@ def run(
     [dummy] = _combined(
         [[dummy_of(table, q.settings)] for q, (_, table) in zip(problems, tables[0], strict=True)], target
     )
-    result = _result(samples, parts, ranked, plan, target, best, dummy, wanted, shuffled)
-    return replace(result, about=result.about | {"remarks": remarks, "distort": lost})
+    return _result(samples, parts, ranked, plan, target, best, dummy, wanted, shuffled, remarks, lost)
 
 
 @dataclass(frozen=True)
@@ -241,17 +255,23 @@ def _result(
     dummy: Candidate,
     wanted: list[importance.Group],
     shuffled: list[tuple[np.ndarray, np.ndarray]],
+    remarks: list[str],
+    distorted: DistortionCurves | None,
 ) -> Result:
     main, entries = parts[0], ranked["main"]
     scorer = main.scorer(samples, target)
     [without] = scorer.rank([dummy])
     chosen, entry = selection.selected(entries, scorer, without)
     who = samples["speaker"] if "speaker" in samples else pd.Series(dtype="str")
-    about = {
+    about: About = {
         "label": plan.labelled,
         "task": target.task.kind,
-        "target": {"task": target.task.name, "why": target.why, "labels": list(plan.labels)}
-        | target.task.facts(target),
+        "target": {
+            "task": target.task.name,
+            "why": target.why,
+            "labels": list(plan.labels),
+            **target.task.facts(target),
+        },
         "metric": scorer.metric,
         "prior": plan.prior,
         "protocol": plan.protocol,
@@ -272,9 +292,7 @@ def _result(
         "reason": scorer.reason(scorer.metric),
         "selected": chosen,
         "by": [subgroups.by(name, scorer, entry) for name in plan.by] if entry else [],
-        "abstention": [asdict(p) for p in abstention.points(scorer, entry)] if entry else [],
-        "conformal": [asdict(v) for v in conformal.levels(scorer, entry, plan.by)] if entry else [],
-        "reliability": [asdict(b) for b in reliability.bins(scorer, entry)] if entry else [],
+        **_sureness(scorer, entry, plan.by),
         "chance": float(without.draws[0]),
         "best_of": scorer.best_of(entries),
         "leakage": leakage.audit(samples, main.folds, main.data.blocks),
@@ -285,11 +303,24 @@ def _result(
         "missing": _missing(parts, ranked, scorer.metric),
         "learning": _learning(parts, ranked, scorer, samples, target, without),
         **(scorer.details(best) if best else _NOTHING),
+        "remarks": remarks,
+        "distort": distorted,
     }
-    return Result([e.row for e in entries], scorer.predictions(entries), about)
+    return Result([e.row.to_json() for e in entries], scorer.predictions(entries), about)
 
 
-_NOTHING: dict[str, Any] = {"confusion": None, "per_class": [], "per_output": [], "per_speaker": []}
+def _sureness(scorer: Scorer, entry: Entry | None, attributes: tuple[str, ...]) -> Sureness:
+    """How far the probabilities of the selected can be trusted."""
+    if entry is None:
+        return {"abstention": [], "conformal": [], "reliability": []}
+    return {
+        "abstention": [cast("AbstentionPoint", asdict(p)) for p in abstention.points(scorer, entry)],
+        "conformal": [cast("ConformalLevel", asdict(v)) for v in conformal.levels(scorer, entry, attributes)],
+        "reliability": [cast("ReliabilityBin", asdict(b)) for b in reliability.bins(scorer, entry)],
+    }
+
+
+_NOTHING: Details = {"confusion": None, "per_class": [], "per_output": [], "per_speaker": []}
 
 _CONTRASTS = {
     "grouped": ("random", "grouped by speaker", "the gap is leakage: folds at random know the tested speakers"),
@@ -297,7 +328,7 @@ _CONTRASTS = {
 }
 
 
-def _contrast(parts: list[Part], ranked: Mapping[str, list[Entry]], scorer: Scorer) -> dict[str, Any] | None:
+def _contrast(parts: list[Part], ranked: Mapping[str, list[Entry]], scorer: Scorer) -> Contrast | None:
     """The main table beside the one that it must be seen with."""
     name = next((p.name for p in parts if p.name in _CONTRASTS), None)
     if name is None:
@@ -307,19 +338,19 @@ def _contrast(parts: list[Part], ranked: Mapping[str, list[Entry]], scorer: Scor
     return {"of": of, "against": against, "note": note, "metric": scorer.metric, "rows": rows}
 
 
-def _missing(parts: list[Part], ranked: Mapping[str, list[Entry]], metric: str) -> dict[str, Any] | None:
+def _missing(parts: list[Part], ranked: Mapping[str, list[Entry]], metric: str) -> Curves | None:
     """Scores by share of missing modality: one curve for each fusion of all modalities and for each modality."""
     hidden = [p for p in parts if p.name.startswith("missing-")]
     if not hidden:
         return None
-    found = [{e.candidate.key: e.row[metric] for e in ranked[p.name]} for p in (parts[0], *hidden)]
+    found = [{e.candidate.key: e.row.scores[metric] for e in ranked[p.name]} for p in (parts[0], *hidden)]
     shares = missing.shares(len(parts[0].names))
-    curves = [
+    curves: list[Curve] = [
         {
             "fusion": fusion,
             "modalities": list(names),
             "model": model,
-            "points": [{"share": s} | f[fusion, names, model] for s, f in zip(shares, found, strict=True)],
+            "points": [{"share": s, **f[fusion, names, model]} for s, f in zip(shares, found, strict=True)],
         }
         for fusion, names, model in found[1]
     ]
@@ -333,7 +364,7 @@ def _learning(
     samples: pd.DataFrame,
     target: Target,
     dummy: Entry,
-) -> dict[str, Any] | None:
+) -> Curves | None:
     """Scores by share of the training part's speakers, of each modality, of each fusion of all, and of the selected."""
     reduced = [p for p in parts if p.name.startswith("size-")]
     if not reduced:
@@ -350,5 +381,5 @@ def _learning(
         "model": reduced[0].plan.models[0],
         "unit": scorer.unit,
         "shares": list(entries),
-        "curves": [asdict(c) for c in learning.curves(entries, folds, scorer)],
+        "curves": [cast("Curve", asdict(c)) for c in learning.curves(entries, folds, scorer)],
     }

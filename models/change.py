@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.models import intervals, metrics
+from affectlake.models.document import Score
 from affectlake.models.tasks import Target
 
 
@@ -40,8 +40,8 @@ class Change:
         That both have tested.
     before, after : float
         On these.
-    difference : dict
-        ``value``, ``low``, ``high`` of after less before.
+    difference : Score
+        After less before.
     p : float or None
         That there is none: a paired t over speakers. The first row's stands for itself, those of the others are
         corrected for their number (Holm).
@@ -55,7 +55,7 @@ class Change:
     speakers: int
     before: float
     after: float
-    difference: dict[str, Any]
+    difference: Score
     p: float | None
     reason: str | None
 

@@ -6,12 +6,12 @@ allowed for of whom nothing is known (hierarchical conformal prediction, Lee et 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from affectlake.models import intervals, metrics
 from affectlake.models.abstention import single_classes
+from affectlake.models.document import Score
 from affectlake.models.scores import Entry, Scorer
 from affectlake.models.subgroups import grouped
 
@@ -28,8 +28,8 @@ class Group:
     attribute, group : str
         ``class`` is the truth itself.
     n : int
-    coverage : dict
-        Share of sets that hold the truth: ``value``, ``low``, ``high``.
+    coverage : Score
+        Share of sets that hold the truth.
     size : float
         Classes of a set on average.
     """
@@ -37,7 +37,7 @@ class Group:
     attribute: str
     group: str
     n: int
-    coverage: dict[str, Any]
+    coverage: Score
     size: float
 
 
@@ -49,8 +49,8 @@ class Level:
     ----------
     level : float, 0 to 1
         How often they are to hold the truth.
-    coverage : dict
-        How often they do: ``value``, ``low``, ``high``.
+    coverage : Score
+        How often they do.
     size : float
         Classes of a set on average.
     single : float, 0 to 1
@@ -62,7 +62,7 @@ class Level:
     """
 
     level: float
-    coverage: dict[str, Any]
+    coverage: Score
     size: float
     single: float
     reason: str | None
@@ -156,7 +156,7 @@ def _level(level: float, scorer: Scorer, entry: Entry, attributes: tuple[str, ..
     )
 
 
-def _coverage(scorer: Scorer, held: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+def _coverage(scorer: Scorer, held: np.ndarray, mask: np.ndarray) -> Score:
     """Share of the sets of some samples that hold the truth, with its interval over their speakers."""
     draws = metrics.Draws.of(scorer.groups[mask], seed=scorer.seed)
     sums = draws.sums(np.column_stack([held[mask], np.ones(mask.sum())]).astype(np.float64))

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from affectlake.models.document import DistortionCurve, DistortionCurves
 from affectlake.models.parts import Part, reduced
 from affectlake.models.scores import Candidate
 from affectlake.models.splits import Fold
@@ -57,7 +57,7 @@ def part(main: Part, samples: pd.DataFrame, distorted: Distorted) -> Part:
 
 def curves(
     spoiled: Part, candidates: Sequence[Candidate], names: Sequence[str], samples: pd.DataFrame, target: Target
-) -> dict[str, Any]:
+) -> DistortionCurves:
     """Scores of each row on the same samples: as they are, and by each distortion.
 
     Returns
@@ -73,9 +73,9 @@ def curves(
     found = []
     for i in range(len(names)):
         each = [replace(c, answers=[np.array_split(a, len(names))[i] for a in c.answers]) for c in candidates]
-        found.append({e.candidate.key: e.row[scorer.metric] for e in scorer.rank(each)})
-    rows = [
-        c.called | {"points": [{"distortion": n} | f[c.key] for n, f in zip(names, found, strict=True)]}
+        found.append({e.candidate.key: e.row.scores[scorer.metric] for e in scorer.rank(each)})
+    rows: list[DistortionCurve] = [
+        {**c.called, "points": [{"distortion": n, **f[c.key]} for n, f in zip(names, found, strict=True)]}
         for c in candidates
         if "audio" in c.names
     ]

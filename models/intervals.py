@@ -9,9 +9,10 @@ has in common with another counts in both scores, so that cross-validated errors
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from affectlake.models.document import Score
 
 METHOD = "jackknife-t"
 """What results call it."""
@@ -114,7 +115,7 @@ def interval(
     reason: str | None = None,
     critical: float | None = None,
     inflation: float = 1.0,
-) -> dict[str, Any]:
+) -> Score:
     """95 % interval of a score, or of a difference, from what it is without each speaker.
 
     Parameters

@@ -1,11 +1,12 @@
 """The leakage audit: what is in the training and the test part of a fold at once, by name."""
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from affectlake.models.document import Leakage
 from affectlake.models.splits import Fold
 
 _SHOWN = 3
@@ -27,7 +28,7 @@ _LONG = 60  # words from which one more or less is found by the pairs of words t
 _SIMILAR, _WORDS = 0.8, 5  # word pairs that two texts of at least so many words have in common (cosine of the sets)
 
 
-def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndarray] | None = None) -> dict[str, Any]:
+def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndarray] | None = None) -> Leakage:
     """Look for what training and test parts share.
 
     Parameters
@@ -50,8 +51,7 @@ def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndar
     """
     findings: list[str] = []
     tested = sum(len(f.test) for f in folds)
-    keys = ("speakers", "dialogues", "recordings", "duplicates", "near_duplicates", "texts", "near_texts")
-    counts = dict.fromkeys(keys, 0)
+    counts = Counter[str]()
     for name in ("speaker", "dialogue", "recording"):
         column, key = name, f"{name}s"
         if column in samples and samples[column].notna().any():
@@ -101,8 +101,18 @@ def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndar
             if near is None:
                 not_searched.append(m)
             counts["near_duplicates"] += near or 0
-    leaks = any(counts[k] for k in ("speakers", "dialogues", "recordings", "duplicates", "near_duplicates"))
-    return {"leaks": leaks, **counts, "not_searched": not_searched, "findings": findings}
+    return {
+        "leaks": any(counts[k] for k in ("speakers", "dialogues", "recordings", "duplicates", "near_duplicates")),
+        "speakers": counts["speakers"],
+        "dialogues": counts["dialogues"],
+        "recordings": counts["recordings"],
+        "duplicates": counts["duplicates"],
+        "near_duplicates": counts["near_duplicates"],
+        "texts": counts["texts"],
+        "near_texts": counts["near_texts"],
+        "not_searched": not_searched,
+        "findings": findings,
+    }
 
 
 def _copies(samples: pd.DataFrame, medium: str, folds: list[Fold], findings: list[str]) -> int:

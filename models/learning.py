@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -129,7 +129,6 @@ def curves(
 
 def _point(share: float, folds: Sequence[Fold], scorer: "Scorer", draws: np.ndarray) -> Point:
     speakers = float(np.mean([len(np.unique(scorer.everyone[f.train])) for f in folds]))
-    said: dict[str, Any] = scorer.interval(draws, scorer.metric)
-    return Point(
-        share, speakers, float(np.mean([len(f.train) for f in folds])), said["value"], said["low"], said["high"]
-    )
+    at_size = scorer.interval(draws, scorer.metric)
+    samples = float(np.mean([len(f.train) for f in folds]))
+    return Point(share, speakers, samples, at_size["value"], at_size["low"], at_size["high"])

@@ -1,12 +1,12 @@
 """Reliability: whether answers are right as often as their probability says (Murphy & Winkler 1977)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from affectlake.models import intervals, metrics
 from affectlake.models.abstention import single_classes
+from affectlake.models.document import Score
 from affectlake.models.scores import Entry, Scorer
 
 
@@ -18,13 +18,13 @@ class Bin:
     ----------
     confidence : float, 0 to 1
         Their highest probability on average.
-    accuracy : dict
-        How often the most probable class is the truth: ``value``, ``low``, ``high`` over the bin's speakers.
+    accuracy : Score
+        How often the most probable class is the truth, over the bin's speakers.
     n, speakers : int
     """
 
     confidence: float
-    accuracy: dict[str, Any]
+    accuracy: Score
     n: int
     speakers: int
 

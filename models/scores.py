@@ -3,13 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from affectlake.models import intervals, metrics
 from affectlake.models.calibration import at_prior, prior_of
+from affectlake.models.document import (
+    AblationRow,
+    BestOf,
+    ClassScores,
+    Confusion,
+    ContrastRow,
+    Details,
+    FusionGain,
+    Importance,
+    Row,
+    RowName,
+    Score,
+    Shuffled,
+    SpeakerScore,
+)
 from affectlake.models.importance import Group
 from affectlake.models.splits import Fold
 from affectlake.models.tasks import Target
@@ -43,7 +57,7 @@ class Candidate:
         return self.fusion, self.names, self.model
 
     @property
-    def called(self) -> dict[str, Any]:
+    def called(self) -> RowName:
         return {"fusion": self.fusion, "modalities": list(self.names), "model": self.model}
 
 
@@ -54,7 +68,7 @@ class Entry:
     Attributes
     ----------
     candidate : Candidate
-    row : dict
+    row : Row
         What the table shows.
     answers : float array, shape=(tested samples, outputs)
     decided : array
@@ -66,7 +80,7 @@ class Entry:
     """
 
     candidate: Candidate
-    row: dict[str, Any]
+    row: Row
     answers: np.ndarray
     decided: np.ndarray
     cuts: np.ndarray | None
@@ -130,7 +144,7 @@ class Scorer:
         self.repeats, self.random = repeats, draws
         self.owners = metrics.speakers_of_classes(self.truth, self.draws.group, len(self.classes))
 
-    def interval(self, values: np.ndarray, score: str = "", critical: float | None = None) -> dict[str, Any]:
+    def interval(self, values: np.ndarray, score: str = "", critical: float | None = None) -> Score:
         """Of a score by its name, or of a difference; see `affectlake.models.intervals.interval`."""
         df = intervals.freedom(self.owners) if score in OVER_CLASSES else None
         return intervals.interval(values, score, df, self.reason(score), critical, self.inflation)
@@ -150,10 +164,9 @@ class Scorer:
             answers, cuts = np.concatenate(c.answers), self.cuts(c.inner)
             decided = self.decide(answers, cuts)
             scores = self.scores(answers, decided, self.draws)
-            row = c.called | {name: self.interval(values, name) for name, values in scores.items()}
-            row |= {"p_value": None, "difference": None, "seconds": round(c.seconds, 3)}
-            if self.repeats > 1:
-                row["repeats"] = self._by_repeat(answers, decided)
+            named = {name: self.interval(values, name) for name, values in scores.items()}
+            repeats = self._by_repeat(answers, decided) if self.repeats > 1 else None
+            row = Row(c.called, named, round(c.seconds, 3), repeats=repeats)
             entries.append(Entry(c, row, answers, decided, cuts, scores[self.metric]))
             seen.append(scores)
         order = sorted(
@@ -169,16 +182,13 @@ class Scorer:
         found = self._compared(entries)
         if found.critical is not None:
             # The best of many, quoted as a single score, must hold although it was chosen for being high.
-            entries[0].row[self.metric] = self.interval(first[self.metric], self.metric, found.critical)
+            entries[0].row.scores[self.metric] = self.interval(first[self.metric], self.metric, found.critical)
         for entry, p, reach in list(zip(entries, found.p, found.reach, strict=True))[1:]:
-            value = float(entry.draws[0] - best[0])
-            entry.row["p_value"] = p
-            entry.row["difference"] = {"value": value, "low": None, "high": None, "reason": self.reason(self.metric)}
-            if reach is not None:
-                entry.row["difference"] = {"value": value, "low": value - reach, "high": value + reach}
+            entry.row.p_value = p
+            entry.row.difference = self._difference(float(entry.draws[0] - best[0]), reach)
         return entries
 
-    def best_of(self, entries: list[Entry]) -> dict[str, Any]:
+    def best_of(self, entries: list[Entry]) -> BestOf:
         """How many rows the best one was chosen from, and by how much that makes it say too much."""
         rows = [e for e in entries if e.candidate.names]
         bias = None
@@ -237,7 +247,7 @@ class Scorer:
 
     # What is shown of the best rows
 
-    def ablation(self, entries: list[Entry]) -> list[dict[str, Any]]:
+    def ablation(self, entries: list[Entry]) -> list[AblationRow]:
         """The best row of every set of modalities."""
         best: dict[tuple[str, ...], Entry] = {}
         for e in entries:
@@ -246,20 +256,20 @@ class Scorer:
         return [
             {
                 "modalities": list(s),
-                **e.row[self.metric],
+                **e.row.scores[self.metric],
                 "fusion": e.candidate.fusion,
                 "model": e.candidate.model,
             }
             for s, e in sorted(best.items(), key=lambda b: (len(b[0]), b[0]))
         ]
 
-    def fusion_gain(self, entries: list[Entry]) -> dict[str, Any] | None:
+    def fusion_gain(self, entries: list[Entry]) -> FusionGain | None:
         """What the best fused row has over the best single modality, in all and in the recall of each class."""
         fused = next((e for e in entries if len(e.candidate.names) > 1), None)
         alone = next((e for e in entries if len(e.candidate.names) == 1), None)
         if fused is None or alone is None:
             return None
-        about: dict[str, Any] = {
+        gain: FusionGain = {
             "fused": fused.candidate.called,
             "unimodal": alone.candidate.called,
             "metric": self.metric,
@@ -269,33 +279,38 @@ class Scorer:
         if self.classes and self.truth.ndim == 1:
             ours = metrics.recalls(self.truth, fused.decided, len(self.classes), self.draws)
             theirs = metrics.recalls(self.truth, alone.decided, len(self.classes), self.draws)
-            about["classes"] = [
-                {"label": c, "fused": float(ours[0, i]), "unimodal": float(theirs[0, i])}
-                | self._of_class(ours[:, i] - theirs[:, i], i)
+            gain["classes"] = [
+                {
+                    "label": c,
+                    "fused": float(ours[0, i]),
+                    "unimodal": float(theirs[0, i]),
+                    **self._of_class(ours[:, i] - theirs[:, i], i),
+                }
                 for i, c in enumerate(self.classes)
                 if not np.isnan(ours[0, i])
             ]
-        return about
+        return gain
 
     def _compared(self, entries: list[Entry]) -> intervals.Comparison:
         stacked = np.stack([e.draws for e in entries])
         return intervals.compare(stacked, self.metric, self.random, self.seed, self.inflation)
 
-    def _chosen(self, entries: list[Entry], one: Entry, other: Entry) -> dict[str, Any]:
+    def _chosen(self, entries: list[Entry], one: Entry, other: Entry) -> Score:
         """Difference of two rows that were each chosen as the best of some: as wide as any two rows may differ."""
-        value = float(one.draws[0] - other.draws[0])
-        reach = self._compared(entries).reach[-1]
+        return self._difference(float(one.draws[0] - other.draws[0]), self._compared(entries).reach[-1])
+
+    def _difference(self, value: float, reach: float | None) -> Score:
         if reach is None:
             return {"value": value, "low": None, "high": None, "reason": self.reason(self.metric)}
         return {"value": value, "low": value - reach, "high": value + reach}
 
-    def _of_class(self, values: np.ndarray, i: int, score: str = "") -> dict[str, Any]:
+    def _of_class(self, values: np.ndarray, i: int, score: str = "") -> Score:
         """Of the recall of a class, or a difference of such, over the speakers that have it."""
         n = int(self.owners[i])
         reason = intervals.too_few(n, self.unit, " of this class")
         return intervals.interval(values, score, n - 1.0, reason, inflation=self.inflation)
 
-    def details(self, best: Entry) -> dict[str, Any]:
+    def details(self, best: Entry) -> Details:
         """Confusion, scores by class, quantity and speaker of a row."""
         speaker = self.samples["speaker"] if "speaker" in self.samples else pd.Series(index=self.samples.index)
         name, each = self.target.task.each(self.target, self.truth, best.decided)
@@ -307,7 +322,7 @@ class Scorer:
             "speaker_score": name,
         }
 
-    def _confusion(self, best: Entry) -> dict[str, Any] | None:
+    def _confusion(self, best: Entry) -> Confusion | None:
         if not self.classes or self.truth.ndim > 1:
             return None
         from sklearn.metrics import confusion_matrix
@@ -316,36 +331,41 @@ class Scorer:
         matrix = confusion_matrix(self.truth, best.decided, labels=every).tolist()
         return {"labels": list(self.classes), "matrix": matrix}
 
-    def _per_class(self, best: Entry) -> list[dict[str, Any]]:
+    def _per_class(self, best: Entry) -> list[ClassScores]:
         if not self.classes or best.decided.ndim != self.truth.ndim:
             return []
         from sklearn.metrics import precision_recall_fscore_support
 
         every = list(range(len(self.classes)))
         p, r, f, n = precision_recall_fscore_support(self.truth, best.decided, labels=every, zero_division=0)
-        bounds = [{"low": None, "high": None}] * len(every)
+        bounds: list[Score] = [{"value": float("nan"), "low": None, "high": None}] * len(every)
         if self.truth.ndim == 1:
             recall = metrics.recalls(self.truth, best.decided, len(self.classes), self.draws)
             bounds = [self._of_class(recall[:, i], i, "accuracy") for i in every]
         return [
-            {"label": c, "recall": float(r[i]), "precision": float(p[i]), "f1": float(f[i]), "n": int(n[i])}
-            | {"recall_low": bounds[i]["low"], "recall_high": bounds[i]["high"]}
+            {
+                "label": c,
+                "recall": float(r[i]),
+                "precision": float(p[i]),
+                "f1": float(f[i]),
+                "n": int(n[i]),
+                "recall_low": bounds[i]["low"],
+                "recall_high": bounds[i]["high"],
+            }
             for i, c in enumerate(self.classes)
         ]
 
-    def _per_output(self, best: Entry) -> list[dict[str, Any]]:
+    def _per_output(self, best: Entry) -> list[dict[str, str | Score]]:
         """Each of several quantities by itself."""
         if self.classes or self.truth.ndim == 1:
             return []
         each = [metrics.regression(t, a, self.draws) for t, a in zip(self.truth.T, best.answers.T, strict=True)]
         return [
-            {"label": name} | {k: self.interval(v, k) for k, v in scores.items()}
+            {"label": name, **{k: self.interval(v, k) for k, v in scores.items()}}
             for name, scores in zip(self.target.outputs, each, strict=True)
         ]
 
-    def importance(
-        self, best: Entry, wanted: list[Group], answers: list[tuple[np.ndarray, np.ndarray]]
-    ) -> dict[str, Any]:
+    def importance(self, best: Entry, wanted: list[Group], answers: list[tuple[np.ndarray, np.ndarray]]) -> Importance:
         """What the score loses when columns are shuffled in the tested parts; see `affectlake.models.importance`."""
         base = np.concatenate([b for b, _ in answers])
         changed = np.concatenate([c for _, c in answers], axis=2)
@@ -355,13 +375,20 @@ class Scorer:
             return self.scores(answers, self.decide(answers, best.cuts), draws)[self.metric]
 
         whole = score(base)
-        found: dict[str, list[dict[str, Any]]] = {"modalities": [], "extractors": [], "columns": []}
+        by_kind: dict[str, list[Shuffled]] = {"modalities": [], "extractors": [], "columns": []}
         for group, each in zip(wanted, changed, strict=True):
             lost = whole - np.mean([score(a) for a in each], axis=0)
-            found[group.kind].append({"name": group.name, "modality": group.modality} | self.interval(lost))
-        for rows in found.values():
+            by_kind[group.kind].append({"name": group.name, "modality": group.modality, **self.interval(lost)})
+        for rows in by_kind.values():
             rows.sort(key=lambda r: -r["value"])
-        return {"row": best.candidate.called, "metric": self.metric, "repeats": changed.shape[1], **found}
+        return {
+            "row": best.candidate.called,
+            "metric": self.metric,
+            "repeats": changed.shape[1],
+            "modalities": by_kind["modalities"],
+            "extractors": by_kind["extractors"],
+            "columns": by_kind["columns"],
+        }
 
     def predictions(self, entries: list[Entry]) -> pd.DataFrame:
         """Answers of every row but the dummy, see `affectlake.models.benchmark.Result`."""
@@ -393,26 +420,26 @@ class Scorer:
         return ["|".join(labels[row == 1]) for row in values]
 
 
-def contrast(ours: list[Entry], theirs: list[Entry], scorer: Scorer) -> list[dict[str, Any]]:
+def contrast(ours: list[Entry], theirs: list[Entry], scorer: Scorer) -> list[ContrastRow]:
     """The same rows under two protocols, and the gap between them, paired by draws of the same speakers."""
     other = {e.candidate.key: e for e in theirs}
     return [
-        e.candidate.called
-        | {
-            "value": e.row[scorer.metric],
-            "against": other[e.candidate.key].row[scorer.metric],
+        {
+            **e.candidate.called,
+            "value": e.row.scores[scorer.metric],
+            "against": other[e.candidate.key].row.scores[scorer.metric],
             "gap": scorer.interval(e.draws - other[e.candidate.key].draws),
         }
         for e in ours
     ]
 
 
-def _by_speaker(speaker: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]:
+def _by_speaker(speaker: np.ndarray, values: np.ndarray) -> list[SpeakerScore]:
     """Accuracy with Wilson's interval, or the mean error, of each speaker, lowest first."""
     frame = pd.DataFrame({"speaker": speaker, "value": values.astype(float)}).dropna(subset="speaker")
     grouped = frame.groupby("speaker")["value"].agg(["mean", "size", "sum"]).sort_values("mean")
     shares = values.dtype == bool
-    found = []
+    found: list[SpeakerScore] = []
     for s, r in grouped.iterrows():
         low, high = intervals.share_interval(int(r["sum"]), int(r["size"])) if shares else (None, None)
         found.append({"speaker": str(s), "value": float(r["mean"]), "n": int(r["size"]), "low": low, "high": high})

@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from affectlake.models import intervals, metrics
+from affectlake.models.document import Row, Selected
 from affectlake.models.scores import Candidate, Entry, Scorer
 
 RULE = "in each training part, the row of the highest {metric} on its inner folds"
 
 
-def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[dict[str, Any] | None, Entry | None]:
+def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Selected | None, Entry | None]:
     """Choose a row inside every training part and score what was chosen on the tested parts.
 
     The out-of-fold answers of inner folds are there already; nothing is trained for it.
@@ -52,15 +53,17 @@ def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[di
     scores = scorer.scores(together, decided, scorer.draws)
     called = [rows[i].candidate.called for i in best]
     times = Counter(int(i) for i in best)
+    named = {name: scorer.interval(values, name) for name, values in scores.items()}
     about = {
         "rule": RULE.format(metric=scorer.metric),
-        "folds": [c | {"inner": float(inner[i, f])} for f, (c, i) in enumerate(zip(called, best, strict=True))],
-        "chosen": [rows[i].candidate.called | {"times": n} for i, n in times.most_common()],
+        "folds": [{**c, "inner": float(inner[i, f])} for f, (c, i) in enumerate(zip(called, best, strict=True))],
+        "chosen": [{**rows[i].candidate.called, "times": n} for i, n in times.most_common()],
         "row": rows[overall].candidate.called,
-        **{name: scorer.interval(values, name) for name, values in scores.items()},
+        **named,
         "p_dummy": intervals.paired_p(scores[scorer.metric], dummy.draws, scorer.inflation),
     }
-    return about, Entry(candidate, about, together, decided, cuts, scores[scorer.metric])
+    row = Row(candidate.called, named, round(seconds, 3))
+    return cast("Selected", about), Entry(candidate, row, together, decided, cuts, scores[scorer.metric])
 
 
 def _inner(candidate: Candidate, scorer: Scorer) -> list[float]:

@@ -1,13 +1,13 @@
 """Whom it works for: scores of groups of samples that share an attribute, the worst one, and the gap with a test."""
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.models import intervals, metrics
+from affectlake.models.document import Gap, GroupScore, Score, Subgroups
 from affectlake.models.scores import OVER_CLASSES, Entry, Scorer
 
 MOST = 20
@@ -41,7 +41,7 @@ def grouped(values: pd.Series) -> pd.Series:
     return values.astype("str").where(values.notna())
 
 
-def by(attribute: str, scorer: Scorer, entry: Entry) -> dict[str, Any]:
+def by(attribute: str, scorer: Scorer, entry: Entry) -> Subgroups:
     """Scores of a row by the groups of an attribute.
 
     Returns
@@ -57,12 +57,13 @@ def by(attribute: str, scorer: Scorer, entry: Entry) -> dict[str, Any]:
     found = [_score(g, mask, scorer, entry) for g, mask in parts.items()]
     found.sort(key=lambda g: g["value"])
     unknown = int(len(names) - sum(mask.sum() for mask in parts.values()))
-    about = {"attribute": attribute, "metric": scorer.metric, "unknown": unknown, "groups": found, "gap": None}
+    gap: Gap | None = None
     if len(found) > 1:
         worst, best = found[0]["group"], found[-1]["group"]
         pairs = len(list(combinations(parts, 2)))
-        about["gap"] = {"worst": worst, "best": best} | _gap(parts[best], parts[worst], pairs, scorer, entry)
-    return about
+        difference, p = _gap(parts[best], parts[worst], pairs, scorer, entry)
+        gap = {"worst": worst, "best": best, **difference, "p": p}
+    return {"attribute": attribute, "metric": scorer.metric, "unknown": unknown, "groups": found, "gap": gap}
 
 
 def _values(mask: np.ndarray, scorer: Scorer, entry: Entry, draws: metrics.Draws) -> np.ndarray:
@@ -71,19 +72,19 @@ def _values(mask: np.ndarray, scorer: Scorer, entry: Entry, draws: metrics.Draws
     return values
 
 
-def _score(group: str, mask: np.ndarray, scorer: Scorer, entry: Entry) -> dict[str, Any]:
+def _score(group: str, mask: np.ndarray, scorer: Scorer, entry: Entry) -> GroupScore:
     draws = metrics.Draws.of(scorer.groups[mask], seed=scorer.seed)
     values = _values(mask, scorer, entry, draws)
     df = None
     if scorer.metric in OVER_CLASSES:
         df = intervals.freedom(metrics.speakers_of_classes(scorer.truth[mask], draws.group, len(scorer.target.classes)))
     speakers = len(np.unique(scorer.groups[mask]))
-    about = {"group": group, "n": int(mask.sum()), "speakers": speakers}
-    return about | intervals.interval(values, scorer.metric, df, inflation=scorer.inflation)
+    score = intervals.interval(values, scorer.metric, df, inflation=scorer.inflation)
+    return {"group": group, "n": int(mask.sum()), "speakers": speakers, **score}
 
 
-def _gap(best: np.ndarray, worst: np.ndarray, pairs: int, scorer: Scorer, entry: Entry) -> dict[str, Any]:
-    """Difference without each speaker: of both groups at once, so that speakers may be in either or in both."""
+def _gap(best: np.ndarray, worst: np.ndarray, pairs: int, scorer: Scorer, entry: Entry) -> tuple[Score, float | None]:
+    """The difference, of both groups at once, so that speakers may be in either or in both; and that there is none."""
     from scipy.stats import t
 
     one, other = (
@@ -93,9 +94,9 @@ def _gap(best: np.ndarray, worst: np.ndarray, pairs: int, scorer: Scorer, entry:
     fewest = min(len(np.unique(scorer.groups[mask])) for mask in (best, worst))
     few = intervals.too_few(fewest, scorer.unit)
     found = intervals.interval(one - other, "", fewest - 1.0, few, inflation=scorer.inflation)
-    if found["low"] is None:
-        return found | {"p": None}
+    if found["high"] is None:
+        return found, None
     # The interval's own half-width is the error times the t of 95 %.
     error = (found["high"] - found["value"]) / t.isf(0.025, fewest - 1)
     p = 1.0 if error == 0 else 2 * float(t.sf(abs(found["value"]) / error, fewest - 1))
-    return found | {"p": min(1.0, p * pairs)}
+    return found, min(1.0, p * pairs)

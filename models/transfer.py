@@ -1,12 +1,12 @@
 """Cross-corpus: trained on some corpora, tested on another, by the labels and columns that they share."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
+from affectlake.models.document import Transfer
 from affectlake.models.splits import Fold
 
 
@@ -20,7 +20,7 @@ def together(
     tested: tuple[pd.DataFrame, Mapping[str, pd.DataFrame]],
     trained: Mapping[str, tuple[pd.DataFrame, Mapping[str, pd.DataFrame]]],
     label: str,
-) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], dict[str, Any]]:
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], Transfer]:
     """Samples and features of several corpora as one.
 
     Parameters
@@ -72,7 +72,7 @@ def together(
     joined = {m: pd.concat([p[m][cs] for p in parts]) for m, cs in columns.items()}
     joined = {m: b[b.index.isin(samples.index)] for m, b in joined.items()}
     tested_n = int(samples.index.isin(tested[0].index).sum())
-    about = {"train_on": list(trained), "trained": len(samples) - tested_n, "tested": tested_n, "left_out": left_out}
+    about = Transfer(train_on=list(trained), trained=len(samples) - tested_n, tested=tested_n, left_out=left_out)
     return samples, joined, about
 
 

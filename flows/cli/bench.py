@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -11,6 +11,11 @@ from affectlake.flows.benchmark import BenchOptions
 from affectlake.flows.cli.options import Json, PrefectOption, StoreOption
 from affectlake.flows.cli.output import as_json, as_table, fitting, note
 from affectlake.flows.columns import MEANINGS
+from affectlake.models.document import score
+
+if TYPE_CHECKING:
+    from affectlake.flows.document import Document, PastRun
+    from affectlake.models.document import ContrastRow, Curves, DistortionCurves, RowName, Score, Selected, Transfer
 
 
 def bench(
@@ -87,15 +92,15 @@ _SHOWN = (
 """Metrics beside the one that ranks, as far as the task has them."""
 
 
-def print_result(result: dict, top: int = 0) -> None:
+def print_result(result: "Document", top: int = 0) -> None:
     """Print a benchmark's ``top`` rows (0: all), best first, and the dummy's, then what goes with them."""
     title = (
         f"{'SYNTHETIC ' if result.get('synthetic') else ''}{result['dataset']}: {result['label']}, "
         f"{result['n_samples']} samples, {result['n_speakers']} speakers, {result['protocol']}"
         f"{_crossing(result)}{_relative(result)}, snapshot {result['snapshot']}"
     )
-    if result.get("selected"):
-        print(_selected(result))
+    if selected := result.get("selected"):
+        print(_selected(selected, result["metric"]))
     rows, metric = result["rows"], result["metric"]
     shown = [m for m in _SHOWN if m in rows[0] and m != metric]
     contrast = result["contrast"]
@@ -103,12 +108,11 @@ def print_result(result: dict, top: int = 0) -> None:
     chosen = [r for i, r in enumerate(rows) if not top or i < top or r["fusion"] == "dummy"]
     table = [
         {"fusion": r["fusion"], "modalities": "+".join(r["modalities"]), "model": r["model"] or ""}
-        | {metric: interval(r[metric])}
-        | ({contrast["against"].split()[0]: f"{against[_key(r)]['against']['value']:.3f}"} if against else {})
-        | ({"gap": f"{against[_key(r)]['gap']['value']:+.3f}"} if against else {})
+        | {metric: interval(score(r, metric))}
+        | (_beside(contrast["against"], against[_key(r)]) if contrast else {})
         | {"p": _p(r["p_value"])}
         | ({"repeats": " ".join(f"{v:.2f}" for v in r["repeats"])} if "repeats" in r else {})
-        | {m: f"{r[m]['value']:.3f}" for m in shown}
+        | {m: f"{score(r, m)['value']:.3f}" for m in shown}
         for r in chosen
     ]
     as_table(fitting(table, [*reversed(shown), "repeats", "p"]), title=title)
@@ -125,14 +129,14 @@ def print_result(result: dict, top: int = 0) -> None:
         note(f"transductive: features are relative to their {result['normalise']}, the tested samples included")
     if contrast:
         note(f"{metric} {contrast['of']} beside {contrast['against']}: {contrast['note']}")
-    if result.get("transfer"):
-        _print_transfer(result["transfer"])
-    if result["missing"]:
-        _print_curves(result["missing"], "missing modalities")
-    if result.get("learning"):
-        _print_curves(result["learning"], f"the training part's {result['learning']['unit']}s")
-    if result.get("distort"):
-        _print_distort(result["distort"])
+    if transfer := result.get("transfer"):
+        _print_transfer(transfer)
+    if missing := result["missing"]:
+        _print_curves(missing, "missing modalities")
+    if learning := result.get("learning"):
+        _print_curves(learning, f"the training part's {learning['unit']}s")
+    if distort := result.get("distort"):
+        _print_distort(distort)
     left_out = result.get("without_duplicates")
     if left_out:
         differ = f"; in {left_out['labels_differ']} of them labels differ" if left_out["labels_differ"] else ""
@@ -142,24 +146,32 @@ def print_result(result: dict, top: int = 0) -> None:
         note(f"leakage: {finding}")
 
 
-def _selected(result: dict) -> str:
+def _beside(name: str, row: "ContrastRow") -> dict[str, str]:
+    """What another table has for a row, and the gap."""
+    return {name.split()[0]: f"{row['against']['value']:.3f}", "gap": f"{row['gap']['value']:+.3f}"}
+
+
+def _selected(found: "Selected", metric: str) -> str:
     """One line: the score of what inner folds chose, and what that was."""
-    found, metric = result["selected"], result["metric"]
     others = [
-        f"{m} {interval(found[m])}" for m in ("accuracy", "uar", "pearson", "f1_micro") if m in found and m != metric
+        f"{m} {interval(score(found, m))}"
+        for m in ("accuracy", "uar", "pearson", "f1_micro")
+        if m in found and m != metric
     ]
     chosen = "; ".join(f"{_called(r)} ({r['times']} of {len(found['folds'])})" for r in found["chosen"])
-    return f"selected: {', '.join([f'{metric} {interval(found[metric])}', *others])}; chosen inside: {chosen}"
+    return f"selected: {', '.join([f'{metric} {interval(score(found, metric))}', *others])}; chosen inside: {chosen}"
 
 
-def _target(result: dict) -> list[str]:
+def _target(result: "Document") -> list[str]:
     """What the label was taken for and why, and what its raters allow; nothing of results that do not tell."""
     target = result.get("target")
     if not target:
         return []
     said = [f"label: {', '.join(target['labels'])} taken as {target['task']}: {target['why']}"]
     for output in result["per_output"]:
-        said.append(f"{output['label']}: " + ", ".join(f"{m} {interval(output[m])}" for m in ("ccc", "pearson", "mae")))
+        said.append(
+            f"{output['label']}: " + ", ".join(f"{m} {interval(score(output, m))}" for m in ("ccc", "pearson", "mae"))
+        )
     if "ceiling" in target:
         most = target["ceiling"]
         rater = "" if most["rater"] is None else f"; a rater says in {most['rater']:.3f} what most others say"
@@ -170,7 +182,7 @@ def _target(result: dict) -> list[str]:
     return said
 
 
-def _by(result: dict) -> list[str]:
+def _by(result: "Document") -> list[str]:
     """A line for each attribute: its groups, the worst first, and the gap."""
     said = []
     for a in result.get("by", []):
@@ -184,7 +196,7 @@ def _by(result: dict) -> list[str]:
     return said
 
 
-def _sure(result: dict) -> list[str]:
+def _sure(result: "Document") -> list[str]:
     """What abstaining gains, and how large sets of classes are; nothing of results that do not tell."""
     said = []
     half = next((p for p in result.get("abstention", []) if p["aimed"] == 0.5), None)
@@ -203,19 +215,20 @@ def _sure(result: dict) -> list[str]:
     return said
 
 
-def _called(row: dict) -> str:
+def _called(row: "RowName | PastRun") -> str:
     return " ".join([row["fusion"], "+".join(row["modalities"]), row["model"] or ""]).strip()
 
 
-def _reserve(result: dict) -> list[str]:
+def _reserve(result: "Document") -> list[str]:
     """What must be known before the best row is quoted; nothing of results recorded before it was measured."""
     said = []
     if result.get("reason"):
         said.append(f"no interval and no p: {result['reason']}")
     selected, metric = result.get("selected"), result["metric"]
-    if selected and selected[metric]["high"] is not None:
+    high = score(selected, metric)["high"] if selected else None
+    if selected and high is not None:
         inner = sum(f["inner"] for f in selected["folds"]) / len(selected["folds"])
-        if inner > selected[metric]["high"]:
+        if inner > high:
             said.append(
                 f"inner folds promised {metric} {inner:.3f} of what they chose, more than its interval holds: features "
                 "that were learned from the training part do so, and thresholds and sets promise too much then"
@@ -229,26 +242,27 @@ def _reserve(result: dict) -> list[str]:
     return said
 
 
-def _key(row: dict) -> tuple:
+def _key(row: "RowName") -> tuple[str, tuple[str, ...], str | None]:
     return row["fusion"], tuple(row["modalities"]), row["model"]
 
 
-def _crossing(result: dict) -> str:
-    return f", trained on {' + '.join(result['transfer']['train_on'])}" if result.get("transfer") else ""
+def _crossing(result: "Document") -> str:
+    transfer = result.get("transfer")
+    return f", trained on {' + '.join(transfer['train_on'])}" if transfer else ""
 
 
-def _relative(result: dict) -> str:
+def _relative(result: "Document") -> str:
     return f", relative to {result['normalise']} (transductive)" if result["transductive"] else ""
 
 
-def _print_transfer(transfer: dict) -> None:
+def _print_transfer(transfer: "Transfer") -> None:
     note(f"cross-corpus: {transfer['trained']} samples trained on, {transfer['tested']} tested on")
     if transfer["left_out"]:
         left = ", ".join(f"{n} {c}" for c, n in transfer["left_out"].items())
         note(f"cross-corpus: left out as their class is not in both: {left}")
 
 
-def _print_curves(found: dict, of: str) -> None:
+def _print_curves(found: "Curves", of: str) -> None:
     as_table(
         [
             {"fusion": c["fusion"], "modalities": "+".join(c["modalities"])}
@@ -259,7 +273,7 @@ def _print_curves(found: dict, of: str) -> None:
     )
 
 
-def _print_distort(found: dict) -> None:
+def _print_distort(found: "DistortionCurves") -> None:
     as_table(
         [
             {"fusion": c["fusion"], "modalities": "+".join(c["modalities"])}
@@ -275,10 +289,10 @@ def _p(value: float | None) -> str:
     return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def interval(score: dict) -> str:
+def interval(of: "Score | PastRun") -> str:
     """A score with its interval, where one can be had."""
-    said = f"{score['value']:.3f}"
-    return said if score["low"] is None else f"{said} [{score['low']:.3f}, {score['high']:.3f}]"
+    value = f"{of['value']:.3f}"
+    return value if of["low"] is None else f"{value} [{of['low']:.3f}, {of['high']:.3f}]"
 
 
 def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption = "lake", json: Json = False) -> int:
@@ -320,7 +334,7 @@ def leaderboard(dataset: str, /, *, label: str | None = None, store: StoreOption
     return 0
 
 
-def _leaking(run: dict) -> str:
+def _leaking(run: "PastRun") -> str:
     marks = [run["train_on"] and f"from {run['train_on']}", run["normalise"] != "none" and f"by {run['normalise']}"]
     marks.append(run["leaks"] and "leaks")
     said = ", ".join(m for m in marks if m)

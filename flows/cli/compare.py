@@ -1,13 +1,14 @@
 """The command that puts benchmarks beside each other."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from affectlake.flows.cli.options import Json, StoreOption
 from affectlake.flows.cli.output import as_json, as_table, note
 
 if TYPE_CHECKING:
     from affectlake.flows.compare import Compared
+    from affectlake.models.document import Score
 
 
 def compare(
@@ -79,6 +80,6 @@ def _show(found: "Compared", top: int | None) -> None:
             note(f"no interval and no p: {first.reason}")
 
 
-def _interval(score: dict[str, Any]) -> str:
+def _interval(score: "Score") -> str:
     said = f"{score['value']:+.3f}"
     return said if score["low"] is None else f"{said} [{score['low']:+.3f}, {score['high']:+.3f}]"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.models import calibration, metrics
+from affectlake.models.document import Answer, Facts
 from affectlake.models.metrics import Draws
 from affectlake.models.tasks.protocol import Problem, Target, cut
 
@@ -56,11 +57,11 @@ class Classes:
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         return "accuracy", decided == truth
 
-    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> Answer:
         shares = {c: float(v) for c, v in zip(target.classes, answer, strict=True)}
         return {"label": target.classes[int(decided)], "probabilities": shares}
 
-    def facts(self, target: Target) -> dict[str, Any]:
+    def facts(self, target: Target) -> Facts:
         return {}
 
 

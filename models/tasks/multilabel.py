@@ -9,6 +9,7 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.models import metrics
+from affectlake.models.document import Answer, Facts
 from affectlake.models.metrics import Draws
 from affectlake.models.tasks.protocol import Problem, Target, cut
 
@@ -58,11 +59,11 @@ class MultiLabel:
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         return "label_accuracy", (truth == decided).mean(axis=1)
 
-    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> Answer:
         shares = {c: float(v) for c, v in zip(target.classes, answer, strict=True)}
         return {"label": [c for c, d in zip(target.classes, decided, strict=True) if d], "probabilities": shares}
 
-    def facts(self, target: Target) -> dict[str, Any]:
+    def facts(self, target: Target) -> Facts:
         per_sample = target.y.sum(axis=1)
         return {"labels_per_sample": float(per_sample.mean()), "without_label": int((per_sample == 0).sum())}
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.models import metrics
+from affectlake.models.document import Answer, Facts
 from affectlake.models.metrics import Draws
 from affectlake.models.tasks.protocol import Problem, Target
 
@@ -57,12 +58,12 @@ class Number:
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         return "mae", np.abs(decided - truth.reshape(decided.shape)).mean(axis=1)
 
-    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> Answer:
         if len(target.outputs) <= 1:
             return {"label": float(answer[0]), "probabilities": {}}
         return {"label": {n: float(v) for n, v in zip(target.outputs, answer, strict=True)}, "probabilities": {}}
 
-    def facts(self, target: Target) -> dict[str, Any]:
+    def facts(self, target: Target) -> Facts:
         return {}
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.models import metrics
+from affectlake.models.document import Answer, Facts
 from affectlake.models.metrics import Draws
 from affectlake.models.tasks.classes import indexed, one
 from affectlake.models.tasks.protocol import OneProblem, Problem, Target
@@ -52,12 +53,12 @@ class Ordinal(OneProblem):
         steps = _steps(target)
         return "mae", np.abs(steps[truth] - steps[decided])
 
-    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> Answer:
         shares = {c: float(v) for c, v in zip(target.classes, answer, strict=True)}
         expected = float(answer @ _steps(target))
         return {"label": target.classes[int(decided)], "expected": expected, "probabilities": shares}
 
-    def facts(self, target: Target) -> dict[str, Any]:
+    def facts(self, target: Target) -> Facts:
         return {}
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from affectlake.models.document import Answer, Facts
 from affectlake.models.metrics import Draws
 from affectlake.models.zoo import Task as Kind
 
@@ -115,10 +116,10 @@ class Task(Protocol):
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         """A score of each sample by itself [shape=(n,)], hits as bool, and its name."""
 
-    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> Answer:
         """What is told about one sample: its ``label`` and ``probabilities`` by class."""
 
-    def facts(self, target: Target) -> dict[str, Any]:
+    def facts(self, target: Target) -> Facts:
         """What must be known about the labels before scores are read."""
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.models import metrics
+from affectlake.models.document import Answer, Ceiling, Facts
 from affectlake.models.metrics import Draws
 from affectlake.models.tasks.multilabel import SEPARATORS
 from affectlake.models.tasks.protocol import OneProblem, Problem, Target
@@ -51,11 +52,11 @@ class Votes(OneProblem):
     def each(self, target: Target, truth: np.ndarray, decided: np.ndarray) -> tuple[str, np.ndarray]:
         return "soft_accuracy", _shares(truth)[np.arange(len(truth)), decided]
 
-    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> dict[str, Any]:
+    def describe(self, target: Target, answer: np.ndarray, decided: Any) -> Answer:
         shares = {c: float(v) for c, v in zip(target.classes, answer, strict=True)}
         return {"label": target.classes[int(decided)], "probabilities": shares}
 
-    def facts(self, target: Target) -> dict[str, Any]:
+    def facts(self, target: Target) -> Facts:
         """``ceiling``: what an answer scores that knows the votes, and a rater against the plurality of the others.
 
         ``soft_accuracy`` is the most that one class per sample can reach, ``cross_entropy`` the least that a
@@ -64,7 +65,7 @@ class Votes(OneProblem):
         """
         shares = _shares(target.y)
         entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1).mean()
-        ceiling = {
+        ceiling: Ceiling = {
             "soft_accuracy": float(shares.max(axis=1).mean()),
             "cross_entropy": float(entropy),
             "rater": _agreement(target.y),

@@ -1,0 +1,63 @@
+"""Shapes of what ``bench --json``, ``leaderboard --json`` and the store's records of benchmarks hold."""
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from affectlake.models.document import ResultJson, Score, Transfer
+
+if TYPE_CHECKING:
+    from affectlake.data.store import TableStatus
+    from affectlake.features.protocol import Nuisance
+
+
+class LeftOut(TypedDict):
+    """Copies that did not take part, see `affectlake.models.copies`."""
+
+    dropped: int
+    groups: list[list[str]]
+    labels_differ: int
+
+
+class Provenance(TypedDict):
+    """Where a benchmark's features came from, and how it is run again."""
+
+    run: str
+    dataset: str
+    snapshot: str
+    synthetic: bool
+    created: str
+    code_version: str
+    command: str
+    configuration: dict[str, Any]  # fields of the options, which versions do not share
+    extractors: "list[TableStatus]"
+    transfer: Transfer | None
+    nuisances: "dict[Nuisance, dict[str, int]]"
+    transcribed: int
+    without_duplicates: LeftOut | None
+
+
+class Document(Provenance, ResultJson):
+    """A finished benchmark; records of older versions lack keys, see `affectlake.flows.report`."""
+
+
+class PastRun(TypedDict):
+    """A line of the leaderboard."""
+
+    created: str
+    run: str
+    label: str
+    protocol: str
+    train_on: str
+    normalise: str
+    snapshot: str
+    code_version: str
+    samples: int
+    fusion: str
+    modalities: list[str]
+    model: str | None
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    selected: Score | None
+    change: float | None
+    leaks: bool
