@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,30 @@ log = logging.getLogger("affectlake.data")
 COMMON4 = ("anger", "happiness", "neutral", "sadness")
 COMMON7 = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """Classes that emotion labels of all corpora are mapped to, for work across corpora."""
+
+_SAME = {
+    "angry": "anger",
+    "calm": "neutral",
+    "excitement": "happiness",
+    "fearful": "fear",
+    "happy": "happiness",
+    "joy": "happiness",
+    "pleasant surprise": "surprise",
+    "sad": "sadness",
+    "surprised": "surprise",
+}
+"""Words of corpora for the classes of `COMMON7`."""
+
+
+def common_classes(natives: Iterable[str]) -> dict[str, str]:
+    """Native emotions to their classes in `COMMON7`; those that have none are left out.
+
+    Examples
+    --------
+    >>> common_classes(["angry", "neutral", "boredom"])
+    {'angry': 'anger', 'neutral': 'neutral'}
+    """
+    return {e: common for e in natives if (common := _SAME.get(e, e)) in COMMON7}
 
 
 @dataclass(frozen=True)

@@ -58,17 +58,6 @@ def noise(seconds: float, seed: int = 0) -> AudioClip:
     return AudioClip(0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE)))
 
 
-def test_without_a_name_it_says_how_to_name_one(monkeypatch):
-    monkeypatch.delenv(hub.extractor.variable, raising=False)
-    assert registry.unavailable(hub.extractor).startswith("AFFECTLAKE_AUDIO_MODEL names no model: hf download")
-
-
-def test_a_model_that_is_not_here_is_unavailable_in_one_line(monkeypatch):
-    monkeypatch.setenv(hub.extractor.variable, "facebook/never-fetched")
-    reason = registry.unavailable(hub.extractor)
-    assert "facebook/never-fetched is neither a folder nor in the hub's cache" in reason and "\n" not in reason
-
-
 @pytest.mark.parametrize(
     ("config", "heard", "reason"),
     [

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lakes import COLUMNS, contents_of, expected, read, refresh, samples
+from lakes import COLUMNS, contents_of, expected, put_at_once, read, refresh, samples
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
@@ -356,14 +356,7 @@ def test_writers_without_a_common_lock_lose_nothing(store, monkeypatch):
     monkeypatch.setattr(module._lock, "locked", lambda *_: open(os.devnull))
     monkeypatch.setattr(module._maintenance, "collect", lambda *_: None)  # only who holds the lock cleans up
     refresh(store, {"a-0": "start"})
-
-    def put(i):
-        return Store(store.uri).put("d", "text", f"t{i}", pd.DataFrame({"v": [float(i)]}, index=["a-0"]))
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(put, range(6)))
-    row = store.load("d").iloc[0]
-    assert [row[f"text.t{i}.v"] for i in range(6)] == list(range(6))
+    assert put_at_once(store, 6, 4) == list(range(6))
     assert store.snapshots()["snapshot"].is_unique
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from lakes import contents_of, expected, read, refresh
+from lakes import contents_of, expected, put_at_once, read, refresh
 
 from affectlake.data import Store
 
@@ -117,17 +117,8 @@ def test_erase_leaves_nothing(store):
 
 def test_two_writers_lose_nothing(store):
     """Nothing locks here: whoever commits second builds on the first."""
-    from concurrent.futures import ThreadPoolExecutor
-
     refresh(store, {"a-0": "start"})
-
-    def put(i):
-        return Store(store.uri).put("d", "text", f"t{i}", pd.DataFrame({"v": [float(i)]}, index=["a-0"]))
-
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(put, range(4)))
-    row = store.load("d").iloc[0]
-    assert [row[f"text.t{i}.v"] for i in range(4)] == list(range(4))
+    assert put_at_once(store, 4, 3) == list(range(4))
 
 
 @pytest.fixture

@@ -19,18 +19,6 @@ def minilm(monkeypatch):
     return hub.extractor
 
 
-def test_without_a_name_it_says_how_to_name_one(monkeypatch):
-    monkeypatch.delenv(hub.extractor.variable, raising=False)
-    assert registry.unavailable(hub.extractor).startswith("AFFECTLAKE_TEXT_MODEL names no model: hf download")
-
-
-@pytest.mark.parametrize("name", ["someone/never-fetched", "a//b", "/no/such/folder"])
-def test_a_model_that_is_not_here_is_unavailable_in_one_line(monkeypatch, name):
-    monkeypatch.setenv(hub.extractor.variable, name)
-    reason = registry.unavailable(hub.extractor)
-    assert name in reason and "hf download" in reason and "\n" not in reason
-
-
 def test_a_folder_without_a_whole_model_is_unavailable(monkeypatch, tmp_path):
     monkeypatch.setenv(hub.extractor.variable, str(tmp_path))
     assert "holds no sentence-transformers model" in registry.unavailable(hub.extractor)

@@ -60,13 +60,6 @@ def noise(seed: int, height: int = 40, width: int = 60) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_without_a_name_it_says_how_to_name_one(monkeypatch):
-    monkeypatch.delenv(hub.extractor.variable, raising=False)
-    reason = registry.unavailable(hub.extractor)
-    assert reason.startswith("AFFECTLAKE_IMAGE_MODEL names no model: ") and "hf download" in reason
-    assert "\n" not in reason
-
-
 @pytest.mark.parametrize(
     ("files", "reason"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.corpus_files import Row, named
-from affectlake.data.dataset import Dataset
+from affectlake.data.dataset import Dataset, common_classes
 from affectlake.data.errors import BadManifest
 from affectlake.data.media import IMAGE
 
@@ -55,14 +55,6 @@ dataset = Dataset(
     layout="cohn-kanade-images/S005/001/S005_001_00000001.png and Emotion/S005/001/S005_001_00000011_emotion.txt",
     read=read,
     labels={"emotion": EMOTIONS},
-    common={
-        "neutral": "neutral",
-        "anger": "anger",
-        "disgust": "disgust",
-        "fear": "fear",
-        "happy": "happiness",
-        "sadness": "sadness",
-        "surprise": "surprise",
-    },
+    common=common_classes(EMOTIONS),
     expected=593,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.corpus_files import Row, named, rows_by_id
-from affectlake.data.dataset import Dataset
+from affectlake.data.dataset import Dataset, common_classes
 from affectlake.data.datasets._tables import required
 from affectlake.data.manifest import read_table
 from affectlake.data.media import AUDIO, VIDEO
@@ -76,13 +76,6 @@ dataset = Dataset(
     "present",
     read=read,
     labels={"emotion": tuple(EMOTIONS.values()), "intensity": ("low", "medium", "high", "unspecified")},
-    common={
-        "anger": "anger",
-        "disgust": "disgust",
-        "fear": "fear",
-        "happy": "happiness",
-        "neutral": "neutral",
-        "sad": "sadness",
-    },
+    common=common_classes(EMOTIONS.values()),
     expected=7442,
 )

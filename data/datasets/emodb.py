@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.corpus_files import Row, recordings
-from affectlake.data.dataset import Dataset, Download
+from affectlake.data.dataset import Dataset, Download, common_classes
 
 # by the German word's first letter: Wut, Langeweile, Ekel, Angst, Freude, Trauer
 EMOTIONS = {
@@ -65,7 +65,7 @@ dataset = Dataset(
     layout="wav with recordings named like 03a01Fa.wav",
     read=read,
     labels={"emotion": tuple(EMOTIONS.values())},
-    common={e: e for e in EMOTIONS.values() if e != "boredom"},
+    common=common_classes(EMOTIONS.values()),
     expected=535,
     downloads=(Download("http://emodb.bilderbar.info/download/download.zip", hash="", size=40_500_000),),
 )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.corpus_files import Row, named
-from affectlake.data.dataset import Dataset
+from affectlake.data.dataset import Dataset, common_classes
 from affectlake.data.datasets._tables import required
 from affectlake.data.errors import BadManifest
 from affectlake.data.manifest import read_table
@@ -95,15 +95,7 @@ dataset = Dataset(
     f"angry/PublicTest_123.jpg; the pixels of fer2013.csv are saved as such by {_COMMAND}",
     read=read,
     labels={"emotion": EMOTIONS},
-    common={
-        "angry": "anger",
-        "disgust": "disgust",
-        "fear": "fear",
-        "happy": "happiness",
-        "neutral": "neutral",
-        "sad": "sadness",
-        "surprise": "surprise",
-    },
+    common=common_classes(EMOTIONS),
     expected=35887,
     official_split=True,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.corpus_files import named
-from affectlake.data.dataset import Dataset, Download
+from affectlake.data.dataset import Dataset, Download, common_classes
 from affectlake.data.datasets._tables import required
 from affectlake.data.manifest import read_table
 from affectlake.data.media import VIDEO
@@ -96,7 +96,7 @@ dataset = Dataset(
     "train_splits, dev_splits_complete, output_repeated_splits_test with dia0_utt0.mp4",
     read=read,
     labels={"emotion": EMOTIONS, "sentiment": SENTIMENTS},
-    common={e: e for e in EMOTIONS if e != "joy"} | {"joy": "happiness"},
+    common=common_classes(EMOTIONS),
     expected=9989 + 1109 + 2610,
     official_split=True,
     downloads=tuple(

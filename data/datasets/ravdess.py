@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.corpus_files import Row, named, rows_by_id
-from affectlake.data.dataset import Dataset, Download
+from affectlake.data.dataset import Dataset, Download, common_classes
 from affectlake.data.media import AUDIO, VIDEO
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -62,16 +62,7 @@ dataset = Dataset(
     "songs are left out",
     read=read,
     labels={"emotion": EMOTIONS, "intensity": ()},
-    common={
-        "neutral": "neutral",
-        "calm": "neutral",
-        "happy": "happiness",
-        "sad": "sadness",
-        "angry": "anger",
-        "fearful": "fear",
-        "disgust": "disgust",
-        "surprised": "surprise",
-    },
+    common=common_classes(EMOTIONS),
     expected=1440,
     downloads=(
         Download(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.corpus_files import Row, named, rows_by_id
-from affectlake.data.dataset import Dataset
+from affectlake.data.dataset import Dataset, common_classes
 from affectlake.data.media import AUDIO, VIDEO
 
 SPEAKERS = ("DC", "JE", "JK", "KL")
@@ -50,6 +50,6 @@ dataset = Dataset(
     layout="AudioData and AudioVisualClip with DC/a01.wav and DC/a01.avi (DC, JE, JK, KL), or files like DC_a01.wav",
     read=read,
     labels={"emotion": tuple(EMOTIONS.values())},
-    common={e: e for e in EMOTIONS.values()},
+    common=common_classes(EMOTIONS.values()),
     expected=480,
 )

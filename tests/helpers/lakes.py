@@ -1,11 +1,13 @@
 """A store's daily life in a few lines, for the tests of the store."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from affectlake.data.samples import samples_frame
-from affectlake.data.store import FeatureSpec
+from affectlake.data.store import FeatureSpec, Store
 
 COLUMNS = [{"name": "a", "unit": "Hz", "low": 0.0, "high": 1e6, "description": "first"}, {"name": "b"}]
 
@@ -51,6 +53,18 @@ def read(store, as_of=None, dataset="d") -> dict[str, float]:
     frame = store.load(dataset, ["audio.x"], missing="drop", as_of=as_of)
     assert (frame["audio.x.a"] == frame["audio.x.b"]).all()
     return frame["audio.x.a"].to_dict()
+
+
+def put_at_once(store, puts: int, writers: int) -> list[float]:
+    """Tables of one column that several writers put at the same time, as they are read then."""
+
+    def put(i):
+        return Store(store.uri).put("d", "text", f"t{i}", pd.DataFrame({"v": [float(i)]}, index=["a-0"]))
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(put, range(puts)))
+    row = store.load("d").iloc[0]
+    return [row[f"text.t{i}.v"] for i in range(puts)]
 
 
 def expected(contents, fingerprint="f1", bad=()):
