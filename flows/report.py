@@ -10,7 +10,7 @@ from affectlake.flows.shown import shown
 from affectlake.models.document import ConformalGroup, ConformalLevel, score
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
     from affectlake.flows.document import Document, PastRun
     from affectlake.models.document import Score
@@ -94,7 +94,7 @@ def template(name: str) -> "Template":
 
 
 @cache
-def _environment():
+def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from affectlake.data.errors import UnknownName
 from affectlake.data.samples import CORE, MEDIA
-from affectlake.data.store import Snapshot, Store
+from affectlake.data.store import Snapshot, Store, TableStatus
 
 CLASSES = 30
 """Different values up to which a column of samples is taken for classes, by which they can be told apart."""
@@ -97,7 +97,7 @@ class Lake:
 
         return self.once(dataset, ("classes",), counted)
 
-    def tables(self, dataset: str) -> list[dict[str, Any]]:
+    def tables(self, dataset: str) -> list[TableStatus]:
         """Feature tables of a dataset, see `Store.status`."""
         self.snapshot(dataset)  # which says what a name that is not there may mean
         return next(d for d in self.store.status()["datasets"] if d["dataset"] == dataset)["tables"]

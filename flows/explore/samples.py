@@ -1,6 +1,6 @@
 """Pages about datasets and their samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -265,7 +265,7 @@ def trace(lake: Lake, ask: Ask, to: Links) -> str:
     return page("trace", to, f"{column} of {sample_id}", name, id=sample_id, column=column, found=_flat(found))
 
 
-def _flat(found: dict[str, object], before: str = "") -> dict[str, str]:
+def _flat(found: Mapping[str, object], before: str = "") -> dict[str, str]:
     """Nested facts as lines."""
     lines: dict[str, str] = {}
     for key, value in found.items():
