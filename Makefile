@@ -38,7 +38,7 @@ build/types: Makefile
 	touch $@
 
 docs: install build/types
-	$(PIP) --constraint constraints.txt '.[docs]'
+	$(PIP) --constraint constraints.txt --editable '.[docs]'
 	.venv/bin/mkdocs build --strict
 
 clean:
