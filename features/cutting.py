@@ -24,6 +24,10 @@ class Cutting:
         Whether every channel is cut for itself, as two people on a telephone.
     encoding : str or None
         Of transcripts; default: it is found out.
+    speakers : "auto", int > 0 or None
+        Whether turns that name nobody get a speaker by the voice, and of how many; ``auto``: as many as are heard.
+    link : bool
+        Whether the same voice in several recordings is one speaker.
     """
 
     by: By = "speech"
@@ -32,6 +36,8 @@ class Cutting:
     longest: float = 30.0
     each_channel: bool = False
     encoding: str | None = None
+    speakers: Literal["auto"] | int | None = None
+    link: bool = False
 
     def __post_init__(self) -> None:
         for name in ("window", "hop", "longest"):
@@ -42,3 +48,9 @@ class Cutting:
                 "a transcript does not tell which turn is on which channel: give each channel a row of a manifest "
                 "with its own transcript"
             )
+        if isinstance(self.speakers, int) and self.speakers < 1:
+            raise UsageError(f"speakers cannot be {self.speakers}: expected auto, or how many there are, from 1")
+        if self.speakers is not None and self.by == "windows":
+            raise UsageError("windows are not turns: speakers go with speech, silence or transcript")
+        if self.link and self.speakers is None:
+            raise UsageError("link goes with speakers: it finds again the voices that were told apart")

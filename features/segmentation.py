@@ -19,6 +19,7 @@ from affectlake.data.samples import channel_number, samples_frame
 from affectlake.data.sound import RATE, audio_length, channel_count, read_audio
 from affectlake.data.transcripts import Turn, beside, read_turns
 from affectlake.data.transcripts.turns import overlapping
+from affectlake.features import diarisation
 from affectlake.features.cutting import Cutting
 
 PIECE = 300.0
@@ -88,30 +89,55 @@ def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, 
     list of Uncut
         Recordings that could not be cut.
     """
+    if cutting.speakers is not None:
+        diarisation.require()
     rows: list[dict[Hashable, object]] = []
     uncut = []
+    voices: dict[str, np.ndarray] = {}
+    of: dict[str, str] = {}
     for row in recordings.to_dict("records"):
         try:
-            found = [dict(row) | segment for segment in _segments(_Recording.of(row), cutting)]
+            cut = _segments(_Recording.of(row), cutting)
         except AffectlakeError as error:
             uncut.append(Uncut(str(row["sample_id"]), str(error)))
             continue
-        if not found:
+        if not cut.rows:
             uncut.append(Uncut(str(row["sample_id"]), f"nothing to cut by {cutting.by}"))
-        rows += found
+        rows += [dict(row) | segment for segment in cut.rows]
+        voices |= cut.voices
+        of |= dict.fromkeys(cut.voices, str(row["sample_id"]))
+    if cutting.link:
+        names = diarisation.linked(voices, of)
+        rows = [row | {"speaker": names.get(str(row["speaker"]), row["speaker"])} for row in rows]
     columns = [c for c in recordings if c not in ("dataset", "transcript")]
     frame = pd.DataFrame(rows, columns=[*columns, "overlap"])
     return frame.dropna(axis=1, how="all") if len(frame) else frame, uncut
 
 
-def _segments(recording: _Recording, cutting: Cutting) -> list[dict[str, object]]:
-    """What each segment of a recording has of its own."""
-    channels = _channels(recording, cutting)
-    found = [(turn, channel) for channel in channels for turn in _cut(recording, channel, cutting)]
+@dataclass(frozen=True)
+class _Cut:
+    """What each segment of a recording has of its own, and the voices of those who got a name by them."""
+
+    rows: list[dict[str, object]]
+    voices: dict[str, np.ndarray]
+
+
+def _segments(recording: _Recording, cutting: Cutting) -> _Cut:
+    found: list[tuple[Turn, str | None]] = []
+    voices: dict[str, np.ndarray] = {}
+    last = None if cutting.by == "transcript" else min(audio_length(recording.media), recording.end)
+    for channel in _channels(recording, cutting):
+        alone = channel if cutting.each_channel else None
+        turns = _transcribed(recording, cutting) if last is None else _cut(recording, channel, cutting, last)
+        if cutting.speakers is not None:
+            told = _told(recording, channel, turns, cutting)
+            turns = told.turns
+            voices |= {_own(recording, name, alone): code for name, code in told.voices.items()}
+        found += [(turn, channel) for turn in turns]
     found.sort(key=lambda one: one[0])
     over = overlapping([turn for turn, _ in found]) if cutting.by != "windows" else [None] * len(found)
     width = max(4, len(str(len(found))))
-    return [
+    rows: list[dict[str, object]] = [
         {
             "sample_id": f"{recording.sample_id}/{number:0{width}}",
             "start": turn.start,
@@ -126,6 +152,16 @@ def _segments(recording: _Recording, cutting: Cutting) -> list[dict[str, object]
         }
         for number, ((turn, channel), together) in enumerate(zip(found, over, strict=True))
     ]
+    return _Cut(rows, voices)
+
+
+def _told(recording: _Recording, channel: str | None, turns: list[Turn], cutting: Cutting) -> diarisation.Told:
+    """Turns of one channel, those that name nobody with a speaker by the voice; none where the row says who speaks."""
+    nameless = [] if recording.speaker else [turn for turn in turns if not turn.speaker]
+    given = None if cutting.speakers == "auto" else cutting.speakers
+    told = diarisation.told_apart(recording.media, channel, nameless, given, divide=cutting.by != "transcript")
+    named = [turn for turn in turns if turn.speaker or recording.speaker]
+    return diarisation.Told(named + told.turns, told.voices)
 
 
 def _channels(recording: _Recording, cutting: Cutting) -> list[str | None]:
@@ -138,15 +174,16 @@ def _channels(recording: _Recording, cutting: Cutting) -> list[str | None]:
 def _speaker(recording: _Recording, turn: Turn, channel: str | None) -> str | None:
     if not turn.speaker:
         return recording.speaker or (f"{recording.sample_id}/{channel}" if channel else None)
-    return f"{recording.sample_id}/{turn.speaker}" if _NO_NAME.fullmatch(turn.speaker) else turn.speaker
+    return _own(recording, turn.speaker, channel) if _NO_NAME.fullmatch(turn.speaker) else turn.speaker
 
 
-def _cut(recording: _Recording, channel: str | None, cutting: Cutting) -> list[Turn]:
-    """Turns of one channel, within the part of the recording that its row is about."""
-    if cutting.by == "transcript":
-        turns = _transcribed(recording, cutting)
-        return [t for t in turns if t.start >= recording.start and t.end <= recording.end]
-    last = min(audio_length(recording.media), recording.end)
+def _own(recording: _Recording, name: str, channel: str | None) -> str:
+    """A speaker of this recording alone."""
+    return "/".join([recording.sample_id, *([channel] if channel else []), name])
+
+
+def _cut(recording: _Recording, channel: str | None, cutting: Cutting, last: float) -> list[Turn]:
+    """Turns of one channel, from the row's beginning to ``last``."""
     if cutting.by == "windows":
         return windows(recording.start, last, cutting.window, cutting.hop)
     stretches: Stretches = sounding if cutting.by == "silence" else partial(speech, longest=cutting.longest)
@@ -154,10 +191,12 @@ def _cut(recording: _Recording, channel: str | None, cutting: Cutting) -> list[T
 
 
 def _transcribed(recording: _Recording, cutting: Cutting) -> list[Turn]:
+    """Turns of the transcript within the part of the recording that its row is about."""
     path = Path(recording.transcript) if recording.transcript else beside(local_path(recording.media))
     if path is None:
         raise BadManifest("no transcript lies beside it, and none is named in a column 'transcript'")
-    return read_turns(path, cutting.encoding)
+    turns = read_turns(path, cutting.encoding)
+    return [t for t in turns if t.start >= recording.start and t.end <= recording.end]
 
 
 def windows(first: float, last: float, window: float, hop: float) -> list[Turn]:

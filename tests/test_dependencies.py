@@ -36,6 +36,7 @@ EXTRAS = {  # what must be installed for files to run, beside the core; the long
     "features/_hub.py": {"audio", "vision", "text"},
     "features/audio": {"audio", "egemaps"},
     "features/audio/transcript.py": {"audio", "asr"},
+    "features/diarisation.py": {"audio"},
     "features/face": {"vision"},
     "features/image": {"vision"},
     "features/image/hub.py": {"vision", "text"},

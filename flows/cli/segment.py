@@ -1,7 +1,7 @@
 """The command that cuts recordings into a manifest."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -22,6 +22,8 @@ def segment(
     hop: float = 1.0,
     longest: float = 30.0,
     each_channel: Annotated[bool, Parameter(negative=())] = False,
+    speakers: Literal["auto"] | int | None = None,
+    link: Annotated[bool, Parameter(negative=())] = False,
     encoding: str | None = None,
     out: Path | None = None,
     json: Json = False,
@@ -46,6 +48,11 @@ def segment(
         Seconds of speech beyond which a stretch is cut at a pause.
     each_channel
         Cut every channel for itself, as of two people on a telephone.
+    speakers
+        Tell apart who speaks, by the voice, where nobody is named: how many there are, or auto. Stretches of speech are
+        cut where the voice changes.
+    link
+        The same voice in several recordings is one speaker.
     encoding
         Of transcripts, such as cp1252; default: it is found out.
     out
@@ -57,7 +64,7 @@ def segment(
     from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
 
     check_out(out, False, json)
-    cutting = Cutting(by, window, hop, longest, each_channel, encoding)
+    cutting = Cutting(by, window, hop, longest, each_channel, encoding, speakers, link)
     recordings = _recordings(sources)
     note(f"{len(recordings)} recordings, cut by {by}")
     frame, uncut = segments(recordings, cutting)
