@@ -1,6 +1,7 @@
 """What a dataset is: everything that one file below `affectlake.data.datasets` states."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data.errors import BadManifest
+from affectlake.data import remote
+from affectlake.data.errors import BadManifest, BadMedia
 from affectlake.data.samples import samples_frame
 
 log = logging.getLogger("affectlake.data")
@@ -140,7 +142,7 @@ class Dataset:
         Parameters
         ----------
         root : str or Path
-            Folder that holds the official layout, see `layout`.
+            Folder that holds the official layout, see `layout`; also one in a bucket, such as ``s3://corpora/ravdess``.
 
         Returns
         -------
@@ -153,19 +155,35 @@ class Dataset:
         BadManifest
             The folder is missing or does not hold the layout: says what was looked for and what was found.
         """
+        if remote.is_remote(str(root)):
+            return self._elsewhere(str(root))
         root = Path(root)
         if not root.is_dir():
             raise BadManifest(f"{self.name}: no folder {root}; it should hold {self.layout}")
+        return self._found(root, str(root))
+
+    def _elsewhere(self, root: str) -> pd.DataFrame:
+        from affectlake.data.remote.standin import moved, standing_in
+
+        try:
+            with standing_in(root) as folder:
+                return moved(self._found(folder, root), folder, root)
+        except BadMedia as error:
+            raise BadManifest(f"{self.name}: a table below {root} cannot be read: {error}") from None
+        except BadManifest as error:
+            raise BadManifest(re.sub(r"\S*/root-[^/\s]+", root, str(error))) from None
+
+    def _found(self, root: Path, shown: str) -> pd.DataFrame:
         samples = self.read(root)
         if samples.empty:
-            raise BadManifest(f"{self.name}: looked in {root} for {self.layout}; found {found(root)}")
+            raise BadManifest(f"{self.name}: looked in {shown} for {self.layout}; found {found(root)}")
         for column, classes in self.label_maps.items():
             samples[column] = samples["emotion"].map(classes).astype("str")
         if len(samples) < self.expected:
-            log.warning("%s is partial: %d of %d samples in %s", self.name, len(samples), self.expected, root)
+            log.warning("%s is partial: %d of %d samples in %s", self.name, len(samples), self.expected, shown)
         elif self.expected and len(samples) > self.expected:
             log.warning(
-                "%s has %d samples; %s holds %d: is it another corpus?", self.name, self.expected, root, len(samples)
+                "%s has %d samples; %s holds %d: is it another corpus?", self.name, self.expected, shown, len(samples)
             )
         return samples_frame(samples, self.name, base=root)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data import _paths
+from affectlake.data import _paths, remote
 from affectlake.data._table import AS_IT_IS, SPACE, Rows, Table, TableOptions
 from affectlake.data.encodings import decode
-from affectlake.data.errors import BadManifest
+from affectlake.data.errors import BadManifest, BadMedia
 from affectlake.data.media import SUFFIXES as MEDIA_SUFFIXES
 from affectlake.data.media import special
 from affectlake.data.samples import CORE, MEDIA, as_text, samples_frame
@@ -69,7 +69,7 @@ def read_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_
     """Read a manifest into a samples frame; what its reader should know is logged. See `load_manifest`."""
     found = load_manifest(path, dataset, options)
     for note in found.notes:
-        log.warning("%s: %s", Path(path).name, note)
+        log.warning("%s: %s", remote.name_of(str(path)), note)
     return found.samples
 
 
@@ -111,7 +111,8 @@ def load_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_
     Parameters
     ----------
     path : str or Path
-        Any of `affectlake.data.tables.SUFFIXES`: delimited text, Excel, JSON or Parquet; text also packed.
+        Any of `affectlake.data.tables.SUFFIXES`: delimited text, Excel, JSON or Parquet; text also packed. May be
+        elsewhere: ``s3://``, ``gs://``, ``az://``, ``https://``.
     dataset : str
         Name under which the samples are kept.
     options : TableOptions
@@ -119,10 +120,10 @@ def load_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_
     Returns
     -------
     Manifest
-        Relative paths start from the manifest's folder. Headers of the known columns may differ in case,
-        ``audio_path``, ``image_path``, ``video_path`` stand for the plain names, and so does a column of `PATHS` all of
-        whose files have suffixes of one kind, where no other column holds media. Ids, speakers and the other known
-        text columns are text exactly as written; of the others those are numbers all of whose values are. What is
+        Relative paths start from the manifest's folder, wherever that is. Headers of the known columns may differ in
+        case, ``audio_path``, ``image_path``, ``video_path`` stand for the plain names, and so does a column of `PATHS`
+        all of whose files have suffixes of one kind, where no other column holds media. Ids, speakers and the other
+        known text columns are text exactly as written; of the others those are numbers all of whose values are. What is
         among the missing values counts as none, but for ``sample_id``.
 
     Raises
@@ -131,7 +132,24 @@ def load_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_
         No such file, not a table, or no table of samples. Media files that do not exist are no error here: they
         cost their sample only.
     """
-    path = Path(path)
+    if remote.is_remote(str(path)):
+        return _elsewhere(str(path), dataset, options)
+    return _loaded(Path(path), None, dataset, options)
+
+
+def _elsewhere(uri: str, dataset: str, options: TableOptions) -> Manifest:
+    uri = remote.hidden(uri)
+    try:
+        with remote.fetched(uri) as copy:
+            return _loaded(copy.path, remote.parent(uri), dataset, options)
+    except BadMedia as error:
+        raise BadManifest(f"manifest {uri}: {error}") from None
+    except BadManifest as error:
+        raise BadManifest(str(error).replace(str(copy.path), uri)) from None
+
+
+def _loaded(path: Path, elsewhere: str | None, dataset: str, options: TableOptions) -> Manifest:
+    """A manifest in a file of this machine, a copy where its folder is elsewhere."""
     check_manifest(path)
     if kind_of_name(path) not in SUFFIXES and path.suffix.lower() not in PACKED:
         raise BadManifest(f"manifest {path}: unknown kind {path.suffix!r}, valid: {', '.join(SUFFIXES)}")
@@ -142,10 +160,10 @@ def load_manifest(path: str | Path, dataset: str, options: TableOptions = AS_IT_
         notes.append(f"{left_out} columns of features ({_FEATURE_NAMES}) are no part of a manifest and left out")
     base = path.absolute().parent
     for name in MEDIA:
-        if name in frame:
+        if name in frame and elsewhere is None:
             frame[name], said = _paths.found(frame[name], base, name)
             notes += said
-    samples = samples_frame(frame, dataset, base=base, rows=table.rows)
+    samples = samples_frame(frame, dataset, base=elsewhere or base, rows=table.rows)
     return Manifest(samples, table.encoding, (*_about_encoding(table), *table.notes, *notes))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import unquote, urlsplit
 
 from affectlake.data.errors import BadMedia
+from affectlake.data.remote.addresses import redacted
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -89,7 +90,10 @@ def local_path(uri: str | Path) -> Path:
     """Path behind a local address; raises BadMedia for an address on another system."""
     name = local_name(str(uri))
     if name is None:
-        raise BadMedia(f"cannot read {str(uri)!r}: only local paths and file:// addresses, copy the file here first")
+        raise BadMedia(
+            f"cannot read {redacted(str(uri))!r} here: what is elsewhere is fetched first (affectlake.data.remote), "
+            "from s3://, gs://, az:// or https://"
+        )
     return Path(name)
 
 

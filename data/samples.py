@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from affectlake.data import remote
 from affectlake.data._table import FROM_ONE, SPACE, Rows, check_header
 from affectlake.data.errors import BadManifest
 
@@ -57,7 +58,7 @@ def samples_frame(
         Name of the dataset.
     base : str or Path, optional
         Folder (or URI of one) that relative paths start from; default: the current folder. Absolute paths and URIs
-        with a scheme (``s3://…``) stay as they are.
+        with a scheme (``s3://…``) stay as they are, but for passwords and signatures, which no table keeps.
     readable : bool
         Whether there must be something to read; not where features come from elsewhere.
     rows : Rows
@@ -107,7 +108,14 @@ def samples_frame(
     _check_segments(out, rows)
     out["channel"] = _channels(out["channel"], out["sample_id"], rows)
     out["turn"] = _whole(df["turn"], out["sample_id"], rows) if "turn" in df else _no_numbers(len(df)).astype("Int64")
-    return pd.DataFrame(out | {c: _attribute(df[c], c) for c in df.columns if c not in out})
+    return pd.DataFrame(out | {c: _without_secrets(_attribute(df[c], c)) for c in df.columns if c not in out})
+
+
+def _without_secrets(values: pd.Series) -> pd.Series:
+    """Texts, of which no address has a password or a signature."""
+    if values.dtype != "str" or not (has := values.str.contains("://", regex=False, na=False)).any():
+        return values
+    return values.where(~has, values[has].map(remote.hidden).reindex(values.index)).astype("str")
 
 
 def _check_columns(df: pd.DataFrame, dataset: str) -> None:
@@ -372,18 +380,18 @@ def _root(base: str | Path | None) -> str:
 def _absolute(uris: pd.Series, root: str) -> pd.Series:
     if uris.isna().all():
         return uris
-    remote = bool(_SCHEME.match(root))
+    base_is_remote = remote.is_remote(root)
 
     def resolve(uri: str) -> str:
         if _SCHEME.match(uri):
-            return uri
-        if remote and not uri.startswith("/"):
-            return f"{root}/{uri.removeprefix('./')}"
+            return remote.hidden(uri)
+        if base_is_remote and not uri.startswith("/"):
+            return remote.join(root, uri.removeprefix("./"))
         path = uri if uri.startswith("/") else f"{root}/{uri}"
         return os.path.normpath(path) if _UNTIDY.search(uri[1:]) else path
 
     # Most paths of most tables are plain and relative to the root: those are joined all at once.
-    odd = uris.str.contains(_ODD.pattern, regex=True, na=False) if not remote else uris.notna()
+    odd = uris.str.contains(_ODD.pattern, regex=True, na=False) if not base_is_remote else uris.notna()
     joined = (root + "/" + uris).astype("str")
     joined[odd] = uris[odd].map(resolve).astype("str")
     return joined

@@ -6,10 +6,12 @@ import os
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from affectlake.data import remote
+from affectlake.data.errors import BadMedia
 from affectlake.data.media import local_name
 
 ABSENT = "absent"
@@ -64,8 +66,22 @@ class Read:
     sha256: str = ABSENT
 
 
+def states(uris: Sequence[str]) -> list[State]:
+    """The state of objects elsewhere, told by lists as far as there are any; see `affectlake.data.remote.states`."""
+    return [State() if one is None else _of_object(one) for one in remote.states(uris)]
+
+
+def _of_object(found: remote.Object) -> State:
+    if not found.identity:
+        return State(max(found.size, 0), found.modified_ns)
+    digest = hashlib.blake2b(found.identity.encode(), digest_size=8).digest()
+    return State(max(found.size, 0), found.modified_ns, int.from_bytes(digest, "little", signed=True) or 1)
+
+
 def state(uri: str) -> State:
     """Raises OSError only where a share does not answer (`OUTAGE`)."""
+    if remote.is_remote(uri):
+        return states([uri])[0]
     path = local_name(uri) or ""  # nothing is called so
     try:
         found = os.stat(path)
@@ -109,6 +125,8 @@ def read(uri: str) -> Read:
     OSError
         A share does not answer (`OUTAGE`).
     """
+    if remote.is_remote(uri):
+        return _fetched(uri)
     before = State()
     for _ in range(_TRIES):
         before = state(uri)
@@ -118,6 +136,15 @@ def read(uri: str) -> Read:
         if state(uri).stamp == before.stamp:
             return Read(before, sha256)
     return Read(before)
+
+
+def _fetched(uri: str) -> Read:
+    """Learnt from the bytes themselves, which stay at hand for who reads them next as far as there is room."""
+    try:
+        with remote.fetched(uri) as copy:
+            return Read(_of_object(copy.object), copy.sha256)
+    except BadMedia:
+        return Read(State())
 
 
 def _hash(path: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from affectlake.data import media
+from affectlake.data import media, remote
 from affectlake.data.errors import AffectlakeError, BadMedia, UsageError
 from affectlake.data.samples import samples_frame
 from affectlake.features import registry
@@ -42,7 +42,8 @@ def extract(
     Parameters
     ----------
     files : path or sequence of path
-        Sound, pictures or films, of any kind that `affectlake refresh` reads.
+        Sound, pictures or films, of any kind that `affectlake refresh` reads, here or elsewhere (``s3://``,
+        ``https://``, …).
     only : str or sequence of str
         Extractors by name or by glob, such as ``audio.*``. Of those that globs name, what cannot run on this machine
         is left out, as by a refresh.
@@ -78,7 +79,7 @@ def extract(
     >>> round(float(frame["audio.prosody.f0_hz_median"].iloc[0]))
     220
     """
-    paths = [str(f) for f in ([files] if isinstance(files, str | Path) else files)]
+    paths = [remote.hidden(str(f)) for f in ([files] if isinstance(files, str | Path) else files)]
     names = [spelt(name) for name in paths]
     if not names:
         raise UsageError("name at least one file")
@@ -144,10 +145,13 @@ def samples_of(files: Sequence[str], text: str | None = None, first: int = 0) ->
 
 def kind_of(file: str) -> media.Kind:
     """``audio``, ``image`` or ``video``, by the suffix or else by the content; raises BadMedia where neither tells."""
-    suffix = Path(file).suffix.lower()
+    suffix = Path(remote.name_of(file)).suffix.lower()
     for kind, suffixes in media.SUFFIXES.items():
         if suffix in suffixes:
             return kind
+    if remote.is_remote(file):
+        with remote.fetched(file) as copy:
+            return kind_of(str(copy.path))
     path = media.local_path(file)
     if found := media.kind_of(path):
         return found

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.data.media import check_file, local_path
 from affectlake.features import _files, settings
@@ -35,6 +36,10 @@ class Request:
     sha256, stamp : str, int
         Of the file, as the scan that ``content`` was made of found it (`affectlake.features.scan.scan`); empty where
         nobody has looked.
+    size : int
+        Bytes of an object elsewhere, which has to be fetched; else 0.
+    credentials : str
+        The address with those that it came with; empty where it came without.
     """
 
     content: str
@@ -47,6 +52,8 @@ class Request:
     language: str = ""
     sha256: str = ""
     stamp: int = _files.UNSURE
+    size: int = 0
+    credentials: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,8 @@ def read(reads: Reads, request: Request) -> Any:
         Whatever the reader says of these very bytes.
     """
     reader = READERS[reads]
+    if request.uri and remote.is_remote(request.uri):
+        return _fetched(reader, request)
     if not request.uri or not request.sha256:
         return reader(request)
     stamp = request.stamp
@@ -96,6 +105,21 @@ def read(reads: Reads, request: Request) -> Any:
         raise Changed(f"{request.uri} could not be read before")
     _confirm(request, stamp)
     return found
+
+
+def _fetched(reader: Callable[[Request], Any], request: Request) -> Any:
+    """The same of an object elsewhere: the copy that is read stays what it is, and is known by its hash."""
+    wanted = "" if request.sha256 == _files.ABSENT else request.sha256
+    remote.know(request.uri, request.credentials)
+    try:
+        with remote.fetched(request.uri, wanted) as copy:
+            if request.sha256 and copy.sha256 != request.sha256:
+                raise Changed(f"{request.uri} is not the object that was hashed")
+            return reader(replace(request, uri=str(copy.path)))
+    except remote.Refused as error:
+        if wanted:
+            raise Changed(str(error)) from error
+        raise
 
 
 def _confirm(request: Request, stamp: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from affectlake.data import remote
 from affectlake.data.samples import channel_number
 from affectlake.data.store import is_in
 from affectlake.features import settings
@@ -123,5 +124,20 @@ def _request(row: Any) -> Request:
     end = None if np.isnan(row.end) else float(row.end)
     channel = None if pd.isna(row.channel) else channel_number(row.channel)
     return Request(
-        row.content, row.uri, start, end, channel, row.text, row.context or (), row.language, row.sha256, row.stamp
+        row.content,
+        row.uri,
+        start,
+        end,
+        channel,
+        row.text,
+        row.context or (),
+        row.language,
+        row.sha256,
+        row.stamp,
+        *_elsewhere(row),
     )
+
+
+def _elsewhere(row: Any) -> tuple[int, str]:
+    """What is to be fetched: how much, and with what credentials."""
+    return (max(int(row.size), 0), remote.credentials(row.uri)) if remote.is_remote(row.uri) else (0, "")

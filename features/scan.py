@@ -1,12 +1,13 @@
 """What is on disk now, and what each sample's content is: the first half of deciding what to compute."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 
+from affectlake.data import remote
 from affectlake.data.samples import channel_number
 from affectlake.data.store import index_in
 from affectlake.features import _files
@@ -43,7 +44,8 @@ def scan(
     Parameters
     ----------
     uris : iterable of str
-        Local files, or folders (whose identity is that of the files inside, in name order).
+        Local files, or folders (whose identity is that of the files inside, in name order), and objects elsewhere
+        (see `affectlake.data.remote`), whose buckets are listed.
     cached : DataFrame [columns=(uri, size, mtime_ns, stamp, sha256)]
         Result of the scan before. A file whose stamp is unchanged is not read again. Of stores that know no stamps yet
         every file is read once.
@@ -55,13 +57,16 @@ def scan(
     Returns
     -------
     DataFrame [columns=(uri, size, mtime_ns, stamp, sha256)]
-        One row per URI, in order. ``stamp`` stands for size, times, inode and, in a folder, names. A file that is not
+        One row per URI, in order. ``stamp`` stands for size, times, inode and, in a folder, names; of an
+        object for its ETag and size. A file that is not
         there has size -1; one that cannot be read, too, has the sha256 `ABSENT`, and is tried again by every scan.
 
     Raises
     ------
     OSError
         A share does not answer.
+    affectlake.data.remote.Unreachable
+        A bucket or server does not.
     """
     uris = list(uris)
     found = _states(uris)
@@ -75,16 +80,13 @@ def scan(
     known[[state.size < 0 for state in found]] = ABSENT
     todo = np.flatnonzero([sha256 is None for sha256 in known])
     _files.settle([found[i].newest_ns for i in todo])
-    # Reading is bound by the disk and hashlib releases the GIL, so a few threads are enough.
-    parts = [todo[i : i + _FILES] for i in range(0, len(todo), _FILES)]
-    with ThreadPoolExecutor(4) as pool:
-        done = 0
-        for part, results in zip(parts, pool.map(_read, ([uris[i] for i in p] for p in parts)), strict=True):
-            for i, result in zip(part, results, strict=True):
-                found[i], known[i] = result.state, result.sha256
-            done += len(part)
-            if progress:
-                progress(done, len(todo))
+    done = 0
+    for part, results in _reads(uris, todo):
+        for i, result in zip(part, results, strict=True):
+            found[i], known[i] = result.state, result.sha256
+        done += len(part)
+        if progress:
+            progress(done, len(todo))
     stamp = [_files.UNSURE if k == ABSENT else state.stamp for state, k in zip(found, known, strict=True)]
     return pd.DataFrame(
         {
@@ -118,7 +120,23 @@ def _replaced(stats: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return stats
 
 
+def _reads(uris: list[str], todo: np.ndarray) -> Iterator[tuple[np.ndarray, list[Read]]]:
+    """What was read, some positions at a time."""
+    elsewhere = np.array([remote.is_remote(uris[i]) for i in todo], dtype=bool)
+    # Reading is bound by the disk and hashlib releases the GIL, so a few threads are enough; on a network every answer
+    # is waited for.
+    for some, threads, size in ((todo[~elsewhere], 4, _FILES), (todo[elsewhere], 16, 1)):
+        parts = [some[i : i + size] for i in range(0, len(some), size)]
+        with ThreadPoolExecutor(threads) as pool:
+            yield from zip(parts, pool.map(_read, ([uris[i] for i in p] for p in parts)), strict=True)
+
+
 def _states(uris: list[str]) -> list[State]:
+    elsewhere = [uri for uri in uris if remote.is_remote(uri)]
+    if elsewhere:
+        known = dict(zip(elsewhere, _files.states(elsewhere), strict=True))
+        here = iter(_states([uri for uri in uris if uri not in known]))
+        return [known[uri] if uri in known else next(here) for uri in uris]
     parts = [uris[i : i + _STAT] for i in range(0, len(uris), _STAT)]
     # On a network every question waits for its answer: several at a time.
     with ThreadPoolExecutor(8) as pool:
@@ -146,9 +164,10 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
 
     Returns
     -------
-    DataFrame [columns=(sample_id, content, uri, start, end, channel, text, context, language, sha256, stamp)]
+    DataFrame [columns=(sample_id, content, uri, start, end, channel, text, context, language, sha256, stamp, size)]
         ``content`` is a sha256 over exactly what will be read, so that a file's name and place do not matter; of a
-        file that cannot be read it begins with `UNREAD`. ``sha256`` and ``stamp`` are those of the file.
+        file that cannot be read it begins with `UNREAD`. ``sha256``, ``stamp`` and ``size`` are those of the
+        file.
     """
     if reads in ("text", "dialogue"):
         return _text_requests(samples, with_context=reads == "dialogue")
@@ -184,6 +203,7 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
             "language": rows["language"].fillna(""),
             "sha256": digest if stamped else "",
             "stamp": stats["stamp"].to_numpy()[at] if stamped else _files.UNSURE,
+            "size": stats["size"].to_numpy()[at] if "size" in stats else 0,
         }
     ).reset_index(drop=True)
 
@@ -225,6 +245,7 @@ def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
             "language": language.to_numpy(),
             "sha256": "",
             "stamp": _files.UNSURE,
+            "size": 0,
         }
     )
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, BadManifest, UsageError
 from affectlake.data.media import local_path
 from affectlake.data.samples import channel_number, samples_frame
@@ -59,6 +59,7 @@ class _Recording:
     language: str | None
     dialogue: str | None
     transcript: str | None
+    elsewhere: bool = False
 
     @classmethod
     def of(cls, row: Mapping[Hashable, Any]) -> _Recording:
@@ -66,7 +67,7 @@ class _Recording:
         media = given.get("audio", given.get("video"))
         if media is None:
             raise BadManifest("neither sound nor film to cut")
-        known = {k: given.get(k) for k in ("channel", "speaker", "language", "dialogue", "transcript")}
+        known: dict[str, Any] = {k: given.get(k) for k in ("channel", "speaker", "language", "dialogue", "transcript")}
         return cls(given["sample_id"], media, given.get("start", 0.0), given.get("end", float("inf")), **known)
 
 
@@ -97,7 +98,9 @@ def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, 
     of: dict[str, str] = {}
     for row in recordings.to_dict("records"):
         try:
-            cut = _segments(_Recording.of(row), cutting)
+            recording = _Recording.of(row)
+            with remote.at_hand(recording.media) as path:
+                cut = _segments(replace(recording, media=path, elsewhere=path != recording.media), cutting)
         except AffectlakeError as error:
             uncut.append(Uncut(str(row["sample_id"]), str(error)))
             continue
@@ -192,11 +195,20 @@ def _cut(recording: _Recording, channel: str | None, cutting: Cutting, last: flo
 
 def _transcribed(recording: _Recording, cutting: Cutting) -> list[Turn]:
     """Turns of the transcript within the part of the recording that its row is about."""
-    path = Path(recording.transcript) if recording.transcript else beside(local_path(recording.media))
+    turns = _read_turns(recording, cutting)
+    return [t for t in turns if t.start >= recording.start and t.end <= recording.end]
+
+
+def _read_turns(recording: _Recording, cutting: Cutting) -> list[Turn]:
+    if recording.transcript:
+        with remote.at_hand(recording.transcript) as named:
+            return read_turns(Path(named), cutting.encoding)
+    if recording.elsewhere:
+        raise BadManifest("no transcript is named in a column 'transcript', and beside what is elsewhere none is sought")
+    path = beside(local_path(recording.media))
     if path is None:
         raise BadManifest("no transcript lies beside it, and none is named in a column 'transcript'")
-    turns = read_turns(path, cutting.encoding)
-    return [t for t in turns if t.start >= recording.start and t.end <= recording.end]
+    return read_turns(path, cutting.encoding)
 
 
 def windows(first: float, last: float, window: float, hop: float) -> list[Turn]:
@@ -278,12 +290,13 @@ def recordings_of(files: list[str]) -> pd.DataFrame:
     """Media files as recordings, called by what tells their paths apart, without suffixes."""
     from affectlake.features.extraction import kind_of
 
-    paths = [Path(f).absolute() for f in files]
-    names = [p.stem for p in paths]
+    paths = [remote.hidden(f) if remote.is_remote(f) else str(Path(f).absolute()) for f in files]
+    names = [Path(remote.name_of(p)).stem for p in paths]
     if len(set(names)) < len(names):
-        root = os.path.commonpath([p.parent for p in paths])
-        names = [str(p.relative_to(root).with_suffix("")) for p in paths]
+        root = remote.common_folder(paths)
+        inside = [p[len(root) + 1 :] for p in paths]
+        names = [str(Path(p).with_suffix("")) for p in inside]
     if len(set(names)) < len(names):
-        names = [str(p.relative_to(root)) for p in paths]
-    rows = [{"sample_id": n, kind_of(str(p)): str(p)} for n, p in zip(names, paths, strict=True)]
+        names = inside
+    rows = [{"sample_id": n, kind_of(p): p} for n, p in zip(names, paths, strict=True)]
     return samples_frame(pd.DataFrame(rows), "recordings")

@@ -66,6 +66,9 @@ def _prepare(modules: list[str]) -> None:
 LIVES = 3
 """Times that a sample's own worker may be killed from outside, or the pool break under it, before it is blamed."""
 
+FETCH_RATE = 2**20
+"""Bytes per second of objects elsewhere for which a sample may take longer."""
+
 RESTARTS = 8
 """Pools that may break one after another without a single result between them."""
 
@@ -207,6 +210,7 @@ class Workers:
 
     def _submit(self, chunk: Chunk, lives: int = LIVES, pieces: int = 1) -> tuple[Future[Any], _Work]:
         seconds, given = self.timeout * min(len(chunk.requests), 10) * pieces, replace(chunk, pieces=pieces)
+        seconds += sum(r.size for r in chunk.requests) / FETCH_RATE
         while True:
             pool = self._pool
             try:

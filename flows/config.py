@@ -281,7 +281,7 @@ def check_schedule(cron: str, timezone: str) -> None:
 
 
 def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> None:
-    from affectlake.data import datasets
+    from affectlake.data import datasets, remote
     from affectlake.data.media import special
     from affectlake.data.store import Store
     from affectlake.features.registry import choose
@@ -298,6 +298,12 @@ def _dataset(dataset: Dataset, config: Config, at: Where, source: _Source) -> No
         attempt(("transcribe",), lambda: choose((TRANSCRIBER,)))
     if dataset.root is not None:
         attempt(("name",), lambda: datasets.get(dataset.name))
+    for key, where in (("root", dataset.root), ("manifest", dataset.manifest)):
+        if where is not None:
+            attempt((key,), partial(remote.check, where, key))
+    if remote.is_remote(dataset.root or dataset.manifest or ""):
+        pass  # what is there is for the refresh to find
+    elif dataset.root is not None:
         if not Path(dataset.root).is_dir():
             raise source.wrong((*at, "root"), f"no folder {dataset.root}{_beside(dataset.root)}")
     elif what := special(Path(dataset.manifest)):

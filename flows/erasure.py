@@ -10,6 +10,7 @@ from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.store import Left, Receipt, ReceiptCheck
 from affectlake.data.store._names import ErasureTarget, Plain, Traces, holds, says, scrubbed, scrubbed_text
@@ -105,7 +106,7 @@ def _nights_nearby(store: "Store") -> Iterator[str]:
         return
     sources = store.records("sources")
     manifests = sources.get("manifest", ())
-    places = {Path(store.uri).parent, *(Path(m).parent for m in manifests if m)}
+    places = {Path(store.uri).parent, *(Path(m).parent for m in manifests if m and not remote.is_remote(m))}
     for runs in sorted(r for p in places for r in p.glob("*/runs") if r.is_dir()):
         first = next(iter(sorted(runs.glob("*.json"))), None)
         try:

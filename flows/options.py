@@ -62,9 +62,10 @@ class RefreshOptions(TableReading, OfDataset):
     dataset : str
         Name of a known dataset (see `affectlake datasets`), or any name together with a manifest.
     root : str or None
-        Folder that holds the dataset in its official layout.
+        Folder that holds the dataset in its official layout; also in a bucket: s3://, gs://, az://.
     manifest : str or None
-        Table of samples: CSV, TSV, Excel, JSON lines or Parquet.
+        Table of samples: CSV, TSV, Excel, JSON lines or Parquet; also s3://, gs://, az://, https://, and so the media
+        that it names (credentials by the environment).
     store : str
         Folder or object-store URI.
     only : tuple of str

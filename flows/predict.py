@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, BadMedia, UsageError
 from affectlake.data.media import check_file
 from affectlake.features import extraction, registry, settings
@@ -140,7 +141,9 @@ def stream(
     batches = (
         _media(fitted, files, manifest, text, batch, table)
         if cutting is None
-        else timeline.batches(list(files), cutting, lambda samples: _in_parts(fitted, samples, batch))
+        else timeline.batches(
+            [remote.hidden(f) for f in files], cutting, lambda samples: _in_parts(fitted, samples, batch)
+        )
     )
     if transcribe:
         _extractor(TRANSCRIBER)
@@ -373,7 +376,7 @@ def _media(
     """
     from affectlake.data.manifest import TableOptions, read_manifest
 
-    files = iter(files)
+    files = map(remote.hidden, files)
     first = list(islice(files, 2))
     if (manifest is None) == (not first):
         raise UsageError("name what to label: either files or --manifest FILE")
@@ -433,7 +436,7 @@ def _samples(
     if len(unknown) == len(files) and at == 0 and whole:
         raise extraction.none_known(files[0], unknown[0])
     alone = whole and at == 0 and len(files) == 1
-    shown = [extraction.spelt(Path(f).name) for f in files]
+    shown = [extraction.spelt(remote.name_of(f)) for f in files]
     names = shown if alone else [f"{i}:{name}" for i, name in enumerate(shown, at)]
     called = dict(zip(samples["sample_id"], names, strict=True))
     return samples.assign(sample_id=names), [replace(f, sample_id=called[f.sample_id]) for f in unknown]

@@ -250,6 +250,7 @@ _NO_SOURCE = "name the data: either --root FOLDER or --manifest FILE"
 
 def check(options: RefreshOptions) -> None:
     """Find what is wrong with the options themselves, before anything is started; raises UsageError."""
+    from affectlake.data import remote
     from affectlake.data.manifest import check_manifest, check_named
     from affectlake.flows import transcripts
 
@@ -258,11 +259,16 @@ def check(options: RefreshOptions) -> None:
     if (options.root is None) == (options.manifest is None):
         raise UsageError(_NO_SOURCE)
     if options.manifest is not None:
-        check_manifest(Path(options.manifest))
+        remote.check(options.manifest, "--manifest")
+        if not remote.is_remote(options.manifest):
+            check_manifest(Path(options.manifest))
     if options.root is not None:
         from affectlake.data import datasets
 
         datasets.get(options.dataset)
+        remote.check(options.root, "--root")
+        if remote.is_remote(options.root):
+            return
         if not Path(options.root).is_dir():
             raise UsageError(f"no folder {options.root}")
         check_named(Path(options.root))
@@ -270,12 +276,13 @@ def check(options: RefreshOptions) -> None:
 
 def load(options: RefreshOptions) -> "Manifest":
     """The samples that the options name; what is to be said of a manifest is logged."""
+    from affectlake.data import remote
     from affectlake.data.manifest import Manifest, load_manifest
 
     if options.manifest is not None:
         found = load_manifest(options.manifest, options.dataset, options.table)
         for note in found.notes:
-            _log.warning("%s: %s", Path(options.manifest).name, note, extra={"dataset": options.dataset})
+            _log.warning("%s: %s", remote.name_of(options.manifest), note, extra={"dataset": options.dataset})
         return found
     from affectlake.data import datasets
 

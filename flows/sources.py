@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from affectlake.flows.options import RefreshOptions
 
 
+def absolute(path: str | None) -> str | None:
+    """A path that holds wherever one stands; what is elsewhere stays as it is."""
+    from affectlake.data import remote
+
+    return path if path is None or remote.is_remote(path) else str(Path(path).absolute())
+
+
 def remember(store: "Store", options: "RefreshOptions") -> None:
     """Note where a dataset came from, so that a nightly run without a configuration knows what to do."""
     import pandas as pd
@@ -21,7 +28,7 @@ def remember(store: "Store", options: "RefreshOptions") -> None:
     source = {
         "dataset": options.dataset,
         "root": options.root or "",
-        "manifest": str(Path(options.manifest).absolute()) if options.manifest else "",
+        "manifest": absolute(options.manifest) or "",
         "only": "\n".join(options.only),
         "settings": json.dumps(dict(options.settings), sort_keys=True),
         "transcribe": "yes" if options.transcribe else "",

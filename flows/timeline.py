@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from affectlake.data import remote
 from affectlake.data.errors import NotApplicable, UsageError
 from affectlake.data.media import VIDEO, local_path
 from affectlake.data.samples import samples_frame
@@ -120,7 +121,8 @@ def _when(row: dict[str, Any]) -> tuple[float, float]:
 
 def _seconds(media: str) -> float:
     try:
-        return audio_length(media)
+        with remote.at_hand(media) as path:
+            return audio_length(path)
     except NotApplicable:
         return 0.0
 
@@ -148,17 +150,20 @@ def write_page(rows: Sequence[dict[str, Any]], model: str, out: Path) -> Path:
 
 
 def _drawn(strip: Strip, classes: Sequence[str], folder: Path) -> dict[str, Any]:
-    path = local_path(strip.media)
+    elsewhere = remote.is_remote(strip.media)
+    name = strip.media if elsewhere else str(local_path(strip.media))
+    with remote.at_hand(strip.media) as path:
+        bars = levels(path, strip.seconds)
     return {
         "name": strip.name,
-        "source": quote(os.path.relpath(path, folder)),
-        "film": path.suffix.lower() in VIDEO,
+        "source": name if elsewhere else quote(os.path.relpath(name, folder)),
+        "film": Path(remote.name_of(name)).suffix.lower() in VIDEO,
         "seconds": strip.seconds,
         "rows": strip.rows,
         "curves": [_curve(strip, name) for name in classes],
         "lanes": _lanes(strip),
         "worded": any(row["text"] for row in strip.rows),
-        "bars": " ".join(_bar(i, level) for i, level in enumerate(levels(strip.media, strip.seconds))),
+        "bars": " ".join(_bar(i, level) for i, level in enumerate(bars)),
     }
 
 

@@ -200,7 +200,7 @@ def test_what_is_not_there(tmp_path):
     (tmp_path / "0.png").touch()
     with pytest.raises(NotApplicable, match="folder of pictures has no sound"):
         read_audio(tmp_path)
-    with pytest.raises(BadMedia, match="only local paths"):
+    with pytest.raises(BadMedia, match="fetched first"):
         read_audio("s3://bucket/a.wav")
 
 

@@ -31,6 +31,7 @@ EXTRAS = {  # what must be installed for files to run, beside the core; the long
     "data": {"audio", "vision"},
     "data/store": {"polars"},
     "data/download.py": {"flows"},
+    "data/remote": {"remote"},
     "data/transcripts": {"turns"},
     "features": {"flows"},
     "features/_hub.py": {"audio", "vision", "text"},

@@ -142,8 +142,8 @@ def special(folder: Path) -> dict[str, str]:
         "gone.wav": "no such file",
         "gone.qqq": "no such file",
         "long" * 100: "cannot be opened",
-        "http://host/sound": "only local paths",
-        "http://host/sound.wav": "only local paths",
+        "http://host/sound": "use https://",
+        "http://host/sound.wav": "use https://",
     }
 
 

@@ -45,9 +45,9 @@ def refresh(
     from affectlake.features import settings
     from affectlake.flows import refresh as plain
     from affectlake.flows.cli.app import DONE
+    from affectlake.flows.sources import absolute
 
-    root = options.root and str(Path(options.root).absolute())
-    options = replace(options, root=root, settings={**options.settings, **settings.parsed(set)})
+    options = replace(options, root=absolute(options.root), settings={**options.settings, **settings.parsed(set)})
     if dry_run:
         counts = plain.dry_run(options)
         if json:

@@ -78,20 +78,31 @@ def segment(
 
 
 def _recordings(sources: tuple[str, ...]) -> "pd.DataFrame":
+    from affectlake.data import remote
     from affectlake.data.errors import UsageError
     from affectlake.data.manifest import load_manifest
     from affectlake.data.tables import PACKED, SUFFIXES, kind_of_name
     from affectlake.features.segmentation import recordings_of
 
-    tables = [s for s in sources if kind_of_name(Path(s)) in SUFFIXES or Path(s).suffix.lower() in PACKED]
+    tables = [
+        s for s in sources if kind_of_name(n := remote.name_of(s)) in SUFFIXES or Path(n).suffix.lower() in PACKED
+    ]
     if not tables:
         return recordings_of(list(sources))
     if len(sources) > 1:
         raise UsageError(f"name one manifest, or sound and films: {tables[0]} is a table")
-    path = Path(tables[0])
-    samples = load_manifest(path, "recordings").samples
+    samples = load_manifest(tables[0], "recordings").samples
     if "transcript" in samples:
-        base = path.absolute().parent
-        named = samples["transcript"].map(lambda name: str(base / name), na_action="ignore")
+        named = samples["transcript"].map(lambda name: _beside(tables[0], name), na_action="ignore")
         samples = samples.assign(transcript=named)
     return samples
+
+
+def _beside(manifest: str, name: str) -> str:
+    from affectlake.data import remote
+
+    if remote.is_remote(name):
+        return name
+    if remote.is_remote(manifest):
+        return remote.join(remote.parent(manifest), name)
+    return str(Path(manifest).absolute().parent / name)

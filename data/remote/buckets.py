@@ -1,0 +1,242 @@
+"""Buckets of S3, Google and Azure, by the library that the store's own tables go through too (object_store)."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.remote.addresses import common_folder
+from affectlake.data.remote.objects import Object, Refused, Sink, Unreachable
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+PAGE = 1000
+"""Keys that one request lists."""
+
+_AT_ONCE = 16
+_PER_LISTING = 20_000  # keys that one thread looks for
+_LISTINGS = 4
+_BLOCK = 1 << 20
+
+_RETRY: Any = {
+    "max_retries": 8,
+    "retry_timeout": timedelta(minutes=3),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15), "base": 2},
+}
+_ODD = re.compile(r"^/|/$|//|(^|/)\.{1,2}(/|$)|[\x00-\x1f\x7f]")
+_STATUS, _CODE = re.compile(r"status code: (\d{3})"), re.compile(r"<Code>(\w{1,60})</Code>")
+_NOBODY = "169.254.169.254"  # where machines of a cloud ask who they are, once nothing else says so
+_VARIABLES = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true for a public one",
+}
+
+
+class Bucket:
+    """One bucket; raises `Unreachable` where it does not exist, does not answer or lets nobody in.
+
+    Parameters
+    ----------
+    root : str
+        Its address, such as ``s3://calls``. Region, endpoint and credentials come by the environment.
+    """
+
+    def __init__(self, root: str):
+        self.root, self.kind = root, root.partition("://")[0]
+        if "@" in root:
+            raise UsageError(f"{self.kind}:// takes no user or password, set {_VARIABLES[self.kind]}")
+        try:
+            from obstore.store import from_url
+        except ModuleNotFoundError:
+            raise AffectlakeError(f"{root} needs obstore: pip install 'affectlake[remote]'") from None
+        # The library gives up a body after 30 s as it is delivered; options of its client count instead of variables.
+        client: Any = {"timeout": "2h", "read_timeout": "60s", "connect_timeout": "20s", "allow_http": _plain()}
+        with self._said(None):
+            self._store = from_url(root, retry_config=_RETRY, client_options=client)
+
+    def states(self, keys: Sequence[str]) -> dict[str, Object]:
+        """What is there of ``keys``: found by listing, and where it is of use from key to key, never one by one.
+
+        A request lists `PAGE` keys and begins at one that is wanted, so that there are never more requests than keys,
+        nor many more than pages between the first and the last.
+        """
+        wanted = sorted({k for k in keys if k and not _ODD.search(k)}, key=str.encode)
+        if not wanted:
+            return {}
+        folder = common_folder(wanted)
+        count = min(_LISTINGS, 1 + len(wanted) // _PER_LISTING) if self._jumps else 1
+        parts = [wanted[i * len(wanted) // count : (i + 1) * len(wanted) // count] for i in range(count)]
+        with ThreadPoolExecutor(count) as pool:
+            found = list(pool.map(lambda part: self._listed(part, folder), parts))
+        return {key: one for part in found for key, one in part.items()}
+
+    @property
+    def _jumps(self) -> bool:
+        # The others list from the beginning of a folder, wherever one wants to begin.
+        return self.kind == "s3"
+
+    def _listed(self, wanted: Sequence[str], folder: str) -> dict[str, Object]:
+        from obstore.exceptions import InvalidPathError
+
+        found: dict[str, Object] = {}
+        at = 0
+        while at < len(wanted):
+            try:
+                at = self._some(wanted, at, folder, found)
+            except InvalidPathError:
+                # Some key there, such as "a//b", is none to the library, and spoils its page.
+                found |= self._asked(wanted[at : at + PAGE])
+                at += PAGE
+        return found
+
+    def _some(self, wanted: Sequence[str], at: int, folder: str, found: dict[str, Object]) -> int:
+        """List until something is to be skipped; the position of the first key that is still to be looked for."""
+        import obstore
+
+        begin = wanted[at][:-1] if self._jumps else ""
+        with self._said(None):
+            for page in obstore.list(self._store, folder or None, offset=begin or None, chunk_size=PAGE):
+                here = {meta["path"]: meta for meta in page}
+                last = page[-1]["path"].encode()
+                while at < len(wanted) and wanted[at].encode() <= last:
+                    if meta := here.get(wanted[at]):
+                        found[wanted[at]] = _object(meta)
+                    at += 1
+                if at == len(wanted) or (self._jumps and wanted[at][:-1].encode() > last):
+                    return at
+        return len(wanted)
+
+    def _asked(self, keys: Sequence[str]) -> dict[str, Object]:
+        import obstore
+
+        def one(key: str) -> Object | None:
+            try:
+                with self._said(key):
+                    return _object(obstore.head(self._store, key))
+            except Refused:
+                return None
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return {key: state for key, state in zip(keys, pool.map(one, keys), strict=True) if state}
+
+    def below(self, folder: str) -> Iterator[tuple[str, Object]]:
+        """Keys below a folder, in their order, with what they are.
+
+        Raises
+        ------
+        AffectlakeError
+            One of them is none to the library, such as ``a//b``.
+        """
+        import obstore
+        from obstore.exceptions import InvalidPathError
+
+        try:
+            with self._said(None):
+                for page in obstore.list(self._store, folder.strip("/") or None, chunk_size=PAGE):
+                    yield from ((meta["path"], _object(meta)) for meta in page)
+        except InvalidPathError:
+            raise AffectlakeError(
+                f"{self.root}/{folder} holds a key with an empty folder name or a dot for one (a//b, a/./b), which "
+                "cannot be listed: name the media in a manifest"
+            ) from None
+
+    def fetch(self, key: str, sink: Sink) -> Object:
+        """Copy an object; a body that ends too soon is asked for again, from there on.
+
+        Raises
+        ------
+        Refused
+            It is not there, may not be read, or did not arrive whole.
+        """
+        import obstore
+
+        if not key or _ODD.search(key):
+            raise Refused("no key that can be asked for: it is empty, or holds an empty folder name, a dot for one, …")
+        with self._said(key):
+            answer = obstore.get(self._store, key)
+            state = _object(answer.meta)
+            sink.begin(state.size)
+            length = sum(sink.write(block) for block in answer.stream(min_chunk_size=_BLOCK))
+        if length != state.size:
+            raise Refused(f"{length} of {state.size} bytes arrived")
+        return state
+
+    @contextmanager
+    def _said(self, key: str | None) -> Iterator[None]:
+        """Turn what the library raises into one line: it quotes servers, which quote who asked and how it was signed.
+
+        ``key`` is the object that is asked for; None: the bucket itself.
+        """
+        from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
+
+        try:
+            yield
+        except InvalidPathError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            if getattr(error, "errno", None):  # of this machine's disk
+                raise
+            text = str(error)
+            status, code = (found[1] if (found := p.search(text)) else "" for p in (_STATUS, _CODE))
+            short = " ".join(filter(None, (status, code)))
+            if _NOBODY in text:
+                reason = f"nobody is logged in, set {_VARIABLES[self.kind]}"
+            elif isinstance(error, FileNotFoundError) and key and code != "NoSuchBucket":
+                raise Refused(f"no such object ({short or 404})") from None
+            elif isinstance(error, FileNotFoundError) or status == "404":
+                reason = f"no such bucket ({short or 404})"
+            elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in ("401", "403"):
+                reason = f"may not be {'read' if key else 'listed'} ({short or 403})"
+                if not key:
+                    reason += f"; are these right: {_VARIABLES[self.kind]}?"
+            elif status in ("301", "307", "400"):
+                reason = f"the server refuses the request ({short}): is the region right (AWS_REGION)?"
+            elif status:
+                reason = f"the server failed again and again ({short})"
+            elif isinstance(error, ValueError):
+                reason = "the name or the environment's settings are not understood"
+            else:
+                reason = "no answer, or it broke off again and again"
+            if key:
+                raise Refused(reason) from None
+            raise Unreachable(f"{self.root}: {reason}") from None
+
+
+def _plain() -> bool:
+    """Whether a variable allows requests without encryption, as to a server of one's own."""
+    names = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "ALLOW_HTTP")
+    return any(os.environ.get(name, "").lower() in ("true", "1", "yes", "on") for name in names)
+
+
+def _object(meta: "ObjectMeta") -> Object:
+    # Not the version besides: S3 tells it with an object, but not in a list.
+    modified = int(meta["last_modified"].timestamp()) * 10**9
+    tag = (meta["e_tag"] or "").strip('"') or meta["version"] or str(modified)
+    return Object(meta["size"], modified, f"{tag} {meta['size']}")
+
+
+def bucket(root: str) -> Bucket:
+    """The one `Bucket` of an address, whose connections are used again while the environment stays the same."""
+    return _bucket(
+        root, frozenset((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "AZURE_", "GOOGLE_")))
+    )
+
+
+@cache
+def _bucket(root: str, environment: frozenset[tuple[str, str]]) -> Bucket:
+    return Bucket(root)
+
+
+def by_bucket(addresses: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Keys by bucket, of pairs of both."""
+    ordered = sorted(set(addresses))
+    return [(root, [key for _, key in pairs]) for root, pairs in groupby(ordered, key=itemgetter(0))]

@@ -1,0 +1,73 @@
+"""Objects at hand: each is fetched once, into a temporary place of bounded size."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from affectlake.data.errors import BadMedia
+from affectlake.data.remote import web
+from affectlake.data.remote.addresses import BUCKETS, WEB, bucket_and_key, name_of, redacted, scheme
+from affectlake.data.remote.buckets import bucket, by_bucket
+from affectlake.data.remote.objects import Object, Refused, Sink
+from affectlake.data.remote.spool import Copy, spool
+
+__all__ = ["Copy", "at_hand", "fetched", "states"]
+
+
+def states(uris: Sequence[str]) -> list[Object | None]:
+    """What each address holds, in order; None where there is nothing, or nothing for us. Buckets are listed.
+
+    Raises
+    ------
+    Unreachable
+        A bucket or server does not exist, does not answer, or lets nobody in.
+    """
+    pairs = {uri: bucket_and_key(uri) for uri in uris if scheme(uri) in BUCKETS}
+    found = {root: bucket(root).states(keys) for root, keys in by_bucket(list(pairs.values()))}
+    others = [uri for uri in dict.fromkeys(uris) if uri not in pairs]
+    asked = dict(zip(others, web.states(others), strict=True))
+    return [found[pairs[u][0]].get(pairs[u][1]) if u in pairs else asked[u] for u in uris]
+
+
+@contextmanager
+def fetched(uri: str, sha256: str = "", identity: str = "") -> Iterator[Copy]:
+    """The object as a file of this machine, under its own name, for as long as the context lasts.
+
+    Parameters
+    ----------
+    uri : str
+        Address.
+    sha256, identity : str
+        A copy that is there already counts if it is of these bytes, or was made of an object of this identity; with
+        neither it is fetched in any case.
+
+    Raises
+    ------
+    Refused
+        It is not there, may not be read, did not arrive whole, or there is no room for it.
+    """
+    with spool().copy(uri, name_of(uri), lambda sink: _fetch(uri, sink), sha256, identity) as copy:
+        yield copy
+
+
+_seen: dict[str, str] = {}
+
+
+@contextmanager
+def at_hand(uri: str) -> Iterator[str]:
+    """A path under which a recording can be read, one elsewhere as a copy, which is the same one all the time."""
+    if scheme(uri) not in (*BUCKETS, *WEB):
+        yield uri
+        return
+    with fetched(uri, _seen.get(uri, "")) as copy:
+        _seen[uri] = copy.sha256
+        yield str(copy.path)
+
+
+def _fetch(uri: str, sink: Sink) -> Object:
+    try:
+        if scheme(uri) in BUCKETS:
+            root, key = bucket_and_key(uri)
+            return bucket(root).fetch(key, sink)
+        return web.fetch(uri, sink)
+    except BadMedia as error:
+        raise Refused(f"{name_of(redacted(uri))}: {error}") from None

@@ -1,0 +1,44 @@
+"""What is known of an object without reading it, and how it is said that it cannot be had."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from affectlake.data.errors import AffectlakeError, BadMedia
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object as a listing or the answer to a request describes it.
+
+    Attributes
+    ----------
+    size : int
+        Bytes; -1 where the server does not say.
+    modified_ns : int
+        When it was written, in ns since 1970; 0 where the server does not say.
+    identity : str
+        Another one for other bytes: made of the ETag, or what else the server tells versions apart by; empty where
+        it says nothing of the kind, so that nobody knows whether they are the same without reading them.
+    """
+
+    size: int = -1
+    modified_ns: int = 0
+    identity: str = ""
+
+
+class Refused(BadMedia):
+    """One object that cannot be had; costs its sample."""
+
+
+class Unreachable(AffectlakeError):
+    """A bucket or server that does not exist, does not answer, or lets nobody in: nothing is known of its objects."""
+
+
+class Sink(Protocol):
+    """Where a fetched object is written to."""
+
+    def begin(self, size: int) -> None:
+        """Begin, or begin again, with an object of so many bytes; -1 where nobody knows."""
+
+    def write(self, block: Any) -> int:
+        """Take bytes; their number."""
