@@ -204,7 +204,9 @@ def _read_turns(recording: _Recording, cutting: Cutting) -> list[Turn]:
         with remote.at_hand(recording.transcript) as named:
             return read_turns(Path(named), cutting.encoding)
     if recording.elsewhere:
-        raise BadManifest("no transcript is named in a column 'transcript', and beside what is elsewhere none is sought")
+        raise BadManifest(
+            "no transcript is named in a column 'transcript', and beside what is elsewhere none is sought"
+        )
     path = beside(local_path(recording.media))
     if path is None:
         raise BadManifest("no transcript lies beside it, and none is named in a column 'transcript'")
