@@ -67,15 +67,15 @@ class _Shape:
     @classmethod
     def of(cls, text: str, suffix: str, with_header: bool) -> "_Shape":
         buffer = io.StringIO(text, newline="")
-        told, at, line = "", 0, 0
+        stated, at, line = "", 0, 0
         for first in iter(buffer.readline, ""):
             plain = first.strip(SPACE)
             if match := _TOLD.match(first.strip("\r\n")):
-                told = match[1]
+                stated = match[1]
             elif plain and not (plain.startswith("#") and with_header and _remark(plain)):
                 break
             at, line = buffer.tell(), line + 1
-        separator = told or _separator(text, at, suffix)
+        separator = stated or _separator(text, at, suffix)
         quoted = not (separator == "\t" and _quotes_are_letters(text, at))
         buffer.seek(at)
         if not with_header:

@@ -104,18 +104,18 @@ def _joined(file: BinaryIO, magic: bytes, total: int) -> list[Part]:
 
 
 def _measured(stated: _Stated, file: BinaryIO, begins: int, total: int) -> Part:
-    there = total - stated.at
-    size = there if stated.size is None else min(stated.size, there)
-    left = there - size
+    available = total - stated.at
+    size = available if stated.size is None else min(stated.size, available)
+    left = available - size
     if stated.size is None and _read(file, stated.at, 4).lower() in _CHUNKS:
         size = 0
     elif left > max(_LEAST, _NEGLIGIBLE * stated.per_second) and not _known(stated, file, stated.at + size, total):
-        size = there
+        size = available
     patches = tuple((at, struct.pack(form, _fitting(form, size + more))) for at, form, more in stated.fields)
     if stated.frames:
         at, form, width = stated.frames
         patches += ((at, struct.pack(form, _fitting(form, size // width))),)
-    missing = 0 if stated.size is None else max(0, stated.size - there)
+    missing = 0 if stated.size is None else max(0, stated.size - available)
     intact = begins == 0 and all(_read(file, at, len(new)) == new for at, new in patches)
     return Part(begins, stated.at, stated.at + size, missing, stated.per_second, patches, intact)
 
@@ -301,15 +301,15 @@ def _sphere(head: bytes, file: BinaryIO, begins: int, total: int) -> _Stated | N
     if not head.startswith(b"NIST_1A\n"):
         return None
     length = int(head[8:16])
-    said = {m[1]: m[2] for m in re.finditer(rb"^(\w+) -\S+ (\S+)", head[:length], re.MULTILINE)}
-    if said.get(b"sample_coding", b"pcm").split(b",")[0] not in (b"pcm", b"ulaw", b"alaw", b"mu-law"):
+    fields = {m[1]: m[2] for m in re.finditer(rb"^(\w+) -\S+ (\S+)", head[:length], re.MULTILINE)}
+    if fields.get(b"sample_coding", b"pcm").split(b",")[0] not in (b"pcm", b"ulaw", b"alaw", b"mu-law"):
         return None
-    if b"," in said.get(b"sample_coding", b""):
+    if b"," in fields.get(b"sample_coding", b""):
         return None  # packed by shorten: bytes say nothing of time
-    width = int(said.get(b"sample_n_bytes", b"1")) * int(said.get(b"channel_count", b"1"))
-    count = int(said.get(b"sample_count", b"0"))
+    width = int(fields.get(b"sample_n_bytes", b"1")) * int(fields.get(b"channel_count", b"1"))
+    count = int(fields.get(b"sample_count", b"0"))
     stated = count * width if 0 < count < 0xFFFFFF00 else None
-    return _Stated(begins + length, stated, float(width * int(said[b"sample_rate"])), ())
+    return _Stated(begins + length, stated, float(width * int(fields[b"sample_rate"])), ())
 
 
 _READERS: dict[bytes, Callable[[bytes, BinaryIO, int, int], _Stated | None]] = {

@@ -55,16 +55,16 @@ class Sndfile:
 
     def _check(self, wanted: float) -> None:
         part = self._part
-        there = self._file.frames / self.rate
-        if part is not None and part.lacks and wanted > there:
-            raise truncated(self._path, there, there + part.missing / part.per_second)
+        seconds = self._file.frames / self.rate
+        if part is not None and part.lacks and wanted > seconds:
+            raise truncated(self._path, seconds, seconds + part.missing / part.per_second)
 
     def blocks(self, begin: int, stop: int | None) -> Iterator[np.ndarray]:
         import soundfile
 
-        there = self._file.frames
+        frames = self._file.frames
         self._check(math.inf if stop is None else (stop - 1) / self.rate)
-        stop = there if stop is None else min(stop, there)
+        stop = frames if stop is None else min(stop, frames)
         position = begin
         try:
             if begin < stop:
@@ -79,6 +79,6 @@ class Sndfile:
         except (soundfile.LibsndfileError, ValueError, RuntimeError) as error:
             raise GaveUp(f"damaged after {position / self.rate:.2f} s, {reason(error)}") from None
         if position < stop:
-            raise truncated(self._path, position / self.rate, there / self.rate)
-        if stop == there:
-            self.ended = there / self.rate
+            raise truncated(self._path, position / self.rate, frames / self.rate)
+        if stop == frames:
+            self.ended = frames / self.rate

@@ -186,12 +186,12 @@ def read_parquet(raw: bytes, path: str | Path) -> Table:
 
     try:
         file = pq.ParquetFile(io.BytesIO(raw))
-        about = file.metadata
+        metadata = file.metadata
         names = file.schema_arrow.names
         check_header([n.strip(SPACE) for n in names], path)
         most = most_bytes(len(raw))
-        stated = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-        if max(stated, about.num_rows * len(names)) > most:
+        stated = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        if max(stated, metadata.num_rows * len(names)) > most:
             raise BadManifest(f"{path} would unpack to more than {most >> 20} MB from {len(raw)} bytes")
         # Texts stay in their dictionaries until it is known how long they are all together.
         texts = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]

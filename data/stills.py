@@ -124,12 +124,12 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _trouble(error: Exception) -> str:
-    said = reason(error) or type(error).__name__
+    message = reason(error) or type(error).__name__
     if isinstance(error, MemoryError):
         return f"takes more than {MAX_MEMORY >> 20} MB to decode"
-    if isinstance(error, EOFError | struct.error) or "truncated" in said.lower() or "end of file" in said.lower():
-        return f"truncated, the end of the picture is missing ({said})"
-    return f"cannot be decoded, truncated or damaged ({said})"
+    if isinstance(error, EOFError | struct.error) or "truncated" in message.lower() or "end of file" in message.lower():
+        return f"truncated, the end of the picture is missing ({message})"
+    return f"cannot be decoded, truncated or damaged ({message})"
 
 
 @contextmanager

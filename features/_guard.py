@@ -73,9 +73,9 @@ def _watch(sentinel: int) -> None:
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that an allocation failed; libraries say it each in their own way."""
-    said = str(error).lower()
+    message = str(error).lower()
     words = ("can't allocate", "insufficient memory", "bad_alloc")
-    return isinstance(error, MemoryError) or any(word in said for word in words)
+    return isinstance(error, MemoryError) or any(word in message for word in words)
 
 
 def too_much_memory() -> str:

@@ -60,7 +60,7 @@ def joined(
     if hasattr(extractor, "joined"):
         return extractor.joined(*zip(*known, strict=True))
     values = np.stack([np.asarray(a, dtype=np.float64) for a, _ in known])
-    there = ~np.isnan(values)
-    counts = there.sum(axis=0)
-    means = np.where(there, values, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    finite = ~np.isnan(values)
+    counts = finite.sum(axis=0)
+    means = np.where(finite, values, 0.0).sum(axis=0) / np.maximum(counts, 1)
     return np.where(counts > 0, means, np.nan).astype(np.float32)

@@ -26,8 +26,8 @@ def filled(samples: pd.DataFrame, stats: pd.DataFrame, known: pd.DataFrame) -> p
         Content as in `affectlake.features.scan.requests` for "speech".
     """
     wanted = requests(samples, stats, "speech")
-    said = known.set_index("content").reindex(wanted["content"]).set_index(pd.Index(wanted["sample_id"]))
-    return _with_texts(samples, said[said["text"].notna()])
+    transcripts = known.set_index("content").reindex(wanted["content"]).set_index(pd.Index(wanted["sample_id"]))
+    return _with_texts(samples, transcripts[transcripts["text"].notna()])
 
 
 def heard(samples: pd.DataFrame, run: Run) -> tuple[pd.DataFrame, list[Failure]]:
@@ -35,8 +35,8 @@ def heard(samples: pd.DataFrame, run: Run) -> tuple[pd.DataFrame, list[Failure]]
     _, tables, failures = computed(samples, [registry.get(TRANSCRIBER)], run)
     if TRANSCRIBER not in tables:
         return samples, failures
-    said = tables[TRANSCRIBER].rename(columns={f"{TRANSCRIBER}.{w}": w for w in WORDS})
-    return _with_texts(samples, said), failures
+    transcripts = tables[TRANSCRIBER].rename(columns={f"{TRANSCRIBER}.{w}": w for w in WORDS})
+    return _with_texts(samples, transcripts), failures
 
 
 def _with_texts(samples: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:

@@ -203,8 +203,8 @@ class Workers:
                         yield rest, tables
                 elif len(chunk.requests) == len(chunk.extractors) == 1:
                     with settings.use(dict(chunk.settings)):
-                        said = {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
-                    yield chunk, said
+                        failures = {n: failed(registry.get(n), chunk.requests, reason) for n in chunk.extractors}
+                    yield chunk, failures
                 else:
                     waiting |= dict(self._submit(c, pieces=work.pieces) for c in _split(chunk))
 

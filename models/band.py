@@ -79,11 +79,11 @@ class Band:
 
 def remarks(bandwidths: pd.Series, folds: Sequence[Fold]) -> list[str]:
     """The line, if there is one, that says of which folds the tested sounds [index=sample_id] have another band."""
-    said = []
+    remarked = []
     for number, fold in enumerate(folds, 1):
         band = Band.of(bandwidths.iloc[fold.train].to_numpy(dtype=np.float64))
         if line := band.remark(bandwidths.iloc[fold.test]) if band else "":
-            said.append((number, line))
-    if not said or len(folds) == 1:
-        return [line for _, line in said]
-    return [f"fold {', '.join(str(n) for n, _ in said)} of {len(folds)}: {said[0][1]}"]
+            remarked.append((number, line))
+    if not remarked or len(folds) == 1:
+        return [line for _, line in remarked]
+    return [f"fold {', '.join(str(n) for n, _ in remarked)} of {len(folds)}: {remarked[0][1]}"]

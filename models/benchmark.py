@@ -180,12 +180,12 @@ def run(
                 for f in range(len(main.folds))
                 for q, (where, table) in zip(problems, tables[0], strict=True)
             ]
-            said = []
+            explanations = []
             for output in map(explain, explains):
-                said.append(output)
+                explanations.append(output)
                 count.one()
-            for at in range(0, len(said), len(problems)):
-                of_fold = said[at : at + len(problems)]
+            for at in range(0, len(explanations), len(problems)):
+                of_fold = explanations[at : at + len(problems)]
                 base, changed = (target.task.combine([o[i] for o in of_fold]) for i in (0, 1))
                 shuffled.append((base, changed))
     [dummy] = _combined(

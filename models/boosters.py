@@ -77,17 +77,17 @@ def checked(content: bytes) -> Booster:
         outer["learner"], "attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param",
         "objective",
     )  # fmt: skip
-    about = _object(learner["learner_model_param"], "base_score", "num_class", "num_feature", "num_target", "boost_from_average")  # fmt: skip  # noqa: E501
+    parameters = _object(learner["learner_model_param"], "base_score", "num_class", "num_feature", "num_target", "boost_from_average")  # fmt: skip  # noqa: E501
     objective = _objective(learner["objective"])
-    features, classes = _whole(about["num_feature"]), _whole(about["num_class"])
+    features, classes = _whole(parameters["num_feature"]), _whole(parameters["num_class"])
     multiple = objective == "multi:softprob"
-    if not features or multiple != (classes > 1) or _whole(about["num_target"]) != 1:
+    if not features or multiple != (classes > 1) or _whole(parameters["num_target"]) != 1:
         raise BadBooster("a booster whose classes and objective do not fit together")
     groups = max(1, classes)
     if multiple and _whole(learner["objective"][_OBJECTIVES[objective]]["num_class"]) != groups:
         raise BadBooster("a booster whose classes and objective do not fit together")
-    _base_score(about["base_score"], groups)
-    _whole(about["boost_from_average"])
+    _base_score(parameters["base_score"], groups)
+    _whole(parameters["boost_from_average"])
     for name in ("feature_names", "feature_types"):
         if not _hollow(learner[name]):
             raise BadBooster(f"a booster with {name}: none of ours has them")
@@ -116,11 +116,11 @@ def _trees(node: Node, features: int, groups: int) -> int:
     if booster["name"] != "gbtree":
         raise BadBooster(f"a booster called {str(booster['name'])[:40]!r}: expected gbtree")
     model = _object(booster["model"], "gbtree_model_param", "iteration_indptr", "tree_info", "trees")
-    about = _object(model["gbtree_model_param"], "num_parallel_tree", "num_trees")
+    parameters = _object(model["gbtree_model_param"], "num_parallel_tree", "num_trees")
     trees = model["trees"]
-    if not isinstance(trees, list) or not trees or _whole(about["num_trees"]) != len(trees):
+    if not isinstance(trees, list) or not trees or _whole(parameters["num_trees"]) != len(trees):
         raise BadBooster("a booster with another number of trees than it says")
-    if _whole(about["num_parallel_tree"]) != 1:
+    if _whole(parameters["num_parallel_tree"]) != 1:
         raise BadBooster("a booster of forests: none of ours is")
     group, starts = _integers(model["tree_info"]), _integers(model["iteration_indptr"])
     rounds, left = divmod(len(trees), groups)
@@ -135,12 +135,12 @@ def _trees(node: Node, features: int, groups: int) -> int:
 
 def _tree(node: Node, number: int, features: int) -> None:
     tree = _object(node, *_FLOATS, *_INTEGERS, *_CATEGORIES, "default_left", "split_type", "id", "tree_param")
-    about = _object(tree["tree_param"], "num_deleted", "num_feature", "num_nodes", "size_leaf_vector")
-    nodes = _whole(about["num_nodes"])
+    parameters = _object(tree["tree_param"], "num_deleted", "num_feature", "num_nodes", "size_leaf_vector")
+    nodes = _whole(parameters["num_nodes"])
     if (
-        _whole(about["num_feature"]) != features
-        or _whole(about["num_deleted"])
-        or _whole(about["size_leaf_vector"]) > 1
+        _whole(parameters["num_feature"]) != features
+        or _whole(parameters["num_deleted"])
+        or _whole(parameters["size_leaf_vector"]) > 1
     ):
         raise BadBooster("a tree that does not fit its booster")
     if not isinstance(tree["id"], np.integer) or int(tree["id"]) != number:

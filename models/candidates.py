@@ -64,15 +64,15 @@ def _late(
     start, answers, inner, spent = time.perf_counter(), [], [], 0.0
     method = fusion.removeprefix("late-")
     data, folds = part.data, part.folds
-    there = {m: data.present(m) for m in names}
+    has = {m: data.present(m) for m in names}
     for f, fold in enumerate(folds):
         parts = {m: outputs["unimodal", (m,), model, f] for m in names}
         spent += sum(p["seconds"] for p in parts.values())
         oof = {m: p["oof"] for m, p in parts.items()}
-        known = {m: t[fold.train] for m, t in there.items()}
+        known = {m: t[fold.train] for m, t in has.items()}
         train = Data({}, data.y[fold.train], data.groups[fold.train])
         fitted = training.fit_late(method, names, oof, known, train, part.settings(settings, f), part.plan.inner)
-        test = {m: t[fold.test] for m, t in there.items()}
+        test = {m: t[fold.test] for m, t in has.items()}
         answers.append(fitted.predict({m: p["test"] for m, p in parts.items()}, test))
         inner.append(np.asarray(fitted.oof))
     spent += time.perf_counter() - start

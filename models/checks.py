@@ -98,14 +98,14 @@ def check_folds(folds: list[Fold], target: Target, data: Data) -> None:
                 "speaker"
             )
     for name, block in data.blocks.items():
-        there = present(block)
+        has = present(block)
         for i, fold in enumerate(folds, 1):
-            rows = fold.train[there[fold.train]]
+            rows = fold.train[has[fold.train]]
             one = named and len(np.unique(target.y[rows])) < 2
             if len(rows) < FEWEST or one:
                 what = "of a single class" if len(rows) >= FEWEST else f"expected {FEWEST} at least"
                 raise UsageError(
-                    f"modality {name}: {int(there.sum())} of {len(there)} samples have it, {len(rows)} in the training "
+                    f"modality {name}: {int(has.sum())} of {len(has)} samples have it, {len(rows)} in the training "
                     f"part of fold {i}, {what}: leave it out, --features '{_other(name, data)}.*'"
                 )
 
@@ -116,12 +116,12 @@ def _other(name: str, data: Data) -> str:
 
 def remarks(folds: list[Fold], target: Target, groups: np.ndarray, plan: Plan) -> list[str]:
     """What is to be known of the folds before their scores are believed, one line each."""
-    said = []
+    lines = []
     if target.task.name == "class":
         counts = np.bincount(target.y, minlength=len(target.classes))
         few = [f"{c} ({n})" for c, n in zip(target.classes, counts, strict=True) if n < plan.folds]
         if few and plan.protocol in splits.REPEATED:
-            said.append(f"classes of fewer samples than there are folds ({plan.folds}): {', '.join(few)}")
+            lines.append(f"classes of fewer samples than there are folds ({plan.folds}): {', '.join(few)}")
     mixed = [
         i
         for i, f in enumerate(folds, 1)
@@ -130,8 +130,8 @@ def remarks(folds: list[Fold], target: Target, groups: np.ndarray, plan: Plan) -
         )
     ]
     if mixed:
-        said.append(
+        lines.append(
             f"inner folds of fold {', '.join(map(str, mixed))} have the same speakers on both sides, as there are too "
             "few: what is chosen and calibrated there is surer than it should be"
         )
-    return said
+    return lines

@@ -57,11 +57,11 @@ def groups(prints: np.ndarray, least: float) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    there = np.flatnonzero(~np.isnan(prints).any(axis=1))
+    rows = np.flatnonzero(~np.isnan(prints).any(axis=1))
     out = np.full(len(prints), -1)
-    if len(there) < 2:
+    if len(rows) < 2:
         return out
-    x = prints[there].astype(np.float32)
+    x = prints[rows].astype(np.float32)
     x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     # Equal ones once: of a file that is there ten thousand times not all pairs are written down.
     codes, _ = pd.factorize(pd.Series([row.tobytes() for row in x]))
@@ -75,12 +75,12 @@ def groups(prints: np.ndarray, least: float) -> np.ndarray:
                           shape=(len(label), len(label)))  # fmt: skip
         _, joined = connected_components(edges, directed=False)
         label = np.unique(joined, return_index=True)[1][joined]
-    mine = label[codes]
-    sizes = np.bincount(mine, minlength=len(label))
-    _, begins = np.unique(mine, return_index=True)
+    group = label[codes]
+    sizes = np.bincount(group, minlength=len(label))
+    _, begins = np.unique(group, return_index=True)
     firsts = np.full(len(label), -1)
-    firsts[mine[begins]] = there[begins]
-    out[there] = np.where(sizes[mine] > 1, firsts[mine], -1)
+    firsts[group[begins]] = rows[begins]
+    out[rows] = np.where(sizes[group] > 1, firsts[group], -1)
     return out
 
 

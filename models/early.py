@@ -110,10 +110,10 @@ class View:
     @classmethod
     def fitted(cls, x: np.ndarray) -> "View":
         """Training samples [shape=(n, columns)], with a block that is fitted on those that have the modality."""
-        there = present(x)
-        view = cls(Block().fit(x[there]), x)
-        view.block.variance = max(float(view.columns[there].var(axis=0, dtype=np.float64).sum()), 1e-12)
-        view.block.usual = float(np.quantile(view.cut[there], 0.995))
+        has = present(x)
+        view = cls(Block().fit(x[has]), x)
+        view.block.variance = max(float(view.columns[has].var(axis=0, dtype=np.float64).sum()), 1e-12)
+        view.block.usual = float(np.quantile(view.cut[has], 0.995))
         return view
 
     @property

@@ -41,13 +41,13 @@ def product(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray
 
 def pooled(p: np.ndarray, present: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The same with a power per modality [shape=(modalities,)]: a logarithmic opinion pool (Genest & Zidek 1986)."""
-    told = np.einsum("m,mnc->nc", weights, _told(p, present, prior))
+    evidence = np.einsum("m,mnc->nc", weights, _evidence(p, present, prior))
     return np.asarray(
-        np.where(np.any(present, axis=0)[:, None], softmax(log_probabilities(prior) + told, axis=1), prior)
+        np.where(np.any(present, axis=0)[:, None], softmax(log_probabilities(prior) + evidence, axis=1), prior)
     )
 
 
-def _told(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def _evidence(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """What each modality adds to the logarithm of the prior; nothing where it is missing [shape=p.shape]."""
     return np.asarray(np.where(present[..., None], log_probabilities(p) - log_probabilities(prior), 0))
 
@@ -65,16 +65,16 @@ def fit_powers(
     """
     from scipy.optimize import minimize
 
-    told = _told(p, present, prior)
+    evidence = _evidence(p, present, prior)
     base, n = log_probabilities(prior), np.arange(p.shape[1])
     weights = weights / weights.sum()
 
     def loss(powers: np.ndarray) -> tuple[float, np.ndarray]:
-        logs = base + np.einsum("m,mnc->nc", powers, told)
+        logs = base + np.einsum("m,mnc->nc", powers, evidence)
         whole = logsumexp(logs, axis=1, keepdims=True)
         off = np.exp(logs - whole)
         off[n, truth] -= 1
-        slope = np.einsum("n,nc,mnc->m", weights, off, told)
+        slope = np.einsum("n,nc,mnc->m", weights, off, evidence)
         return float(weights @ (whole[:, 0] - logs[n, truth])), slope
 
     start = np.full(len(p), 1 / len(p))

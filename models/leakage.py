@@ -145,16 +145,16 @@ def _near_media(
     ids: pd.Index, what: str, block: np.ndarray, same: np.ndarray, folds: list[Fold], findings: list[str]
 ) -> int | None:
     """Tested samples of which nearly a copy was trained on, by features; None where these cannot tell."""
-    there = np.flatnonzero(~np.isnan(block).all(axis=1))
-    if len(there) < 3:
+    rows = np.flatnonzero(~np.isnan(block).all(axis=1))
+    if len(rows) < 3:
         return 0
-    if block.shape[1] < NARROW or len(there) > MOST:
-        why = f"{block.shape[1]} columns" if block.shape[1] < NARROW else f"{len(there)} samples"
+    if block.shape[1] < NARROW or len(rows) > MOST:
+        why = f"{block.shape[1]} columns" if block.shape[1] < NARROW else f"{len(rows)} samples"
         findings.append(f"copies of {what} were not looked for: no fingerprints, and {why} of features do not tell")
         return None
     from sklearn.neighbors import NearestNeighbors
 
-    x = _standardised(block[there])
+    x = _standardised(block[rows])
     search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(x)
     nearest = search.kneighbors()[0][:, 0]
     far = float(np.median(nearest))
@@ -163,17 +163,17 @@ def _near_media(
         return 0
     found = search.radius_neighbors(x[suspects], NEAR * far, return_distance=False)
     pairs = [
-        (there[i], there[j])
+        (rows[i], rows[j])
         for i, js in zip(suspects, found, strict=True)
         for j in js
-        if i != j and not (pd.notna(same[there[i]]) and same[there[i]] == same[there[j]])
+        if i != j and not (pd.notna(same[rows[i]]) and same[rows[i]] == same[rows[j]])
     ]
     if not pairs:
         return 0
     alike = len({i for i, _ in pairs})
-    if alike > COARSE * len(there):
+    if alike > COARSE * len(rows):
         findings.append(
-            f"copies of {what} were not looked for: no fingerprints, and by their features {alike} of {len(there)} "
+            f"copies of {what} were not looked for: no fingerprints, and by their features {alike} of {len(rows)} "
             "samples have a twin, too coarse to tell copies by"
         )
         return None
@@ -267,10 +267,10 @@ def _shared(values: pd.Series, folds: list[Fold]) -> tuple[int, list[str]]:
     codes, names = pd.factorize(values)
     total, hit = 0, set()
     for fold in folds:
-        mine = codes[fold.test]
-        known = np.isin(mine, codes[fold.train]) & (mine >= 0)
+        tested = codes[fold.test]
+        known = np.isin(tested, codes[fold.train]) & (tested >= 0)
         total += int(known.sum())
-        hit |= set(mine[known].tolist())
+        hit |= set(tested[known].tolist())
     return total, [str(names[i]) for i in sorted(hit)]
 
 

@@ -118,13 +118,13 @@ def telling(x: np.ndarray, y: np.ndarray, most: int, task: zoo.Task) -> np.ndarr
     from sklearn.feature_selection import f_classif, f_regression
 
     varies = np.flatnonzero(x.min(axis=0) < x.max(axis=0))
-    told = np.full(x.shape[1], -1.0)
+    statistics = np.full(x.shape[1], -1.0)
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         # scikit-learn calls a column "constant" that tells the classes apart without any error.
         warnings.simplefilter("ignore", UserWarning)
         if len(varies):
-            told[varies] = (f_regression if task == "regression" else f_classif)(x[:, varies], y)[0]
-    order = np.argsort(-np.nan_to_num(told, posinf=np.finfo(float).max), kind="stable")
+            statistics[varies] = (f_regression if task == "regression" else f_classif)(x[:, varies], y)[0]
+    order = np.argsort(-np.nan_to_num(statistics, posinf=np.finfo(float).max), kind="stable")
     return np.sort(order[:most])
 
 

@@ -27,13 +27,13 @@ def hidden(blocks: Mapping[str, np.ndarray], share: float, seed: int) -> dict[st
         A larger share hides what a smaller one hides, and more.
     """
     names = list(blocks)
-    there = np.column_stack([present(blocks[m]) for m in names])
+    has = np.column_stack([present(blocks[m]) for m in names])
     rng = np.random.default_rng(seed)
-    luck = np.where(there, rng.random(there.shape), -1)
+    luck = np.where(has, rng.random(has.shape), -1)
     kept = luck.argmax(axis=1)
-    candidates = np.flatnonzero((there & (np.arange(len(names)) != kept[:, None])).ravel())
-    count = min(round(share * there.sum()), len(candidates))
-    gone = np.zeros(there.size, dtype=bool)
+    candidates = np.flatnonzero((has & (np.arange(len(names)) != kept[:, None])).ravel())
+    count = min(round(share * has.sum()), len(candidates))
+    gone = np.zeros(has.size, dtype=bool)
     gone[rng.permutation(candidates)[:count]] = True
-    hidden_at = gone.reshape(there.shape)
+    hidden_at = gone.reshape(has.shape)
     return {m: np.where(hidden_at[:, [i]], np.float32(np.nan), blocks[m]) for i, m in enumerate(names)}

@@ -34,7 +34,7 @@ def save(fitted: Fitted, path: Path | str) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     parts: dict[str, bytes] = {}
-    about: dict[str, Any] = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "label": fitted.label,
         "classes": list(fitted.classes),
@@ -54,11 +54,11 @@ def save(fitted: Fitted, path: Path | str) -> Path:
     }
     for i, machine in enumerate(fitted.machines[1:], 1):
         its: dict[str, bytes] = {}
-        about["others"].append(_put_machine(its, machine))
+        document["others"].append(_put_machine(its, machine))
         parts |= {f"{i}.{name}": content for name, content in its.items()}
     beside = path.with_name(f".{path.name}.part")
     with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-        file.writestr("model.json", json.dumps(about, indent=1))
+        file.writestr("model.json", json.dumps(document, indent=1))
         for name, content in parts.items():
             file.writestr(name, content)
     beside.replace(path)
@@ -84,19 +84,19 @@ def card(path: Path | str) -> dict[str, Any]:
     BadModel
         See there.
     """
-    about = _reading(path, _about)
-    told = {k: about[k] for k in ("label", "classes", "fusion", "model")}
-    told |= {"task": about.get("task", "class" if about["classes"] else "number")}
-    told |= {"modalities": list(about["single"]), "features": "as they are"}
-    if about["normalise"] != "none":
-        told["features"] = f"relative to their {about['normalise']} (transductive: all of one are needed at once)"
-    told |= {k: v for k, v in about["card"].items() if v not in (None, [], {}, "")}
-    names = sorted({".".join(c.split(".")[:2]) for cs in about["columns"].values() for c in cs})
-    count = {n: sum(c.startswith(f"{n}.") for cs in about["columns"].values() for c in cs) for n in names}
-    told["extractors"] = [
-        {"extractor": n, "columns": count[n], "fingerprint": about["fingerprints"].get(n, "")[:12]} for n in names
+    document = _reading(path, _about)
+    shown = {k: document[k] for k in ("label", "classes", "fusion", "model")}
+    shown |= {"task": document.get("task", "class" if document["classes"] else "number")}
+    shown |= {"modalities": list(document["single"]), "features": "as they are"}
+    if document["normalise"] != "none":
+        shown["features"] = f"relative to their {document['normalise']} (transductive: all of one are needed at once)"
+    shown |= {k: v for k, v in document["card"].items() if v not in (None, [], {}, "")}
+    names = sorted({".".join(c.split(".")[:2]) for cs in document["columns"].values() for c in cs})
+    count = {n: sum(c.startswith(f"{n}.") for cs in document["columns"].values() for c in cs) for n in names}
+    shown["extractors"] = [
+        {"extractor": n, "columns": count[n], "fingerprint": document["fingerprints"].get(n, "")[:12]} for n in names
     ]
-    return told | {"versions": about["versions"]}
+    return shown | {"versions": document["versions"]}
 
 
 def _reading(path: Path | str, action: Callable[[zipfile.ZipFile], Any]) -> Any:
@@ -141,26 +141,30 @@ def _versions() -> dict[str, str]:
 
 def _about(file: zipfile.ZipFile) -> dict[str, Any]:
     """The description of a model, its outline checked."""
-    about = json.loads(file.read("model.json"))
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        found = about.get("format") if isinstance(about, dict) else about
+    document = json.loads(file.read("model.json"))
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else document
         raise BadModel(f"has format {str(found)[:40]}, this version reads {FORMAT}")
     for key, kind in _SHAPE.items():
-        if not isinstance(about.get(key), kind):
+        if not isinstance(document.get(key), kind):
             raise BadModel(f"the description has no fit {key!r}")
-    words = [*about["classes"], *about["fingerprints"].values(), *(c for cs in about["columns"].values() for c in cs)]
+    words = [
+        *document["classes"],
+        *document["fingerprints"].values(),
+        *(c for cs in document["columns"].values() for c in cs),
+    ]
     if not all(isinstance(w, str) for w in words):
         raise BadModel("classes, fingerprints and columns are names")
-    if about["normalise"] not in METHODS:
-        raise BadModel(f"features relative to {about['normalise'][:40]!r}: no model of ours has them")
-    for machine in (about, *about.get("others", [])):
-        if not machine["single"] or set(machine["single"]) != set(about["columns"]):
+    if document["normalise"] not in METHODS:
+        raise BadModel(f"features relative to {document['normalise'][:40]!r}: no model of ours has them")
+    for machine in (document, *document.get("others", [])):
+        if not machine["single"] or set(machine["single"]) != set(document["columns"]):
             raise BadModel("modalities and columns do not agree with each other")
-    if about.get("task", "class") not in TASKS:
-        raise BadModel(f"the task {str(about['task'])[:40]!r}: no model of ours has it")
-    if not all(isinstance(w, str) for w in about.get("outputs", [])):
+    if document.get("task", "class") not in TASKS:
+        raise BadModel(f"the task {str(document['task'])[:40]!r}: no model of ours has it")
+    if not all(isinstance(w, str) for w in document.get("outputs", [])):
         raise BadModel("outputs are names")
-    return about
+    return document
 
 
 def _tried(fitted: Fitted) -> Fitted:
@@ -171,12 +175,12 @@ def _tried(fitted: Fitted) -> Fitted:
     for m, columns in fitted.columns.items():
         x = np.vstack([rng.normal(size=len(columns)), np.full(len(columns), np.nan)]).astype(np.float32)
         blocks[m] = pd.DataFrame(x, index=ids, columns=columns)
-    said = fitted.predict(blocks, pd.Series(ids, index=ids))
+    prediction = fitted.predict(blocks, pd.Series(ids, index=ids))
     width = len(fitted.classes) or max(1, len(fitted.outputs))
-    for p in (said.fused, *(p[:1] for p in said.single.values())):
+    for p in (prediction.fused, *(p[:1] for p in prediction.single.values())):
         if p.ndim != 2 or p.shape[1] != width or not np.isfinite(p).all():
             raise BadModel("the model gives no proper answers")
-    said.to_rows()
+    prediction.to_rows()
     return fitted
 
 
@@ -343,15 +347,15 @@ def _get_refinement(about: dict[str, Any], settings: Settings) -> Line | Tempera
 
 
 def _put_block(parts: dict[str, bytes], name: str, block: early.Block) -> dict[str, Any]:
-    about = {"pipeline": put_object(parts, f"{name}.skops", block.pipeline), "variance": block.variance}
-    about["usual"] = block.usual
+    reference = {"pipeline": put_object(parts, f"{name}.skops", block.pipeline), "variance": block.variance}
+    reference["usual"] = block.usual
     if block.rotation is not None:
         from safetensors.numpy import save as tensors
 
         arrays = {k: np.ascontiguousarray(getattr(block.rotation, k)) for k in ("mean", "axes")}
         parts[f"{name}.safetensors"] = tensors(arrays)
-        about["rotation"] = f"{name}.safetensors"
-    return about
+        reference["rotation"] = f"{name}.safetensors"
+    return reference
 
 
 def _get_block(read: Parts, about: dict[str, Any]) -> early.Block:

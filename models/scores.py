@@ -239,9 +239,9 @@ class Scorer:
         """The ranking metric of each repetition by itself."""
         found = []
         for r in range(self.repeats):
-            mine = self.repeat == r
-            once = metrics.Draws.of(self.groups[mine], 0)
-            rest = (self.truth[mine], answers[mine], decided[mine], once)
+            tested = self.repeat == r
+            once = metrics.Draws.of(self.groups[tested], 0)
+            rest = (self.truth[tested], answers[tested], decided[tested], once)
             found.append(float(self.target.task.scores(self.target, *rest)[self.metric][0]))
         return found
 

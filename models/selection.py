@@ -54,7 +54,7 @@ def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Se
     called = [rows[i].candidate.called for i in best]
     times = Counter(int(i) for i in best)
     named = {name: scorer.interval(values, name) for name, values in scores.items()}
-    about = {
+    selected_json = {
         "rule": RULE.format(metric=scorer.metric),
         "folds": [{**c, "inner": float(inner[i, f])} for f, (c, i) in enumerate(zip(called, best, strict=True))],
         "chosen": [{**rows[i].candidate.called, "times": n} for i, n in times.most_common()],
@@ -63,7 +63,7 @@ def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Se
         "p_dummy": intervals.paired_p(scores[scorer.metric], dummy.draws, scorer.inflation),
     }
     row = Row(candidate.called, named, round(seconds, 3))
-    return cast("Selected", about), Entry(candidate, row, together, decided, cuts, scores[scorer.metric])
+    return cast("Selected", selected_json), Entry(candidate, row, together, decided, cuts, scores[scorer.metric])
 
 
 def _inner(candidate: Candidate, scorer: Scorer) -> list[float]:

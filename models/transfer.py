@@ -72,8 +72,8 @@ def together(
     joined = {m: pd.concat([p[m][cs] for p in parts]) for m, cs in columns.items()}
     joined = {m: b[b.index.isin(samples.index)] for m, b in joined.items()}
     tested_n = int(samples.index.isin(tested[0].index).sum())
-    about = Transfer(train_on=list(trained), trained=len(samples) - tested_n, tested=tested_n, left_out=left_out)
-    return samples, joined, about
+    crossing = Transfer(train_on=list(trained), trained=len(samples) - tested_n, tested=tested_n, left_out=left_out)
+    return samples, joined, crossing
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -18,6 +18,6 @@ def required(table: pd.DataFrame, columns: Iterable[str], path: object) -> pd.Da
     table = table.rename(columns=lambda c: str(c).strip())
     missing = [c for c in columns if c not in table]
     if missing:
-        there = ", ".join(map(repr, table.columns[:12]))
-        raise BadManifest(f"{path}: looked for column(s) {', '.join(map(repr, missing))}; found {there}")
+        present = ", ".join(map(repr, table.columns[:12]))
+        raise BadManifest(f"{path}: looked for column(s) {', '.join(map(repr, missing))}; found {present}")
     return table

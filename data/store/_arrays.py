@@ -32,9 +32,9 @@ def arrays(frame: pd.DataFrame, samples: pd.DataFrame, label: str) -> Arrays:
     labelled = frame[frame[label].notna().to_numpy()]
     if labelled.empty:
         raise AffectlakeError(f"none of {len(frame)} sample(s) has {label!r} and the features asked for")
-    about = samples.set_index("sample_id").loc[labelled.index]
+    known = samples.set_index("sample_id").loc[labelled.index]
     given = labelled[label]
     number = pd.api.types.is_numeric_dtype(given) and not pd.api.types.is_bool_dtype(given)
     y = given.to_numpy(np.float64) if number else given.astype("str").to_numpy(object)
-    groups = own_groups(about.assign(recording=recordings(about)))
+    groups = own_groups(known.assign(recording=recordings(known)))
     return Arrays(labelled.drop(columns=list(dict.fromkeys([label, "speaker"]))), y, groups.to_numpy(object))

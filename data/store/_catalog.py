@@ -57,12 +57,12 @@ def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def columns(store: TableStore, log: Log, snapshot: Snapshot, extractor: str) -> pd.DataFrame:
     """A dataset's part of `Store.columns`."""
-    mine = _described(store, snapshot, extractor)
-    mine.insert(0, "dataset", snapshot.dataset)
-    mine["coverage"] = mine["n"] / max(snapshot.samples, 1)
+    described = _described(store, snapshot, extractor)
+    described.insert(0, "dataset", snapshot.dataset)
+    described["coverage"] = described["n"] / max(snapshot.samples, 1)
     before = log.head(snapshot.dataset, snapshot.number - 1)
-    mine["drift"] = _drift(mine, _described(store, before, extractor)) if before else np.nan
-    return mine.drop(columns="extractor")
+    described["drift"] = _drift(described, _described(store, before, extractor)) if before else np.nan
+    return described.drop(columns="extractor")
 
 
 def _described(store: TableStore, snapshot: Snapshot, extractor: str) -> pd.DataFrame:

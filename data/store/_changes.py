@@ -18,22 +18,22 @@ OUTCOMES = pa.schema(
 """What the table of outcomes holds of every result without values."""
 
 
-def nothing_changed(rows: pd.DataFrame, base: pd.DataFrame, said: pd.DataFrame, shards: pd.Series) -> bool:
+def nothing_changed(rows: pd.DataFrame, base: pd.DataFrame, lacking: pd.DataFrame, shards: pd.Series) -> bool:
     """Whether what is wanted is, row by row, what there is: the common night, told without any look-up."""
-    if len(rows) != len(base) + len(said):
+    if len(rows) != len(base) + len(lacking):
         return False
-    if len(said):
-        lost = is_in(rows["sample_id"], said["sample_id"])
+    if len(lacking):
+        lost = is_in(rows["sample_id"], lacking["sample_id"])
         failed = rows[lost].set_index("sample_id")["content"]
-        if not failed.equals(said.set_index("sample_id")["content"].reindex(failed.index)):
+        if not failed.equals(lacking.set_index("sample_id")["content"].reindex(failed.index)):
             return False
         rows = rows[~lost]
-    mine = shards_at(shards, rows["sample_id"])
+    now = shards_at(shards, rows["sample_id"])
     # Tables lie shard by shard, each in the order that the samples had.
-    here, there = np.argsort(mine, kind="stable"), np.argsort(base["shard"].to_numpy(), kind="stable")
-    if not np.array_equal(mine[here], base["shard"].to_numpy()[there]):
+    order, order_before = np.argsort(now, kind="stable"), np.argsort(base["shard"].to_numpy(), kind="stable")
+    if not np.array_equal(now[order], base["shard"].to_numpy()[order_before]):
         return False
-    return all(_equal(rows[k].take(here), base[k].take(there)) for k in ("sample_id", "content"))
+    return all(_equal(rows[k].take(order), base[k].take(order_before)) for k in ("sample_id", "content"))
 
 
 def _equal(a: pd.Series | pd.Index, b: pd.Series | pd.Index) -> bool:
@@ -70,22 +70,22 @@ def counts_of(
     rows: pd.DataFrame,
     good: pd.DataFrame,
     base: pd.DataFrame,
-    said_before: pd.DataFrame,
+    lacking_before: pd.DataFrame,
     same: bool,
-    said: pd.DataFrame,
+    lacking: pd.DataFrame,
 ) -> Counts:
-    had = pd.concat([base[["sample_id", "content"]], said_before[["sample_id", "content"]]])
+    had = pd.concat([base[["sample_id", "content"]], lacking_before[["sample_id", "content"]]])
     at = index_in(rows["sample_id"], had["sample_id"])
     known = at >= 0
     equal = known & same
     if len(had):
         equal &= pc.equal(strings(had["content"].iloc[at]), strings(rows["content"])).to_numpy()
     # A failure that was tried again and came out well has the content that it had.
-    mended = is_in(rows["sample_id"], said_before["sample_id"]) & is_in(rows["sample_id"], good["sample_id"])
+    mended = is_in(rows["sample_id"], lacking_before["sample_id"]) & is_in(rows["sample_id"], good["sample_id"])
     equal &= ~mended
     gone = ~is_in(had["sample_id"], rows["sample_id"])
     new, recomputed, unchanged, removed = (int(x.sum()) for x in (~known, known & ~equal, equal, gone))
-    return Counts(new, recomputed, unchanged, removed, *outcomes_of(said))
+    return Counts(new, recomputed, unchanged, removed, *outcomes_of(lacking))
 
 
 def without_values(

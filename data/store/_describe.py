@@ -18,9 +18,9 @@ _MEMORY = 64 << 20  # bytes of values that are held at a time
 
 def describe(store: TableStore, snapshot: Snapshot, columns: dict[str, list[str]]) -> pd.DataFrame:
     """See `Store.describe`."""
-    about = _load.samples(store, snapshot, ["sample_id", "_shard", "_position"])
+    samples = _load.samples(store, snapshot, ["sample_id", "_shard", "_position"])
     catalogue = read(store, snapshot.tables["columns"]).to_pandas().set_index(["extractor", "column"])
-    ids, shards = strings(about["sample_id"]).combine_chunks(), about["_shard"].to_numpy(dtype=np.int32)
+    ids, shards = strings(samples["sample_id"]).combine_chunks(), samples["_shard"].to_numpy(dtype=np.int32)
     at_once = max(1, _MEMORY // (4 * max(len(ids), 1)))
     parts = []
     for name, names in columns.items():

@@ -51,11 +51,11 @@ def erase(
         Of what lies beyond the store, see `_beyond.Keeper`.
     """
     log = Log(store)
-    mine = [s for s in log.rows if s.dataset == dataset]
+    snapshots = [s for s in log.rows if s.dataset == dataset]
     begun = _target.begun(store, dataset) or _target.Note(ErasureTarget(frozenset()))
     target = _target.find(store, log, dataset, speaker, None if ids is None else [str(i) for i in ids], begun.target)
-    rebuilt = Rebuilt(store, uuid.uuid4().hex[:8], target, _heard(store, mine, target))
-    rows = {s.id: rebuilt.snapshot(s) for s in mine}
+    rebuilt = Rebuilt(store, uuid.uuid4().hex[:8], target, _heard(store, snapshots, target))
+    rows = {s.id: rebuilt.snapshot(s) for s in snapshots}
     for s in rows.values():
         _checksums.note(store, s, None)
     fitted = _traces.models(store, dataset, target.ids)
@@ -79,7 +79,7 @@ def erase(
         "erasure": erasure,
         "store": _identity.make(store).store,
         "samples": len(target.ids),
-        "snapshots": len(mine),
+        "snapshots": len(snapshots),
         "rows": rebuilt.removed,
         "recompute": rebuilt.recompute,
         "records": records,

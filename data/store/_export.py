@@ -27,10 +27,10 @@ def export(store: TableStore, snapshot: Snapshot, columns: dict[str, list[str]],
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("*.parquet"):
         old.unlink()
-    about = {"store": store.root, "dataset": snapshot.dataset, "snapshot": snapshot.id, "features": columns}
+    mark = {"store": store.root, "dataset": snapshot.dataset, "snapshot": snapshot.id, "features": columns}
     with suppress(OSError, AffectlakeError):  # who may only read a store that has no identity yet gives it none
-        about["identity"] = _identity.make(store).store
-    (out / MARK).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        mark["identity"] = _identity.make(store).store
+    (out / MARK).write_text(json.dumps(mark, indent=1), encoding="utf-8")
     samples = read(store, snapshot.tables["samples"]).sort_by("_position")
     pq.write_table(for_others(samples, HIDDEN), out / "samples.parquet")
     for name, names in columns.items():

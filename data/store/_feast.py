@@ -55,7 +55,7 @@ def write(store: TableStore, snapshot: Snapshot, columns: dict[str, list[str]], 
 
     Every value counts as known since the snapshot was published: that is its ``event_timestamp``.
     """
-    about = read(store, snapshot.tables["columns"]).to_pandas().set_index(["extractor", "column"])
+    catalogue = read(store, snapshot.tables["columns"]).to_pandas().set_index(["extractor", "column"])
     stamp = pa.scalar(snapshot.time, pa.timestamp("us", "UTC"))
     parts = [_HEADER.format(snapshot=snapshot.id, dataset=snapshot.dataset, entity=ENTITY)]
     for extractor, names in columns.items():
@@ -67,7 +67,7 @@ def write(store: TableStore, snapshot: Snapshot, columns: dict[str, list[str]], 
             _VIEW.format(
                 name=extractor.replace(".", "_"),
                 entity=ENTITY,
-                fields="\n".join(_field(c, about.loc[(extractor, c)]) for c in names),
+                fields="\n".join(_field(c, catalogue.loc[(extractor, c)]) for c in names),
                 file=file.name,
                 time=TIME,
                 tags={k: str(getattr(snapshot.features[extractor], k)) for k in ("fingerprint", "extractor_version")},

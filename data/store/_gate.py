@@ -41,13 +41,13 @@ def check(
     """
     problems = []
     for extractor, entry in features.items():
-        mine = columns[columns["extractor"] == extractor]
+        described = columns[columns["extractor"] == extractor]
         old = features_before.get(extractor)
-        problems += _values(extractor, mine)
+        problems += _values(extractor, described)
         problems += _coverage(extractor, entry, old)
         # Another version or other parameters are meant to give other values: only like is compared with like.
         if old is not None and before is not None and old.fingerprint == entry.fingerprint:
-            problems += _drift(extractor, mine, before[before["extractor"] == extractor])
+            problems += _drift(extractor, described, before[before["extractor"] == extractor])
     return problems
 
 

@@ -88,43 +88,43 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     if f"{extractor}.{columns[0]}" != column:
         raise UnknownName("column", column, [f"{extractor}.{c}" for c in columns])
     frame = read(store, snapshot.tables["samples"]).to_pandas()
-    mine = frame[frame["sample_id"] == sample_id]
-    if mine.empty:
+    samples = frame[frame["sample_id"] == sample_id]
+    if samples.empty:
         raise UnknownName("sample", sample_id, frame["sample_id"])
     entry = snapshot.features[extractor]
     row = read(store, entry, ["content", kept(columns[0])], pc.field("sample_id") == sample_id).to_pylist()
-    about = read(store, snapshot.tables["columns"]).to_pandas()
-    about = about[(about["extractor"] == extractor) & (about["column"] == columns[0])].iloc[0]
-    said = read(store, snapshot.tables["outcomes"]).to_pandas()
-    said = said[(said["sample_id"] == sample_id) & (said["extractor"] == extractor)].to_dict("records")
-    sample = mine.iloc[0]
+    catalogue = read(store, snapshot.tables["columns"]).to_pandas()
+    catalogue = catalogue[(catalogue["extractor"] == extractor) & (catalogue["column"] == columns[0])].iloc[0]
+    outcomes = read(store, snapshot.tables["outcomes"]).to_pandas()
+    outcomes = outcomes[(outcomes["sample_id"] == sample_id) & (outcomes["extractor"] == extractor)].to_dict("records")
+    sample = samples.iloc[0]
     media = {m: sample[m] for m in ("audio", "image", "video", "text") if pd.notna(sample[m])}
     worded = entry.reads in ("text", "dialogue") and pd.notna(sample.get("text_source"))
     segment = {k: float(sample[k]) for k in ("start", "end") if pd.notna(sample[k])}
     if pd.notna(channel := sample.get("channel")):
         segment["channel"] = channel
-    found: Explanation = {
+    explanation: Explanation = {
         "sample_id": sample_id,
         "column": column,
         "value": row[0][kept(columns[0])] if row else None,
-        "outcome": "ok" if row else said[0]["outcome"] if said else "absent",
-        "reason": said[0]["reason"] if said else None,
-        "content": row[0]["content"] if row else said[0]["content"] if said else None,
+        "outcome": "ok" if row else outcomes[0]["outcome"] if outcomes else "absent",
+        "reason": outcomes[0]["reason"] if outcomes else None,
+        "content": row[0]["content"] if row else outcomes[0]["content"] if outcomes else None,
         "source": media | segment,
         "extractor": extractor,
         "extractor_version": entry.extractor_version,
         "parameters": entry.parameters,
         "weights": entry.weights,
         "fingerprint": entry.fingerprint,
-        "unit": about["unit"],
-        "description": about["description"],
-        "definition": about["source"],
+        "unit": catalogue["unit"],
+        "description": catalogue["description"],
+        "definition": catalogue["source"],
         "snapshot": snapshot.id,
         "code_version": snapshot.code_version,
     }
     if worded:
-        found["transcript"] = _transcript(store, snapshot, sample_id, sample["text_source"])
-    return found
+        explanation["transcript"] = _transcript(store, snapshot, sample_id, sample["text_source"])
+    return explanation
 
 
 def _transcript(store: TableStore, snapshot: Snapshot, sample_id: str, by: str) -> Mapping[str, Any]:

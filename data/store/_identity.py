@@ -50,13 +50,13 @@ def find(store: TableStore) -> Identity | None:
     try:
         if store.local:
             with open(store.path(FILE), encoding="utf-8") as file:
-                about = _sound(file.read())
+                identity = _sound(file.read())
         else:
             table = store.open_or_none(TABLE)
             if table is None:
                 return None
-            about = table.to_pyarrow_table().to_pylist()[0]
-        return Identity(str(about["store"]), bytes.fromhex(about["key"]))
+            identity = table.to_pyarrow_table().to_pylist()[0]
+        return Identity(str(identity["store"]), bytes.fromhex(identity["key"]))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -69,16 +69,16 @@ def make(store: TableStore) -> Identity:
     """The identity of a store, which gets one if it has none."""
     if (found := find(store)) is not None:
         return found
-    about = {"store": secrets.token_hex(16), "key": secrets.token_hex(32)}
+    identity = {"store": secrets.token_hex(16), "key": secrets.token_hex(32)}
     if store.local:
-        text = json.dumps(about | {"check": _check(about)})
+        text = json.dumps(identity | {"check": _check(identity)})
         beside = store.path(f".{FILE}.{secrets.token_hex(4)}")
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660), "w", encoding="utf-8") as file:
             file.write(text)
         _first(beside, store.path(FILE))
     else:
         with suppress(CommitConflict):  # whoever was quicker stays
-            store.swap(TABLE, pa.Table.from_pylist([about]), None)
+            store.swap(TABLE, pa.Table.from_pylist([identity]), None)
     found = find(store)
     assert found is not None
     return found
@@ -89,14 +89,14 @@ def _sound(text: str) -> dict[str, str]:
 
     Another key would silently be another's: whoever was erased would come back.
     """
-    about = json.loads(text)
-    if not isinstance(about, dict):
+    identity = json.loads(text)
+    if not isinstance(identity, dict):
         raise ValueError("it is no object")
-    check = about.pop("check", None)  # earlier versions wrote none
-    wanted = about if check is None else about | {"check": _check(about)}
-    if set(about) != {"store", "key"} or text != json.dumps(wanted):
+    check = identity.pop("check", None)  # earlier versions wrote none
+    wanted = identity if check is None else identity | {"check": _check(identity)}
+    if set(identity) != {"store", "key"} or text != json.dumps(wanted):
         raise ValueError("its bytes are not those that were written")
-    return dict(about)
+    return dict(identity)
 
 
 def _check(about: Mapping[str, str]) -> str:

@@ -170,12 +170,12 @@ def chosen(store: TableStore, snapshot: Snapshot, patterns: Sequence[str] | None
         hit = False
         for name, columns in available.items():
             if fnmatchcase(name, pattern):
-                mine = columns
+                matching = columns
             else:
-                mine = [c for c in columns if fnmatchcase(f"{name}.{c}", pattern)]
-            if mine:
+                matching = [c for c in columns if fnmatchcase(f"{name}.{c}", pattern)]
+            if matching:
                 hit = True
-                found.setdefault(name, set()).update(mine)
+                found.setdefault(name, set()).update(matching)
         if not hit:
             near = pattern.rsplit(".", 1)[0] if pattern.count(".") >= 2 else pattern
             columns = [f"{near}.{c}" for c in available.get(near, [])]
@@ -280,12 +280,12 @@ def _fill(
         return
     here = table["sample_id"].combine_chunks()
     run = at[-1] - at[0] + 1 == len(at)
-    mine = ids.slice(at[0], len(at)) if run else ids.take(pa.array(at))
-    if run and here.equals(mine):
+    wanted = ids.slice(at[0], len(at)) if run else ids.take(pa.array(at))
+    if run and here.equals(wanted):
         to: Any = slice(at[0], at[0] + len(at))  # the common case: the shard lies in the samples' own order
         rows: Any = slice(None)
     else:
-        found = pd.Index(here.to_pandas()).get_indexer(mine.to_pandas())
+        found = pd.Index(here.to_pandas()).get_indexer(wanted.to_pandas())
         rows, to = found[found >= 0], at[found >= 0]
     present[to] = True
     for j, column in enumerate(table.columns[1:]):

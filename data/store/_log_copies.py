@@ -57,10 +57,10 @@ def state(folder: str, name: str) -> State:
     if kept is None:
         return State(raw is not None, None)
     wanted, _, text = kept.partition(b"\n")
-    said, shown = raw is not None and _sum(raw) == wanted, _sum(text) == wanted
-    if said or not name.endswith(".json"):  # of a checkpoint there is the sum alone
-        return State(said, shown or not name.endswith(".json"))
-    return State(raw == text and not shown, shown)
+    intact, copy_intact = raw is not None and _sum(raw) == wanted, _sum(text) == wanted
+    if intact or not name.endswith(".json"):  # of a checkpoint there is the sum alone
+        return State(intact, copy_intact or not name.endswith(".json"))
+    return State(raw == text and not copy_intact, copy_intact)
 
 
 def states(folder: str) -> dict[str, State]:

@@ -22,14 +22,14 @@ def unnamed(store: TableStore, dataset: str, log: Log) -> list[str]:
 def tidy(store: TableStore, dataset: str, keep: int | None) -> dict[str, int]:
     """See `Store.tidy`; the caller holds the dataset's lock."""
     log = Log(store)
-    mine = [s for s in log.rows if s.dataset == dataset]
+    snapshots = [s for s in log.rows if s.dataset == dataset]
     dropped: set[str] = set()
     if keep is not None:
         tagged = set(log.tags().values())
         head = log.head(dataset)
-        published = [s for s in mine if s.published]
+        published = [s for s in snapshots if s.published]
         stay = {s.id for s in published[-keep:]} | tagged | {head.id if head else ""}
-        dropped = {s.id for s in mine} - stay
+        dropped = {s.id for s in snapshots} - stay
         if dropped:
             edit(store, lambda every: [s for s in every if s.id not in dropped])
             log = Log(store)

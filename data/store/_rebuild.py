@@ -50,11 +50,11 @@ class Rebuilt:
         tables = {name: self._entry(name, entry) for name, entry in stay.items()}
         outcomes = read(self.store, tables["outcomes"], ["extractor", "outcome"]).to_pandas()
         for extractor, entry in features_of(tables).items():
-            said = outcomes.loc[outcomes["extractor"] == extractor, "outcome"]
+            lacking = outcomes.loc[outcomes["extractor"] == extractor, "outcome"]
             rows = self._count(entry)
-            failed, not_applicable = (int((said == k).sum()) for k in ("failed", "not_applicable"))
+            failed, not_applicable = (int((lacking == k).sum()) for k in ("failed", "not_applicable"))
             tables[FEATURES + extractor] = replace(
-                entry, rows=rows, wanted=rows + len(said), failed=failed, not_applicable=not_applicable
+                entry, rows=rows, wanted=rows + len(lacking), failed=failed, not_applicable=not_applicable
             )
         tables["columns"] = self._columns(s, tables)
         return replace(s, tables=tables, samples=self._count(tables["samples"]))
@@ -110,9 +110,9 @@ class Rebuilt:
         return TableRef(self._path(entry.path), self._versions[key])
 
     def _described(self, name: str, entry: TableRef, old: pd.DataFrame) -> pd.DataFrame:
-        about = _catalog.documented(old, name)
+        documented = _catalog.documented(old, name)
         return _catalog.describe(
-            name, about, _statistics.table_statistics(self.store, entry, [c["name"] for c in about])
+            name, documented, _statistics.table_statistics(self.store, entry, [c["name"] for c in documented])
         )
 
     def _feature(self, name: str, entry: TableRef) -> int:

@@ -39,22 +39,22 @@ from affectlake.data.store._table_store import TableStore
 def repair(store: TableStore, dataset: str) -> Repair:
     """See `Store.repair`; the caller holds the dataset's lock."""
     log = Log(store)
-    mine = [s for s in log.rows if s.dataset == dataset]
-    if not mine:
+    snapshots = [s for s in log.rows if s.dataset == dataset]
+    if not snapshots:
         raise UnknownName("dataset", dataset, {s.dataset for s in log.rows})
-    known = _verify.checksums(store, dataset, mine)
+    known = _verify.checksums(store, dataset, snapshots)
     _drop_sums(store, dataset)
-    damage = _verify.find_damage(store, mine, dataset)
+    damage = _verify.find_damage(store, snapshots, dataset)
     restored = [f for f in damage.why if _restored(store, dataset, f, known.get(f))]
     bad = {f: t for f, t in damage.table.items() if f not in restored}
-    mended = _Mended(store, bad, mine)
-    rows = {s.id: mended.without(s) for s in mine} if bad else {}
+    mended = _Mended(store, bad, snapshots)
+    rows = {s.id: mended.without(s) for s in snapshots} if bad else {}
     for s in rows.values():
         _checksums.note(store, s, None)
     if rows:
         edit(store, lambda every: [rows.get(s.id, s) for s in every])
         _maintenance.collect(store, dataset, Log(store))
-    for s in mine:  # where the sums themselves were damaged, all are noted anew
+    for s in snapshots:  # where the sums themselves were damaged, all are noted anew
         _checksums.note(store, rows.get(s.id, s), None)
     if rows or restored or _view.damaged(store, dataset, known) or _view.damaged_marks(store):
         _view.clear(store)
@@ -209,15 +209,15 @@ class _Mended(Rebuilt):
         old = [read(self.store, e).to_pandas() for e in sound if not self._damaged(e)]
         parts = []
         for name, entry in features_of(tables).items():
-            about = next((found for frame in old if (found := _catalog.documented(frame, name))), [])
-            known = {c["name"] for c in about}
+            documented = next((found for frame in old if (found := _catalog.documented(frame, name))), [])
+            known = {c["name"] for c in documented}
             bare = [ColumnDoc(name=c) for c in _load.column_names(self.store, entry) if c not in known]
             if bare:
                 why = "no sound catalogue says what its columns mean: a refresh of another version of it does"
                 self.undocumented.append({"file": entry.path, "why": f"{s.id}: {name}", "remedy": why})
-            names = [c["name"] for c in (*about, *bare)]
+            names = [c["name"] for c in (*documented, *bare)]
             statistics = _statistics.table_statistics(self.store, entry, names)
-            parts.append(_catalog.describe(name, [*about, *bare], statistics))
+            parts.append(_catalog.describe(name, [*documented, *bare], statistics))
         return self._made(s.tables["columns"], to_arrow(_catalog.together(parts)))
 
     def _made(self, entry: TableRef, table: pa.Table) -> TableRef:

@@ -122,10 +122,10 @@ def _in_log(text: str, traces: Traces) -> bool:
 
 def _in_table(table: pa.Table, traces: Traces, dataset: str) -> bool:
     if "dataset" in table.column_names and pa.types.is_string(table.schema.field("dataset").type):
-        mine = pc.equal(table["dataset"], dataset)
+        concerned = pc.equal(table["dataset"], dataset)
         if "train_on" in table.column_names:
-            mine = pc.or_kleene(mine, pc.match_substring(table["train_on"], dataset))
-        table = table.filter(pc.fill_null(mine, False))
+            concerned = pc.or_kleene(concerned, pc.match_substring(table["train_on"], dataset))
+        table = table.filter(pc.fill_null(concerned, False))
     if "add" in table.column_names and "protocol" in table.column_names:  # a checkpoint of Delta's log
         return any(holds(a.get("stats"), traces) for a in table["add"].to_pylist() if a)
     for name, column in zip(table.column_names, table.columns, strict=True):

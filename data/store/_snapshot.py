@@ -77,8 +77,8 @@ class FeatureTable(TableRef):
     def to_json(self) -> dict[str, object]:
         known = asdict(self)
         del known["other"]
-        said = {k: v for k, v in known.items() if k not in _NOT_ALWAYS or v}
-        return said | ({"texts": list(self.texts)} if self.texts else {}) | dict(self.other)
+        stated = {k: v for k, v in known.items() if k not in _NOT_ALWAYS or v}
+        return stated | ({"texts": list(self.texts)} if self.texts else {}) | dict(self.other)
 
     @classmethod
     def of_json(cls, said: Mapping[str, Any]) -> Self:

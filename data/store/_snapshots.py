@@ -39,8 +39,8 @@ class Log:
 
     def head(self, dataset: str, upto: int | None = None) -> Snapshot | None:
         """Newest published snapshot of a dataset (not after number ``upto``)."""
-        mine = (s for s in reversed(self.rows) if s.dataset == dataset and s.published)
-        return next((s for s in mine if upto is None or s.number <= upto), None)
+        published = (s for s in reversed(self.rows) if s.dataset == dataset and s.published)
+        return next((s for s in published if upto is None or s.number <= upto), None)
 
     def state(self, as_of: object = None) -> dict[str, Snapshot]:
         """What a reader sees: by dataset its newest published snapshot as of a snapshot id, time or tag.

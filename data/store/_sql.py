@@ -93,8 +93,10 @@ def _says(text: str, view: str) -> bool:
 
 def _unquoted(text: str, views: list[str]) -> list[str]:
     """The first view that a query means with its dots outside of quotes, if any; the longest such name."""
-    said = [v for v in views if "." in v and re.search(rf'(?<![\w."]){re.escape(v)}(?![\w."])', text, re.IGNORECASE)]
-    return sorted(said, key=len)[-1:]
+    unquoted = [
+        v for v in views if "." in v and re.search(rf'(?<![\w."]){re.escape(v)}(?![\w."])', text, re.IGNORECASE)
+    ]
+    return sorted(unquoted, key=len)[-1:]
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, text: str) -> None:

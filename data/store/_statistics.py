@@ -67,8 +67,8 @@ def to_table(parts: dict[str, ShardStatistics]) -> pa.Table:
 
 def from_table(table: pa.Table, extractor: str) -> ShardStatistics:
     """Statistics of one extractor; empty where the table has none."""
-    mine = table.filter(pc.equal(table["extractor"], extractor))
-    shards, values = mine["shard"].to_pylist(), mine["moments"]
+    of_extractor = table.filter(pc.equal(table["extractor"], extractor))
+    shards, values = of_extractor["shard"].to_pylist(), of_extractor["moments"]
     return {shard: v.values.to_numpy().reshape(6, -1) for shard, v in zip(shards, values, strict=True)}
 
 

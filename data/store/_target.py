@@ -99,6 +99,6 @@ def _content(store: TableStore, log: Log, dataset: str, theirs: pd.DataFrame, ot
     found: set[str] = set()
     for key in sorted({e.key for e in entries}):
         stats = read(store, TableRef(*key)).to_pandas()
-        mine, not_mine = (_tombstones.contents(samples, stats) for samples in (theirs, others))
-        found |= (set(mine["whole"]) - set(not_mine["whole"])) | (set(mine["part"]) - set(not_mine["part"]))
+        own, foreign = (_tombstones.contents(samples, stats) for samples in (theirs, others))
+        found |= (set(own["whole"]) - set(foreign["whole"])) | (set(own["part"]) - set(foreign["part"]))
     return found

@@ -62,17 +62,19 @@ def contents(samples: pd.DataFrame, stats: pd.DataFrame | None) -> pd.DataFrame:
     """
     parts = []
     if stats is not None and len(stats):
-        found = stats.drop_duplicates("uri").set_index("uri")["sha256"]
+        sums = stats.drop_duplicates("uri").set_index("uri")["sha256"]
         for medium in MEDIA:
-            mine = samples.loc[samples[medium].notna()].reindex(
+            segments = samples.loc[samples[medium].notna()].reindex(
                 columns=["sample_id", medium, "start", "end", "channel"]
             )
-            sha = mine[medium].map(found)
+            sha = segments[medium].map(sums)
             known = sha.notna() & (sha.str.len() == 64)  # not those of absent files
-            mine, sha = mine[known], sha[known]
-            heard = zip(sha, mine["start"], mine["end"], mine["channel"].astype("str").fillna(""), strict=True)
+            segments, sha = segments[known], sha[known]
+            heard = zip(
+                sha, segments["start"], segments["end"], segments["channel"].astype("str").fillna(""), strict=True
+            )
             part = [f"{s} {start} {end} {which}".rstrip() for s, start, end, which in heard]
-            parts.append(pd.DataFrame({"sample_id": mine["sample_id"], "whole": sha, "part": part}))
+            parts.append(pd.DataFrame({"sample_id": segments["sample_id"], "whole": sha, "part": part}))
     return pd.concat(parts) if parts else pd.DataFrame(columns=["sample_id", "whole", "part"])
 
 
@@ -113,22 +115,22 @@ def forget(store: TableStore, dataset: str, speaker: str | None, ids: Iterable[s
         if table is None:
             return 0
         frame = table.to_pandas()
-        mine = frame[frame["dataset"] == dataset]
+        forgotten = frame[frame["dataset"] == dataset]
         if speaker is not None or ids:
             identity = _identity.find(store)
             if identity is None:
                 raise _lost(store)
             named = {identity.hashed(SAMPLE, dataset, i) for i in ids or ()}
             named |= {identity.hashed(SPEAKER, dataset, speaker)} if speaker is not None else set()
-            mine = mine[mine["erasure"].isin(mine.loc[mine["hash"].isin(named), "erasure"])]
-        if mine.empty:
+            forgotten = forgotten[forgotten["erasure"].isin(forgotten.loc[forgotten["hash"].isin(named), "erasure"])]
+        if forgotten.empty:
             return 0
         try:
-            kept = frame.drop(mine.index)
+            kept = frame.drop(forgotten.index)
             store.swap(TABLE, to_arrow(kept).cast(table.to_pyarrow_dataset().schema), table.version())
         except CommitConflict:
             continue
-        return int(mine["erasure"].nunique())
+        return int(forgotten["erasure"].nunique())
 
 
 def hashes(store: TableStore, dataset: str, target: ErasureTarget) -> dict[str, list[str]]:

@@ -36,11 +36,11 @@ def models(store: TableStore, dataset: str, ids: frozenset[str]) -> list[Left]:
     if table is None:
         return []
     frame = table.to_pandas()
-    mine = frame[(frame["dataset"] == dataset) & frame["sample_id"].isin(ids)]
+    fitted = frame[(frame["dataset"] == dataset) & frame["sample_id"].isin(ids)]
     why = "a model keeps what it was fitted on: train it again, or delete it"
     return [
         Left(what="model", where=str(path), why=why, run=str(run), trained=str(created), samples=len(rows))
-        for (path, run, created), rows in mine.groupby(["path", "run", "created"])
+        for (path, run, created), rows in fitted.groupby(["path", "run", "created"])
     ]
 
 
@@ -72,23 +72,23 @@ def _record(store: TableStore, path: str, dataset: str, traces: Plain) -> int:
 
 def _kept(frame: pd.DataFrame, dataset: str, traces: Plain) -> tuple[pd.DataFrame, int]:
     """The rows that may stay, their texts scrubbed; the frame itself where all is as it should be."""
-    mine = frame["dataset"] == dataset
+    concerned = frame["dataset"] == dataset
     if "train_on" in frame:  # a benchmark that trained on this dataset may name its people too
-        mine |= frame["train_on"].fillna("").str.split("+").map(lambda names: dataset in names)
+        concerned |= frame["train_on"].fillna("").str.split("+").map(lambda names: dataset in names)
     drop = pd.Series(False, index=frame.index)
     for column in frame.columns.drop("dataset"):
         names = {SAMPLE: traces.target.ids, SPEAKER: traces.target.speakers, FILE: traces.target.files}.get(
             kind_of(column)
         )
         if names and frame[column].dtype in (object, "str", "string"):
-            drop |= mine & frame[column].isin(names)
+            drop |= concerned & frame[column].isin(names)
     kept = frame[~drop]
     removed = int(drop.sum())
     for column in ("document", "configuration", "text", "findings"):
         if column in kept:
             clean = [
                 scrubbed_text(v, traces) if m and isinstance(v, str) else v
-                for v, m in zip(kept[column], mine[kept.index], strict=True)
+                for v, m in zip(kept[column], concerned[kept.index], strict=True)
             ]
             changed = sum(a != b for a, b in zip(clean, kept[column], strict=True) if isinstance(a, str))
             if changed:
@@ -148,11 +148,11 @@ def _whose(store: TableStore, out: Path, dataset: str) -> str | None:
     if not out.exists():
         return "is no longer there: if it was moved, delete it or export again"
     try:
-        about = json.loads((out / _export.MARK).read_text(encoding="utf-8"))
+        mark = json.loads((out / _export.MARK).read_text(encoding="utf-8"))
         identity = _identity.find(store)
         # We made one here, or it would not be on our list; older marks do not say whether another store did since.
-        ours = "identity" not in about or (identity is not None and about["identity"] == identity.store)
-        return "" if ours and about["dataset"] == dataset else None
+        ours = "identity" not in mark or (identity is not None and mark["identity"] == identity.store)
+        return "" if ours and mark["dataset"] == dataset else None
     except (ValueError, KeyError, TypeError, FileNotFoundError):
         # The mark is damaged or gone: what is in the folder says whose it is.
         samples = out / "samples.parquet"
@@ -183,14 +183,14 @@ def _clean_export(out: Path, traces: Plain, identity: _identity.Identity) -> boo
 
 def _describe_anew(out: Path) -> None:
     """An extreme in the catalogue may have been theirs."""
-    about = pq.read_table(out / "columns.parquet").to_pandas()
+    catalogue = pq.read_table(out / "columns.parquet").to_pandas()
     parts = []
-    for name, _ in about.groupby("extractor", sort=False):
+    for name, _ in catalogue.groupby("extractor", sort=False):
         path = out / f"{name}.parquet"
         if path.is_file():
             here = set(pq.read_schema(path).names)
             documented = [
-                d for d in _catalog.documented(about, str(name)) if {d["name"], _spelling.kept(d["name"])} & here
+                d for d in _catalog.documented(catalogue, str(name)) if {d["name"], _spelling.kept(d["name"])} & here
             ]
             inside = [_spelling.kept(d["name"]) for d in documented]
             names = [k if k in here else d["name"] for k, d in zip(inside, documented, strict=True)]

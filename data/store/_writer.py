@@ -101,8 +101,8 @@ class Writer:
         if entry and entry.fingerprint == fingerprint:
             parts.append(read_keys(self.store, entry, ["content"]).to_pandas().assign(outcome="ok", reason=None))
         outcomes = self._outcomes
-        mine = outcomes[(outcomes["extractor"] == extractor) & (outcomes["fingerprint"] == fingerprint)]
-        parts.append(mine[["content", "outcome", "reason"]])
+        known = outcomes[(outcomes["extractor"] == extractor) & (outcomes["fingerprint"] == fingerprint)]
+        parts.append(known[["content", "outcome", "reason"]])
         pending = self._pending.read(extractor, fingerprint, ["content", "outcome", "reason"])
         if pending is not None:
             parts.append(pending.to_pandas())
@@ -281,18 +281,18 @@ class Writer:
         known = self._feature_table(name)
         same = known if known is not None and known.fingerprint == wanted.fingerprint else None
         base = self._keys(known)
-        said_before = outcomes[outcomes["extractor"] == name]
+        lacking_before = outcomes[outcomes["extractor"] == name]
         valid = base if same else base.iloc[:0]
         pending = self._pending.outcomes(name, wanted.fingerprint)
         source = source_of(name, wanted, same)
-        if same and pending.empty and _changes.nothing_changed(wanted.rows, base, said_before, shards):
-            counts = Counts(0, 0, len(wanted.rows), 0, *_changes.outcomes_of(said_before))
-            return replace(same, source=source), counts, said_before
+        if same and pending.empty and _changes.nothing_changed(wanted.rows, base, lacking_before, shards):
+            counts = Counts(0, 0, len(wanted.rows), 0, *_changes.outcomes_of(lacking_before))
+            return replace(same, source=source), counts, lacking_before
         rows = wanted.rows.reset_index(drop=True)
         rows = rows.assign(shard=_changes.shards_at(shards, rows["sample_id"]))
         computed = pending.loc[pending["outcome"] == "ok", "content"]
         ok = pd.Series(is_in(rows["content"], valid["content"]) | is_in(rows["content"], computed), index=rows.index)
-        mine = _changes.without_values(name, rows[~ok], wanted.fingerprint, said_before, pending)
+        lacking = _changes.without_values(name, rows[~ok], wanted.fingerprint, lacking_before, pending)
         good = rows[ok].reset_index(drop=True)
 
         changed = _changes.changed_shards(valid, good)
@@ -302,7 +302,7 @@ class Writer:
             every = not same or base.empty
             todo = good if every else good[good["shard"].isin(changed)]
             table = wanted.table(self._write_features(name, wanted, todo, valid, None if every else changed, known))
-        failed, not_applicable = _changes.outcomes_of(mine)
+        failed, not_applicable = _changes.outcomes_of(lacking)
         new = replace(
             table,
             source=source,
@@ -312,14 +312,14 @@ class Writer:
             failed=failed,
             not_applicable=not_applicable,
         )
-        return new, _changes.counts_of(rows, good, base, said_before, same is not None, mine), mine
+        return new, _changes.counts_of(rows, good, base, lacking_before, same is not None, lacking), lacking
 
     def _carried(self, name: str, shards: pd.Series, outcomes: pd.DataFrame) -> _Table:
         """The same of a table that nobody refreshes now: it only loses the samples that left."""
         old = existing(self._feature_table(name))
         base = self._keys(old)
-        mine = outcomes[outcomes["extractor"] == name]
-        stays = mine[is_in(mine["sample_id"], shards.index)]
+        lacking = outcomes[outcomes["extractor"] == name]
+        stays = lacking[is_in(lacking["sample_id"], shards.index)]
         good = base[is_in(base["sample_id"], shards.index)]
         good = good.assign(shard=_changes.shards_at(shards, good["sample_id"]))
         changed = _changes.changed_shards(base, good)
@@ -327,7 +327,7 @@ class Writer:
         if changed:
             todo = good[good["shard"].isin(changed)]
             at = self._write_features(name, None, todo, base, changed, old)
-        left = len(base) - len(good) + len(mine) - len(stays)
+        left = len(base) - len(good) + len(lacking) - len(stays)
         failed, not_applicable = _changes.outcomes_of(stays)
         new = replace(
             old,
@@ -432,8 +432,8 @@ class Writer:
         parts = []
         for name in entries:
             if name in self._statistics:
-                about = features[name].columns if name in features else _catalog.documented(old, name)
-                parts.append(_catalog.describe(name, about, self._statistics[name]))
+                documented = features[name].columns if name in features else _catalog.documented(old, name)
+                parts.append(_catalog.describe(name, documented, self._statistics[name]))
                 continue
             parts.append(old[old["extractor"] == name])
             if kept is not None:

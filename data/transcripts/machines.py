@@ -55,8 +55,8 @@ def worded(turns: list[Turn], words: list[Turn]) -> list[Turn]:
     """Turns that tell only who speaks, each with the words whose middle lies in it."""
     found = []
     for turn in turns:
-        mine = [w.text for w in words if turn.start <= (w.start + w.end) / 2 < turn.end]
-        found.append(Turn(turn.start, turn.end, " ".join(mine), turn.speaker, turn.language))
+        inside = [w.text for w in words if turn.start <= (w.start + w.end) / 2 < turn.end]
+        found.append(Turn(turn.start, turn.end, " ".join(inside), turn.speaker, turn.language))
     return found
 
 

@@ -30,8 +30,8 @@ def subtitles(text: str, path: object, kind: str) -> list[Turn]:
         found = WebVTT.from_buffer(iter(text.splitlines(keepends=True)), format=kind, strict=True)
     except (MalformedFileError, MalformedCaptionError) as error:
         raise BadManifest(f"{path}: no {kind.upper()} file ({error})") from None
-    said = _LANGUAGE.search(" ".join(map(str, found.metadata)))
-    language = said[1].lower() if said else ""
+    header = _LANGUAGE.search(" ".join(map(str, found.metadata)))
+    language = header[1].lower() if header else ""
     turns = []
     for caption in found:
         start, end = (time.in_milliseconds() / 1000 for time in (caption.start_time, caption.end_time))

@@ -15,8 +15,8 @@ def narrowed(clip: AudioClip, rate: int) -> AudioClip:
 
     if rate >= clip.sr:
         return clip
-    there = soxr.resample(clip.y, clip.sr, rate, quality="HQ")
-    back = soxr.resample(there, rate, clip.sr, quality="HQ")[: len(clip.y)]
+    reduced = soxr.resample(clip.y, clip.sr, rate, quality="HQ")
+    back = soxr.resample(reduced, rate, clip.sr, quality="HQ")[: len(clip.y)]
     y = np.zeros_like(clip.y)
     y[: len(back)] = back
     return AudioClip(y, clip.sr, clip.duration, clip.note, min(rate, clip.stored_rate), clip.apart)

@@ -30,12 +30,12 @@ def _sum_of_three(x: np.ndarray) -> np.ndarray:
 
 def spread(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of what is not NaN in each column; NaN of nothing."""
-    there = np.isfinite(x)
-    count = np.maximum(there.sum(axis=0), 1)
-    mean = np.where(there, x, 0).sum(axis=0, dtype=np.float64) / count
-    away = np.where(there, x - mean, 0)
+    finite = np.isfinite(x)
+    count = np.maximum(finite.sum(axis=0), 1)
+    mean = np.where(finite, x, 0).sum(axis=0, dtype=np.float64) / count
+    away = np.where(finite, x - mean, 0)
     std = np.sqrt((away * away).sum(axis=0) / count)
-    nothing = ~there.any(axis=0)
+    nothing = ~finite.any(axis=0)
     return np.where(nothing, NAN, mean), np.where(nothing, NAN, std)
 
 

@@ -101,9 +101,9 @@ def _matched(y: np.ndarray, at: np.ndarray, tracked: np.ndarray) -> np.ndarray:
     half, reach = int(wide.max()), int(np.ceil(REACH * tracked.max())) + 1
     whole = np.rint(tracked).astype(np.int64)
     inside = (np.abs(np.arange(-half, half + 1)) <= wide[:, None]).astype(np.float32)
-    here = _around(y, at, half) * inside
-    there = _around(y, at + whole, half + reach)
-    product, energy = (np.einsum("nlw,nw->nl", _shifted(x, half), w) for x, w in ((there, here), (there**2, inside)))
+    cycle = _around(y, at, half) * inside
+    around = _around(y, at + whole, half + reach)
+    product, energy = (np.einsum("nlw,nw->nl", _shifted(x, half), w) for x, w in ((around, cycle), (around**2, inside)))
     r = product / np.sqrt(np.maximum(energy, 1e-12))
     lag = np.arange(-reach, reach + 1)
     best = np.where(np.abs(lag) <= REACH * tracked[:, None], r, -np.inf)[:, 1:-1].argmax(axis=1) + 1

@@ -83,13 +83,13 @@ def vocabulary() -> tuple[Path, ...]:
         source = _source()
         found = {n: source.file(n) for n in _BESIDE}
         where = f"the package {source.packages[0]}"
-    there = [path for path in found.values() if path is not None]
+    present = [path for path in found.values() if path is not None]
     for name in ("config.json", "tokenizer.json"):
         if found[name] is None:
             raise FileNotFoundError(f"{where} holds no {name}")
-    if len(there) < 3:
+    if len(present) < 3:
         raise FileNotFoundError(f"{where} holds neither {' nor '.join(_BESIDE[2:])}")
-    return tuple(there)
+    return tuple(present)
 
 
 _BESIDE = ("config.json", "tokenizer.json", "vocabulary.txt", "vocabulary.json")

@@ -40,8 +40,12 @@ def _columns() -> list[Column]:
         for statistic, bottom, top in (("mean", low, high), ("std", 0.0, INF)):
             for i in range(count):
                 name = f"{prefix}_{i:03d}_{statistic}" if count > 1 else f"{prefix}_{statistic}"
-                said = f"{meaning.format(i)}: {'mean' if statistic == 'mean' else 'standard deviation'} over frames"
-                found.append(Column(name, unit, bottom, top, said, f"librosa 0.11, librosa.feature.{call}", "level"))
+                description = (
+                    f"{meaning.format(i)}: {'mean' if statistic == 'mean' else 'standard deviation'} over frames"
+                )
+                found.append(
+                    Column(name, unit, bottom, top, description, f"librosa 0.11, librosa.feature.{call}", "level")
+                )
     return found
 
 

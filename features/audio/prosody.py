@@ -208,8 +208,8 @@ def _contour_columns(
     for key in statistics:
         meaning, per_second = CONTOUR_STATISTICS[key]
         bound = -INF if key in signed else 0.0
-        said = (f"{unit}/s" if per_second else unit, bound, INF, f"{what}: {meaning}", PAPER, nuisance)
-        out.append(Column(f"{prefix}_{key}", *said))
+        documentation = (f"{unit}/s" if per_second else unit, bound, INF, f"{what}: {meaning}", PAPER, nuisance)
+        out.append(Column(f"{prefix}_{key}", *documentation))
     return out
 
 

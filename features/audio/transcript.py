@@ -82,7 +82,7 @@ class Transcript:
         """What is said in all pieces of a long recording, which begin at these seconds of it."""
         counts = np.array([a.values[2] for a in answers], dtype=np.float64)
         mean = [float(counts @ [a.values[i] for a in answers] / counts.sum()) for i in (0, 1)]
-        said = [
+        words = [
             word | {"start": _rounded(word["start"] + start), "end": _rounded(word["end"] + start)}
             for a, start in zip(answers, starts, strict=True)
             for word in json.loads(a.texts[2])
@@ -90,7 +90,7 @@ class Transcript:
         spoken = sum(float(a.values[3]) for a in answers)
         text, language = " ".join(a.texts[0] for a in answers), answers[int(counts.argmax())].texts[1]
         values = np.array([*mean, counts.sum(), spoken], np.float32)
-        return Worded(values, (text, language, json.dumps(said, ensure_ascii=False)))
+        return Worded(values, (text, language, json.dumps(words, ensure_ascii=False)))
 
 
 extractor = Transcript()
@@ -113,7 +113,7 @@ def _row(speech: Speech) -> Worded | NotApplicable:
     if not text:
         return NotApplicable("no speech was recognised")
     values = [np.mean([w.probability for w in words]), probability, len(words), sum(w.end - w.start for w in words)]
-    said = [
+    timed = [
         {
             "word": w.word.strip(),
             "start": _rounded(w.start),
@@ -122,7 +122,7 @@ def _row(speech: Speech) -> Worded | NotApplicable:
         }
         for w in words
     ]
-    return Worded(np.array(values, np.float32), (text, language, json.dumps(said, ensure_ascii=False)))
+    return Worded(np.array(values, np.float32), (text, language, json.dumps(timed, ensure_ascii=False)))
 
 
 def _rounded(value: float) -> float:

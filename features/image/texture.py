@@ -150,9 +150,9 @@ def _cooccurrence(grey: np.ndarray, distance: int) -> np.ndarray:
     found = []
     for dy, dx in _DIRECTIONS:
         y, x = dy * distance, dx * distance
-        here = level[: height - y, max(0, -x) : width - max(0, x)]
-        there = level[y:, max(0, x) : width + min(0, x)]
-        pairs = np.bincount((here * LEVELS + there).ravel(), minlength=LEVELS**2).reshape(LEVELS, LEVELS)
+        pixels = level[: height - y, max(0, -x) : width - max(0, x)]
+        neighbours = level[y:, max(0, x) : width + min(0, x)]
+        pairs = np.bincount((pixels * LEVELS + neighbours).ravel(), minlength=LEVELS**2).reshape(LEVELS, LEVELS)
         p = (pairs + pairs.T) / (2 * pairs.sum())
         mean = (i * p).sum()
         variance = ((i - mean) ** 2 * p).sum()

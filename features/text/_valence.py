@@ -74,12 +74,12 @@ def valences(text: str, plain: Callable[[str], str]) -> list[tuple[str, float]]:
     from vaderSentiment.vaderSentiment import BOOSTER_DICT, SentiText, allcap_differential
 
     spaced = _emoji().sub(r" \g<0> ", _GLUED.sub(r"\1 ", text))
-    said = SentiText(_HAN_RUN.sub(lambda run: " " + " ".join(cut(run[0])) + " ", spaced)).words_and_emoticons
+    tokens = SentiText(_HAN_RUN.sub(lambda run: " " + " ".join(cut(run[0])) + " ", spaced)).words_and_emoticons
     if HAN.search(text):
-        said = list(_in_english(said))
-    said = [_spelled(w, plain(w.lower())) for w in said]
-    idioms = affirmed([w.lower() for w in said])
-    heard = [_SILENT if i in idioms else w for i, w in enumerate(said)]
+        tokens = list(_in_english(tokens))
+    tokens = [_spelled(w, plain(w.lower())) for w in tokens]
+    idioms = affirmed([w.lower() for w in tokens])
+    heard = [_SILENT if i in idioms else w for i, w in enumerate(tokens)]
     shouts = allcap_differential(heard)
     found = []
     for i, word in enumerate(heard):
@@ -94,7 +94,7 @@ def valences(text: str, plain: Callable[[str], str]) -> list[tuple[str, float]]:
     if turn is not None:
         # Not VADER's own method: of words of equal value it weighs the first one twice.
         found = [v * (BEFORE_BUT if i < turn else AFTER_BUT) for i, v in enumerate(found)]
-    return list(zip(said, found, strict=True))
+    return list(zip(tokens, found, strict=True))
 
 
 def compound(values: Sequence[float], text: str) -> float:

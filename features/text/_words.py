@@ -78,10 +78,10 @@ def words() -> Words:
             ours.setdefault(entry, valence)
     vader = SentimentIntensityAnalyzer()
     for emoji, description in vader.emojis.items():
-        said = sum(vader.lexicon.get(word.lower(), 0.0) for word in description.split())
+        described = sum(vader.lexicon.get(word.lower(), 0.0) for word in description.split())
         # Not where its description misleads: the heart of a broken one is worth more than its breaking.
-        if said * ours.get(emoji, 0.0) > 0:
-            ours[emoji] = said
+        if described * ours.get(emoji, 0.0) > 0:
+            ours[emoji] = described
     return Words(_frozen(categories), _frozen(stems), ours | vader.lexicon)
 
 
