@@ -13,7 +13,7 @@ from affectlake.data.errors import UnknownName, UsageError
 from affectlake.flows.report import METRIC_NAMES, template
 from affectlake.models import splits
 from affectlake.models.across import TELLING, Ranking, ranking
-from affectlake.models.change import Change, changes, said
+from affectlake.models.change import Change, changes, recorded_answers
 from affectlake.models.tasks import target_of
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _changed(lake: "Store", before: dict[str, Any], after: dict[str, Any], metri
     groups = splits.groups(labelled, after["group_by"]).to_numpy()[at]
     repeats = range(min(int(max(r for _, r in next(iter(rows.values())).index)) for rows in (one, other)) + 1)
     keys = [(i, r) for r in repeats for i in ids]
-    first, second = ({name: said(f.loc[keys], target) for name, f in rows.items()} for rows in (one, other))
+    first, second = ({name: recorded_answers(f.loc[keys], target) for name, f in rows.items()} for rows in (one, other))
     truth, who = np.concatenate([target.y[at]] * len(repeats)), np.tile(groups, len(repeats))
     inflation = max(before["inflation"], after["inflation"])
     found = changes(target, truth, who, first, second, metric, inflation)

@@ -14,7 +14,7 @@ from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.store import Left, Receipt, ReceiptCheck
 from affectlake.data.store._names import ErasureTarget, Plain, Traces, holds, says, scrubbed, scrubbed_text
-from affectlake.data.store._search import Found
+from affectlake.data.store._search import SearchResult
 from affectlake.flows import erasure_prefect
 from affectlake.flows.history import History, replace, stem
 
@@ -64,7 +64,7 @@ def clean(store: "Store", dataset: str, target: ErasureTarget) -> list[Left]:
     return left + erasure_prefect.forget(target)
 
 
-def search(store: "Store", dataset: str, traces: Traces) -> Found:
+def search(store: "Store", dataset: str, traces: Traces) -> SearchResult:
     """See `affectlake.data.store._beyond.Keeper`."""
     known = _known(store, dataset)
     paths = [p for f in known.folders for p in sorted(Path(f).rglob("*")) if p.suffix in _READABLE and p.is_file()]

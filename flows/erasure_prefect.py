@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from affectlake.data.store import Left
 from affectlake.data.store._names import ErasureTarget, Plain, Traces, holds, says, scrubbed, unpacked
-from affectlake.data.store._search import Found
+from affectlake.data.store._search import SearchResult
 
 _WHOLE = {"artifact": ("data", "description"), "artifact_collection": ("data", "description"), "log": ("message",)}
 """Rows that go where one of these columns names somebody."""
@@ -54,9 +54,9 @@ def forget(target: ErasureTarget) -> list[Left]:
     return left
 
 
-def search(traces: Traces) -> Found:
+def search(traces: Traces) -> SearchResult:
     """Look for people in the local database; ``paths`` name its tables and columns."""
-    path, found = _file(), Found()
+    path, found = _file(), SearchResult()
     if path is None:
         return found
     try:

@@ -13,7 +13,7 @@ from affectlake.models.tasks import Target
 
 
 @dataclass(frozen=True)
-class Said:
+class RecordedAnswers:
     """What a row answered about samples, as it is recorded.
 
     Attributes
@@ -60,7 +60,7 @@ class Change:
     reason: str | None
 
 
-def said(rows: pd.DataFrame, target: Target) -> Said:
+def recorded_answers(rows: pd.DataFrame, target: Target) -> RecordedAnswers:
     """Read recorded predictions (columns predicted and, of classes, probabilities) back.
 
     Raises
@@ -72,23 +72,23 @@ def said(rows: pd.DataFrame, target: Target) -> Said:
         if len(target.outputs) > 1:
             raise UsageError("a change of several quantities at once is not tested: compare runs of one --label each")
         numbers = rows["predicted"].astype("float64").to_numpy()
-        return Said(numbers[:, None], numbers[:, None])
+        return RecordedAnswers(numbers[:, None], numbers[:, None])
     code = {c: i for i, c in enumerate(target.classes)}
     answers = np.stack(rows["probabilities"].to_list()).astype(np.float64)
     if target.task.name != "multilabel":
-        return Said(answers, rows["predicted"].map(code).to_numpy(dtype=np.int64))
+        return RecordedAnswers(answers, rows["predicted"].map(code).to_numpy(dtype=np.int64))
     decided = np.zeros(answers.shape, dtype=np.int64)
     for i, text in enumerate(rows["predicted"]):
         decided[i, [code[name] for name in text.split("|") if name]] = 1
-    return Said(answers, decided)
+    return RecordedAnswers(answers, decided)
 
 
 def changes(
     target: Target,
     truth: np.ndarray,
     groups: np.ndarray,
-    before: Mapping[str, Said],
-    after: Mapping[str, Said],
+    before: Mapping[str, RecordedAnswers],
+    after: Mapping[str, RecordedAnswers],
     metric: str,
     inflation: float = 1.0,
 ) -> list[Change]:
@@ -100,7 +100,7 @@ def changes(
     truth : array, shape=(n, …)
     groups : array, shape=(n,)
         Speakers.
-    before, after : mapping of row to Said
+    before, after : mapping of row to RecordedAnswers
         Of the same samples in the same order.
     metric : str
     inflation : float

@@ -58,9 +58,9 @@ def test_one_of_each_is_nothing_to_rank():
 # Changes
 
 
-def answered(rng: np.random.Generator, y: np.ndarray, right: np.ndarray) -> change.Said:
+def answered(rng: np.random.Generator, y: np.ndarray, right: np.ndarray) -> change.RecordedAnswers:
     decided = np.where(rng.random(len(y)) < right, y, (y + 1) % 3)
-    return change.Said(np.eye(3)[decided] * 0.7 + 0.1, decided)
+    return change.RecordedAnswers(np.eye(3)[decided] * 0.7 + 0.1, decided)
 
 
 def made(gain: float, seed: int, speakers: int = 16, each: int = 30):
@@ -95,7 +95,7 @@ def test_the_first_row_stands_for_itself_and_the_others_pay_for_their_number():
 def test_recorded_predictions_are_read_back():
     target = target_of(pd.Series(["a", "b", "a|b"]), "multilabel")
     rows = pd.DataFrame({"predicted": ["a|b", "", "b"], "probabilities": [[0.6, 0.7], [0.1, 0.2], [0.3, 0.9]]})
-    assert change.said(rows, target).decided.tolist() == [[1, 1], [0, 0], [0, 1]]
+    assert change.recorded_answers(rows, target).decided.tolist() == [[1, 1], [0, 0], [0, 1]]
     quantities = target_of(pd.DataFrame({"v": [0.1, 0.2, 0.35], "w": [0.5, 0.1, 0.2]}), "number")
     with pytest.raises(UsageError, match="several quantities"):
-        change.said(rows, quantities)
+        change.recorded_answers(rows, quantities)

@@ -11,7 +11,7 @@ from typing import Protocol
 from affectlake.data.store._answers import Left
 from affectlake.data.store._names import ErasureTarget, Traces
 from affectlake.data.store._reader import Reader
-from affectlake.data.store._search import Found
+from affectlake.data.store._search import SearchResult
 
 GROUP = "affectlake.erasure"
 
@@ -23,7 +23,7 @@ class Keeper(Protocol):
         """Take people out of it; what could not be reached."""
         ...
 
-    def search(self, store: Reader, dataset: str, traces: Traces) -> Found:
+    def search(self, store: Reader, dataset: str, traces: Traces) -> SearchResult:
         """Look for people in it."""
         ...
 

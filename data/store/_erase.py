@@ -26,13 +26,13 @@ from affectlake.data.store._answers import Left, Receipt, ReceiptCheck
 from affectlake.data.store._names import ErasureTarget, Hashed, Plain, Traces
 from affectlake.data.store._read import read
 from affectlake.data.store._rebuild import Rebuilt
-from affectlake.data.store._search import Found
+from affectlake.data.store._search import SearchResult
 from affectlake.data.store._snapshot import Snapshot, TableRef
 from affectlake.data.store._snapshots import Log, edit
 from affectlake.data.store._table_store import TableStore
 
 Clean = Callable[[ErasureTarget], list[Left]]
-Search = Callable[[Traces], Found]
+Search = Callable[[Traces], SearchResult]
 
 
 def erase(

@@ -20,20 +20,20 @@ _WORDS = {"text"}
 
 
 @dataclass
-class Found:
+class SearchResult:
     """Result of a search: number of files read, paths that hold a name, and paths that could not be read."""
 
     files: int = 0
     paths: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
-    def __add__(self, other: "Found") -> "Found":
-        return Found(self.files + other.files, self.paths + other.paths, self.unread + other.unread)
+    def __add__(self, other: "SearchResult") -> "SearchResult":
+        return SearchResult(self.files + other.files, self.paths + other.paths, self.unread + other.unread)
 
 
-def search(store: TableStore, dataset: str, traces: Traces) -> Found:
+def search(store: TableStore, dataset: str, traces: Traces) -> SearchResult:
     """Search what a store holds of a dataset; of others nothing is opened, so that they may be written meanwhile."""
-    found = Found()
+    found = SearchResult()
     for path in _files(store, dataset):
         try:
             with store.files.open_input_file(path) as file:
@@ -49,9 +49,9 @@ def search(store: TableStore, dataset: str, traces: Traces) -> Found:
     return found
 
 
-def search_folder(folder: Path, dataset: str, traces: Traces) -> Found:
+def search_folder(folder: Path, dataset: str, traces: Traces) -> SearchResult:
     """The same for a folder outside of the store."""
-    found = Found()
+    found = SearchResult()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
             with pa.OSFile(str(path)) as file:

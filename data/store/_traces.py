@@ -22,7 +22,7 @@ from affectlake.data.store import (
 from affectlake.data.store._answers import Left
 from affectlake.data.store._export import EXPORTS
 from affectlake.data.store._names import FILE, SAMPLE, SPEAKER, Plain, Traces, kind_of, scrubbed_text
-from affectlake.data.store._search import Found
+from affectlake.data.store._search import SearchResult
 from affectlake.data.store._table_store import CommitConflict, TableStore
 
 RECORDS = "records"
@@ -96,7 +96,7 @@ def _kept(frame: pd.DataFrame, dataset: str, traces: Plain) -> tuple[pd.DataFram
     return (kept, removed) if removed else (frame, 0)
 
 
-def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[Left], Found]:
+def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[Left], SearchResult]:
     """Take people out of the exports that we made, where they are: also of snapshots that were forgotten since.
 
     Returns
@@ -105,10 +105,10 @@ def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[L
         Exports that were cleaned.
     left : list of Left
         Those that could not be.
-    found : Found
+    found : SearchResult
         What a search of the cleaned ones gave.
     """
-    done, found = 0, Found()
+    done, found = 0, SearchResult()
     left: list[Left] = []
     for out in _exported(store):
         try:
@@ -126,9 +126,9 @@ def exports(store: TableStore, dataset: str, traces: Plain) -> tuple[int, list[L
     return done, left, found
 
 
-def search_exports(store: TableStore, dataset: str, traces: Traces) -> Found:
+def search_exports(store: TableStore, dataset: str, traces: Traces) -> SearchResult:
     """Look for people in the exports that are where they were written."""
-    found = Found()
+    found = SearchResult()
     for out in _exported(store):
         try:
             if _whose(store, out, dataset) == "":
