@@ -191,7 +191,7 @@ def row_name(row: Mapping[str, Any], every: Sequence[str] = ()) -> str:
 
 def _changed(lake: "Store", before: dict[str, Any], after: dict[str, Any], metric: str) -> Changed:
     records = lake.records("predictions")
-    one, other = (_rows(records, d) for d in (before, after))
+    one, other = (rows_of(records, d) for d in (before, after))
     label, dataset = after["target"]["labels"], after["dataset"]
     old, new = (lake.samples(dataset, as_of=d["snapshot"]).set_index("sample_id") for d in (before, after))
     tested = [set.intersection(*({s for s, _ in f.index} for f in rows.values())) for rows in (one, other)]
@@ -217,8 +217,14 @@ def _changed(lake: "Store", before: dict[str, Any], after: dict[str, Any], metri
     return Changed(dataset, after["label"], before["run"], after["run"], *counts, found)
 
 
-def _rows(records: pd.DataFrame, document: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """Recorded predictions of each row, the selected's first, by sample and repetition."""
+def rows_of(records: pd.DataFrame, document: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """Recorded predictions of each row, the selected's first, by sample and repetition.
+
+    Raises
+    ------
+    UsageError
+        None of the run are among them.
+    """
     mine = records[records["run"] == document["run"]]
     if not len(mine):
         raise UsageError(f"the predictions of run {document['run']} are not kept in this store")

@@ -20,6 +20,7 @@ from affectlake.flows.explore import media
 from affectlake.flows.explore.ask import Ask, Links
 from affectlake.flows.explore.lake import Lake
 from affectlake.flows.explore.page import page
+from affectlake.flows.explore.peers import other_account
 from affectlake.flows.explore.site import PAGES, Page
 
 if TYPE_CHECKING:
@@ -73,8 +74,27 @@ class _Headers:
         await self.app(scope, receive, sent if scope["type"] == "http" else send)
 
 
-def application(store: Store) -> Starlette:
+class _OwnAccount:
+    """Refuses connections of other accounts of this machine."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["client"] and other_account(*scope["client"]):
+            await Response("These pages are another account's.", 403, media_type="text/plain")(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def application(store: Store, guarded: bool = False) -> Starlette:
     """The pages over a store.
+
+    Parameters
+    ----------
+    store : Store
+    guarded : bool
+        Whether connections of other accounts of this machine are refused; see `affectlake.flows.explore.peers`.
 
     Examples
     --------
@@ -95,7 +115,11 @@ def application(store: Store) -> Starlette:
     assets = Mount("/assets", StaticFiles(directory=ASSETS))
     return Starlette(
         routes=[*pages, *media_routes, assets],
-        middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)],
+        middleware=[
+            Middleware(_Headers),
+            *([Middleware(_OwnAccount)] if guarded else []),
+            Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
+        ],
         exception_handlers={404: _absent(to)},
     )
 
@@ -188,5 +212,7 @@ def serve(store: Store, port: int, ready: Callable[[str], Any]) -> None:
             raise UsageError(f"port {port} cannot be had ({error.strerror}): --port 0 takes a free one") from None
         listening.listen()
         ready(f"http://{HOSTS[0]}:{listening.getsockname()[1]}/")
-        config = uvicorn.Config(application(store), log_level="warning", access_log=False, server_header=False)
+        config = uvicorn.Config(
+            application(store, guarded=True), log_level="warning", access_log=False, server_header=False
+        )
         uvicorn.Server(config).run(sockets=[listening])

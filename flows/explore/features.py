@@ -127,9 +127,8 @@ def _values(lake: Lake, name: str, colour: str | None, ids: list[str]) -> list[s
 def _answers(lake: Lake, run: str | None, ids: list[str]) -> list[str]:
     """Of each sample, whether the first of a benchmark's rows was right."""
     document = lake.run(run or "")
-    rows = lake.rows(document["run"])
-    answers = lake.answers(document["run"], rows[0]) if rows else pd.DataFrame()
-    if answers.empty:
+    answers = next(iter(lake.rows(document).values()), None)
+    if answers is None:
         return [""] * len(ids)
     right = dict(zip(answers["sample_id"], answers["truth"] == answers["predicted"], strict=True))
     return [{True: "right", False: "wrong", None: ""}[right.get(i)] for i in ids]

@@ -4,7 +4,6 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ import pandas as pd
 from affectlake.data.errors import UnknownName
 from affectlake.data.samples import CORE, MEDIA
 from affectlake.data.store import Snapshot, Store, TableStatus
+from affectlake.flows.compare import rows_of
 
 CLASSES = 30
 """Different values up to which a column of samples is taken for classes, by which they can be told apart."""
@@ -28,21 +28,9 @@ _DIGITS = re.compile(r"\d+")
 
 _LAST = 100
 
+_SMALL = 4_000_000  # values
+
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a benchmark."""
-
-    fusion: str
-    modalities: str
-    model: str
-
-    @property
-    def name(self) -> str:
-        of = f" of {self.modalities.replace('+', ' + ')}" if self.modalities else ""
-        return f"{self.fusion}{of}{f', {self.model}' if self.model else ''}"
 
 
 class Lake:
@@ -73,6 +61,10 @@ class Lake:
         snapshot = self.snapshot(dataset)
         key = (dataset, snapshot.id, *(t.key for t in snapshot.tables.values()), *what)
         return self._kept.once(key, read)
+
+    def holds(self, dataset: str) -> bool:
+        """Whether there is a dataset of this name, which a benchmark need not be of any more."""
+        return any(d["dataset"] == dataset for d in self.store.status()["datasets"])
 
     def samples(self, dataset: str) -> pd.DataFrame:
         """The samples of a dataset, indexed by their ids."""
@@ -126,8 +118,9 @@ class Lake:
 
     def column(self, dataset: str, column: str) -> pd.Series:
         """Values of one column, in the order of the samples; raises UnknownName where there is none."""
-        frame = self.store.load(dataset, [column])
-        if column not in frame or len(frame.columns) > 2:
+        whole = self._whole(dataset, column.rpartition(".")[0])
+        frame = self.store.load(dataset, [column]) if whole is None else whole
+        if column not in frame or (whole is None and len(frame.columns) > 2):
             raise UnknownName("column", column, [c for c in frame.columns if c.count(".") > 1])
         return frame[column]
 
@@ -139,14 +132,26 @@ class Lake:
         DataFrame [index=column, columns=(value, below)]
             ``below`` in [0, 1], half of those that are equal counted; NaN where there is no value.
         """
+        whole = self._whole(dataset, extractor)
         known = self.once(dataset, ("corpus", extractor), lambda: self._corpus(dataset, extractor))
-        mine = numbers(self.store.load(dataset, [extractor], ids=[sample_id])).iloc[0]
+        frame = self.store.load(dataset, [extractor], ids=[sample_id]) if whole is None else whole.loc[[sample_id]]
+        mine = numbers(frame).iloc[0]
         below = {str(c): _below(known[str(c)], float(v)) for c, v in mine.items()}
         return pd.DataFrame({"value": mine, "below": pd.Series(below)})
 
+    def _whole(self, dataset: str, extractor: str) -> pd.DataFrame | None:
+        """All values of an extractor where they are few enough to be kept; None elsewhere."""
+        table = self.snapshot(dataset).features.get(extractor)
+        if table is None or table.columns * len(self.samples(dataset)) > _SMALL:
+            return None
+        return self.once(dataset, ("values", extractor), lambda: self.store.load(dataset, [extractor]))
+
     def _corpus(self, dataset: str, extractor: str) -> dict[str, np.ndarray]:
         """Sorted values of each column."""
-        frame = numbers(self.store.load(dataset, [extractor], ids=spread(self.samples(dataset).index, CORPUS)))
+        frame = self._whole(dataset, extractor)
+        if frame is None:
+            frame = self.store.load(dataset, [extractor], ids=spread(self.samples(dataset).index, CORPUS))
+        frame = numbers(frame)
         return {str(c): np.sort(v[np.isfinite(v)]) for c, v in ((c, frame[c].to_numpy(np.float32)) for c in frame)}
 
     def outcomes(self, dataset: str) -> pd.DataFrame:
@@ -176,34 +181,32 @@ class Lake:
             raise UnknownName("run", run, records["run"] if len(records) else ())
         return json.loads(mine["document"].iloc[0])
 
-    def rows(self, run: str) -> list[Row]:
-        """Rows of a benchmark whose answers were recorded; the selected first."""
-        found = self.store.records("predictions", {"run": run})
-        if not len(found):
-            return []
-        rows = {row_of(a) for a in found[["fusion", "modalities", "model"]].drop_duplicates().itertuples(index=False)}
-        return sorted(rows, key=lambda row: (row.fusion != "selected", row.name))
-
-    def answers(self, run: str, row: Row) -> pd.DataFrame:
-        """What a row of a benchmark said of each sample that it was tested on.
+    def rows(self, document: dict[str, Any]) -> dict[str, pd.DataFrame]:
+        """What each row of a benchmark said of the samples that it was tested on; the selected first.
 
         Returns
         -------
-        DataFrame [columns=(sample_id, truth, predicted, probabilities, …)]
-            ``probabilities`` are absent where models say none.
+        dict of str to DataFrame [columns=(sample_id, truth, predicted, probabilities, …)]
+            By the row's name; ``probabilities`` are absent where models say none. Empty for runs of older versions.
         """
-        found = self.store.records("predictions", {"run": run, "fusion": row.fusion})
-        return found[[row_of(a) == row for a in found.itertuples(index=False)]] if len(found) else found
+        records = self.store.records("predictions", {"run": document["run"]})
+        if not len(records) or "repeat" not in records:
+            return {}
+        found = rows_of(records, {"transfer": None, "selected": None} | document)
+        return {name: rows.reset_index() for name, rows in found.items()}
 
-    def said(self, dataset: str, sample_id: str) -> pd.DataFrame:
-        """What each row of each benchmark said of a sample, the newest benchmark first."""
-        found = self.store.records("predictions", {"dataset": dataset, "sample_id": sample_id})
-        return found.sort_values("created", ascending=False, kind="stable") if len(found) else found
-
-
-def row_of(answer: Any) -> Row:
-    """Of which row of a benchmark an answer is."""
-    return Row(*(v if isinstance(v, str) else "" for v in (answer.fusion, answer.modalities, answer.model)))
+    def said(self, dataset: str, sample_id: str) -> list[tuple[dict[str, Any], dict[str, pd.DataFrame]]]:
+        """What the newest benchmark of each label said of a sample, with its document; see `rows`."""
+        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        for document in self.runs(dataset):
+            newest.setdefault((document["label"], document["protocol"]), document)
+        found = []
+        for document in newest.values():
+            of = f"{dataset}:{sample_id}" if document.get("transfer") else sample_id
+            records = self.store.records("predictions", {"run": document["run"], "sample_id": of})
+            if len(records) and "repeat" in records:
+                found.append((document, rows_of(records, {"transfer": None, "selected": None} | document)))
+        return found
 
 
 class _Kept:

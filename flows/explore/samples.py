@@ -8,7 +8,7 @@ import pandas as pd
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.flows.explore import media
 from affectlake.flows.explore.ask import Ask, Links
-from affectlake.flows.explore.lake import Lake, of_ids, row_of
+from affectlake.flows.explore.lake import Lake, of_ids
 from affectlake.flows.explore.lake import media as media_of
 from affectlake.flows.explore.page import page, part
 from affectlake.flows.shown import shown
@@ -17,6 +17,8 @@ EXCERPT = 80
 """Characters of a text in a table."""
 
 NEIGHBOURS = 8
+
+_USUAL = ("audio.whisper", "text.minilm")  # by which the nearest are shown first
 
 _BARS = 12  # values of a class that are drawn before the rest is counted together
 
@@ -33,7 +35,7 @@ def dataset(lake: Lake, ask: Ask, to: Links) -> str:
     """One dataset: coverage, classes, benchmarks."""
     name = ask.one("dataset")
     snapshot = lake.snapshot(name)
-    samples, classes = lake.samples(name), lake.classes(name)
+    samples, classes, runs = lake.samples(name), lake.classes(name), lake.runs(name)
     return page(
         "dataset",
         to,
@@ -45,10 +47,20 @@ def dataset(lake: Lake, ask: Ask, to: Links) -> str:
         classes={c: list(n[:_BARS].items()) for c, n in classes.items()},
         more={c: (len(n) - _BARS, int(n[_BARS:].sum())) for c, n in classes.items()},
         embeddings=lake.embeddings(name),
-        runs=lake.runs(name),
+        runs=runs,
+        pairs=_pairs(runs),
         quarantined=int((lake.outcomes(name)["outcome"] == "failed").sum()),
         versions=lake.store.snapshots(name).iloc[::-1].head(10).to_dict("records"),
     )
+
+
+def _pairs(runs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The newest run of each label and the one before it, where both say what a comparison needs."""
+    of: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        if {"target", "inflation", "selected"} <= run.keys():
+            of.setdefault(run["label"], []).append(run)
+    return [(before, after) for after, before, *_ in (r for r in of.values() if len(r) > 1)]
 
 
 def samples(lake: Lake, ask: Ask, to: Links) -> str:
@@ -107,9 +119,9 @@ def sample(lake: Lake, ask: Ask, to: Links) -> str:
     """One sample: what it is, its media, what was computed of it, what models said of it, what is near."""
     name, sample_id = ask.one("dataset"), ask.one("id")
     about = lake.sample(name, sample_id)
-    computed = _computed(lake, name, sample_id)
+    computed = _computed(lake, name, sample_id, to)
     embeddings = [e for e in lake.embeddings(name) if e in computed and computed[e]["outcome"] == "ok"]
-    near = ask.maybe("near") or next(iter(embeddings), None)
+    near = ask.maybe("near") or next((e for e in (*_USUAL, *embeddings) if e in embeddings), None)
     hidden = ("text", "audio", "image", "video", "dataset")
     return page(
         "sample",
@@ -170,7 +182,7 @@ def _places(lake: Lake, name: str, extractor: str, sample_id: str) -> list[dict[
     ]
 
 
-def _computed(lake: Lake, name: str, sample_id: str) -> dict[str, dict[str, str]]:
+def _computed(lake: Lake, name: str, sample_id: str, to: Links) -> dict[str, dict[str, str]]:
     """By extractor: what came of it, from which bytes, by what."""
     contents, said = lake.contents(name).loc[sample_id], lake.outcomes(name)
     said = said[said["sample_id"] == sample_id].set_index("extractor")
@@ -181,7 +193,7 @@ def _computed(lake: Lake, name: str, sample_id: str) -> dict[str, dict[str, str]
         absent = extractor not in said.index
         found[extractor] = {
             "outcome": "ok" if known else "absent" if absent else str(said.at[extractor, "outcome"]),
-            "reason": "" if absent or known else _said(said.at[extractor, "reason"]),
+            "reason": "" if absent or known else _told(said.loc[extractor].to_dict(), to)["reason"],
             "bytes": str(bytes_of)[:12] if known else "",
             "version": table.extractor_version,
             "fingerprint": (table.fingerprint or "")[:12],
@@ -189,33 +201,22 @@ def _computed(lake: Lake, name: str, sample_id: str) -> dict[str, dict[str, str]
     return found
 
 
-def _answers(lake: Lake, name: str, sample_id: str) -> list[dict[str, Any]]:
-    """What the rows of the newest benchmark of each label said, those of one modality and the selected."""
-    said = lake.said(name, sample_id)
-    documents = {d["run"]: d for d in lake.runs(name)} if len(said) else {}
-    newest = {(d["label"], d["protocol"]): run for run, d in reversed(documents.items())}
-    found: list[dict[str, Any]] = []
-    for answer in said.itertuples(index=False):
-        document = documents.get(answer.run)
-        if document is None or newest[document["label"], document["protocol"]] != answer.run:
-            continue
-        row = row_of(answer)
-        found.append(
-            {
-                "run": answer.run,
-                "label": document["label"],
-                "row": row,
-                "truth": answer.truth,
-                "predicted": answer.predicted,
-                "right": str(answer.truth) == str(answer.predicted),
-                "sure": surest(getattr(answer, "probabilities", None)),
-            }
-        )
-    return sorted(found, key=_selected_first)
-
-
-def _selected_first(answer: dict[str, Any]) -> tuple[str, bool, str]:
-    return answer["label"], answer["row"].fusion != "selected", answer["row"].name
+def _answers(lake: Lake, name: str, sample_id: str) -> list[dict[str, object]]:
+    """What the rows of the newest benchmark of each label said, the selected first."""
+    return [
+        {
+            "run": document["run"],
+            "label": document["label"],
+            "row": row,
+            "truth": answer.truth,
+            "predicted": answer.predicted,
+            "right": str(answer.truth) == str(answer.predicted),
+            "sure": surest(getattr(answer, "probabilities", None)),
+        }
+        for document, rows in lake.said(name, sample_id)
+        for row, answers in rows.items()
+        for answer in answers.itertuples(index=False)
+    ]
 
 
 def surest(probabilities: Sequence[float] | None) -> float | None:
@@ -252,10 +253,17 @@ def failures(lake: Lake, ask: Ask, to: Links) -> str:
         to,
         f"Without values in {name}",
         name,
-        rows=rows.iloc[here.rows_of_it].to_dict("records"),
+        rows=[_told(r, to) for r in rows.iloc[here.rows_of_it].to_dict("records")],
         part=here,
         kept=kept,
     )
+
+
+def _told(outcome: dict[Any, Any], to: Links) -> dict[Any, Any]:
+    """An outcome, in a static copy without the folder of the file."""
+    reason = _said(outcome["reason"])
+    folder = _said(outcome["uri"]).rpartition("/")[0]
+    return outcome | {"reason": reason.replace(f"{folder}/", "") if to.static and folder else reason}
 
 
 def trace(lake: Lake, ask: Ask, to: Links) -> str:

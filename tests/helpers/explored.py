@@ -54,9 +54,9 @@ def store_of(folder: Path) -> str:
     values = rng.normal(size=(len(IDS), 16)) + np.arange(len(IDS))[:, None] % 3
     frame = pd.DataFrame(values, index=IDS, columns=[f"e{i}" for i in range(16)])
     Store(uri).put("calls", "audio", "embedding", frame)
-    for models in (("lda",), ("lda", "logreg")):
+    for model in ("lda", "logreg"):
         options = BenchOptions(
-            "calls", label="mood", store=uri, models=models, fusions=("unimodal", "dummy"), folds=4, explain=False
+            "calls", label="mood", store=uri, models=(model,), fusions=("unimodal", "dummy"), folds=3, explain=False
         )
         benchmark(options, map=map)
     return uri

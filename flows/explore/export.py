@@ -1,0 +1,108 @@
+"""A static copy of the pages: files beside each other that open offline, without media and without paths of files."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from affectlake.data.errors import UsageError
+from affectlake.data.store import Store
+from affectlake.flows.explore.app import ASSETS
+from affectlake.flows.explore.ask import Ask
+from affectlake.flows.explore.lake import Lake
+from affectlake.flows.explore.site import PAGES
+
+STYLE = "explore.css"
+
+_ASKED = ("near", "way", "word")  # of which a copy has only what is shown unasked
+_LEFT_OUT = ("trace",)  # says where files lie
+_OURS = re.compile(r"(index|[a-z]+-[0-9a-f]{16})\.html")
+
+
+class Files:
+    """Addresses of pages as files: each that is asked for is one to write. Their names tell nothing of what is in them.
+
+    Parameters
+    ----------
+    lake : Lake
+    samples : int
+        So many samples of each dataset have a page.
+    """
+
+    static = True
+
+    def __init__(self, lake: Lake, samples: int):
+        self.wanted: dict[str, tuple[str, dict[str, list[str]]]] = {}
+        held = [d["dataset"] for d in lake.store.status()["datasets"]]
+        self._samples = {d: set(lake.samples(d).index[:samples]) for d in held}
+        self._embeddings = {d: set(lake.embeddings(d)) for d in held}
+
+    def __call__(self, page: str, /, **which: str | Sequence[str] | None) -> str:
+        said = {k: [v] if isinstance(v, str) else list(v) for k, v in which.items() if v}
+        if not self._written(page, {k: v[0] for k, v in said.items()}):
+            return ""
+        name = f"{page}-{hashlib.sha256(json.dumps([page, said], sort_keys=True).encode()).hexdigest()[:16]}.html"
+        name = "index.html" if page == "index" else name
+        self.wanted.setdefault(name, (page, said))
+        return name
+
+    def asset(self, name: str) -> str:
+        return name
+
+    def _written(self, page: str, said: dict[str, str]) -> bool:
+        dataset = said.get("dataset", "")
+        if page in _LEFT_OUT or (said.keys() & set(_ASKED) and said.get("way") != "pca"):
+            return False
+        if page == "sample":
+            return said["id"] in self._samples.get(dataset, ())
+        if page == "column":
+            return said["column"].rpartition(".")[0] not in self._embeddings.get(dataset, ())
+        return True
+
+
+def export(store: Store, out: Path, samples: int, progress: Callable[[int, int], None]) -> int:
+    """Write the pages to a folder; returns how many.
+
+    Parameters
+    ----------
+    store : Store
+    out : Path
+        New, empty, or with an earlier copy, which is replaced.
+    samples : int >= 0
+        So many samples of each dataset have a page.
+    progress : callable(pages written, pages known so far)
+
+    Raises
+    ------
+    UsageError
+        The folder holds something else.
+    """
+    if samples < 0:
+        raise UsageError(f"{samples} samples: expected 0 or more")
+    _prepare(out)
+    lake = Lake(store)
+    files = Files(lake, samples)
+    files("index")
+    done: set[str] = set()
+    while waiting := [name for name in files.wanted if name not in done]:
+        for name in waiting:
+            page, said = files.wanted[name]
+            (out / name).write_text(PAGES[page](lake, Ask(said), files), encoding="utf-8")
+            done.add(name)
+            progress(len(done), len(files.wanted))
+    return len(done)
+
+
+def _prepare(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file: name a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    held = list(out.iterdir())
+    others = [p.name for p in held if p.name != STYLE and not _OURS.fullmatch(p.name)]
+    if others:
+        raise UsageError(f"{out} holds files that are no copy of pages, such as {others[0]!r}: name a new folder")
+    for page in held:  # of somebody who was erased since, for instance
+        page.unlink()
+    shutil.copy(ASSETS / STYLE, out / STYLE)
