@@ -15,6 +15,7 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.groups import recordings
 from affectlake.flows.columns import left_out, usual
 from affectlake.flows.machine import Map, Mapping, cores
+from affectlake.flows.mistakes import of_benchmark
 from affectlake.flows.options import OfDataset, StoreOption
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.shown import shown
@@ -169,6 +170,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "without_duplicates": without,
         },
     )
+    done.about["errors"] = of_benchmark(done.to_json(), result.predictions)
     for name, rows in records(done.to_json(), result.predictions).items():
         store.record(name, rows)
     return done

@@ -22,7 +22,7 @@ def records(about: Document, predictions: pd.DataFrame) -> dict[str, pd.DataFram
     tables = {
         "benchmarks": pd.DataFrame([keys | {"configuration": configuration, "document": json.dumps(plain(about))}]),
         "scores": pd.DataFrame([keys | {"place": i} | _flat(r) for i, r in enumerate(about["rows"], 1)]),
-        "predictions": _predictions(about, predictions).assign(run=about["run"]),
+        "predictions": answers(about, predictions).assign(run=about["run"]),
     }
     if importance := about["importance"]:
         shuffled = {k: importance[k] for k in ("modalities", "extractors", "columns")}
@@ -58,8 +58,8 @@ def _ends(score: Score) -> dict[str, float]:
     return {k: float("nan") if v is None else v for k, v in ends.items()}
 
 
-def _predictions(about: Document, frame: pd.DataFrame) -> pd.DataFrame:
-    """Out-of-fold predictions of every row; probabilities in the order of the benchmark's ``classes``."""
+def answers(about: Document, frame: pd.DataFrame) -> pd.DataFrame:
+    """What every row said out of its folds, as it is kept: probabilities in the order of the document's ``classes``."""
     if frame.empty:
         return frame
     shares = [c for c in frame.columns if str(c).startswith("p_")]

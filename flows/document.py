@@ -1,6 +1,6 @@
 """Shapes of what ``bench --json``, ``leaderboard --json`` and the store's records of benchmarks hold."""
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from affectlake.models.document import ResultJson, Score, Transfer
 
@@ -15,6 +15,15 @@ class LeftOut(TypedDict):
     dropped: int
     groups: list[list[str]]
     labels_differ: int
+
+
+class Mistake(TypedDict):
+    """A wrong answer; ``probability`` is that of what was said, None where none was given."""
+
+    sample_id: str
+    truth: str
+    predicted: str
+    probability: float | None
 
 
 class Provenance(TypedDict):
@@ -33,6 +42,7 @@ class Provenance(TypedDict):
     nuisances: "dict[Nuisance, dict[str, int]]"
     transcribed: int
     without_duplicates: LeftOut | None
+    errors: NotRequired[list[Mistake]]  # of the selected, the surest first
 
 
 class Document(Provenance, ResultJson):

@@ -258,7 +258,7 @@ def test_a_static_copy_holds_no_paths_and_all_its_links_lead_somewhere(lake, tmp
     assert "they name samples and speakers" in capsys.readouterr().err
     names = {p.name for p in out.iterdir()}
     kinds = {n.partition("-")[0] for n in names}
-    assert kinds == {"index.html", "explore.css", *(PAGES.keys() - {"index", "trace"})}
+    assert kinds == {"index.html", "explore.css", "icon.svg", *(PAGES.keys() - {"index", "trace"})}
     assert len([n for n in names if n.startswith("sample-")]) == 12
     for path in out.glob("*.html"):
         text = path.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from affectlake.flows.explore.ask import Ask
 from affectlake.flows.explore.lake import Lake
 from affectlake.flows.explore.site import PAGES
 
-STYLE = "explore.css"
+_ASSETS = sorted(path.name for path in ASSETS.iterdir())
 
 _ASKED = ("near", "way", "word")  # of which a copy has only what is shown unasked
 _LEFT_OUT = ("trace",)  # says where files lie
@@ -100,9 +100,10 @@ def _prepare(out: Path) -> None:
         raise UsageError(f"{out} is a file: name a folder")
     out.mkdir(parents=True, exist_ok=True)
     held = list(out.iterdir())
-    others = [p.name for p in held if p.name != STYLE and not _OURS.fullmatch(p.name)]
+    others = [p.name for p in held if p.name not in _ASSETS and not _OURS.fullmatch(p.name)]
     if others:
         raise UsageError(f"{out} holds files that are no copy of pages, such as {others[0]!r}: name a new folder")
     for page in held:  # of somebody who was erased since, for instance
         page.unlink()
-    shutil.copy(ASSETS / STYLE, out / STYLE)
+    for name in _ASSETS:
+        shutil.copy(ASSETS / name, out / name)

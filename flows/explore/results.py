@@ -10,10 +10,7 @@ from affectlake.flows.compare import compare as compared
 from affectlake.flows.explore.ask import Ask, Links
 from affectlake.flows.explore.lake import Lake
 from affectlake.flows.explore.page import page, part
-from affectlake.flows.explore.samples import surest
-
-SUREST = 15
-"""Errors that are listed, those of which a model was most sure first."""
+from affectlake.flows.mistakes import LISTED, answer, mistakes
 
 SHOWN = 25
 """Rows of a comparison."""
@@ -41,7 +38,7 @@ def run(lake: Lake, ask: Ask, to: Links) -> str:
         row=row,
         selectable=SELECTED in rows,
         confusion=_confusion(answers, document["confusion"]["labels"]) if row and document.get("confusion") else [],
-        errors=_wrong(answers)[:SUREST] if document.get("classes") and row else [],
+        errors=mistakes(answers)[:LISTED] if document.get("confusion") and row else [],
         known=known,
     )
 
@@ -69,21 +66,6 @@ def _confusion(answers: pd.DataFrame, classes: list[Any]) -> list[dict[str, Any]
     return lines
 
 
-def _wrong(answers: pd.DataFrame) -> list[dict[str, Any]]:
-    """Wrong answers, the surest first."""
-    wrong = answers[answers["truth"] != answers["predicted"]]
-    return sorted(map(_answer, wrong.itertuples(index=False)), key=_sureness, reverse=True)
-
-
-def _answer(answer: Any) -> dict[str, Any]:
-    sure = surest(getattr(answer, "probabilities", None))
-    return {"id": str(answer.sample_id), "truth": answer.truth, "predicted": answer.predicted, "sure": sure}
-
-
-def _sureness(answer: dict[str, Any]) -> float:
-    return -1.0 if answer["sure"] is None else float(answer["sure"])
-
-
 def answers(lake: Lake, ask: Ask, to: Links) -> str:
     """The samples behind a cell of a confusion matrix."""
     document = lake.run(ask.one("run"))
@@ -93,7 +75,7 @@ def answers(lake: Lake, ask: Ask, to: Links) -> str:
     found = rows[row] if row else pd.DataFrame({"truth": [], "predicted": []})
     for name, value in (("truth", truth), ("predicted", predicted)):
         found = found if value is None else found[found[name] == value]
-    listed = sorted(map(_answer, found.itertuples(index=False)), key=_sureness, reverse=True)
+    listed = sorted(map(answer, found.itertuples(index=False)), key=lambda a: -(a["probability"] or 0.0))
     here = part(len(listed), ask)
     asked = {k: v for k, v in (("run", document["run"]), ("row", row), ("truth", truth), ("predicted", predicted)) if v}
     return page(

@@ -1,6 +1,6 @@
 """Pages about datasets and their samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from affectlake.flows.explore.ask import Ask, Links
 from affectlake.flows.explore.lake import Lake, of_ids
 from affectlake.flows.explore.lake import media as media_of
 from affectlake.flows.explore.page import page, part
+from affectlake.flows.mistakes import greatest
 from affectlake.flows.shown import shown
 
 EXCERPT = 80
@@ -211,20 +212,12 @@ def _answers(lake: Lake, name: str, sample_id: str) -> list[dict[str, object]]:
             "truth": answer.truth,
             "predicted": answer.predicted,
             "right": str(answer.truth) == str(answer.predicted),
-            "sure": surest(getattr(answer, "probabilities", None)),
+            "sure": greatest(getattr(answer, "probabilities", None)),
         }
         for document, rows in lake.said(name, sample_id)
         for row, answers in rows.items()
         for answer in answers.itertuples(index=False)
     ]
-
-
-def surest(probabilities: Sequence[float] | None) -> float | None:
-    """The greatest of the probabilities, None where a model says none."""
-    if probabilities is None or isinstance(probabilities, float) or not len(probabilities):
-        return None
-    most = float(max(probabilities))
-    return most if most == most else None
 
 
 def _neighbours(lake: Lake, name: str, sample_id: str, extractor: str) -> list[dict[str, object]]:
