@@ -162,13 +162,13 @@ def kind_of(file: str) -> media.Kind:
 _NONE = "no kind of media is known by"
 
 
-def none_known(file: str, failure: Failure) -> UsageError:
-    """What is to be said where no file is of a known kind, this one among them."""
+def none_known(file: str, failure: Failure, hint: str = "") -> UsageError:
+    """What is to be said where no file is of a known kind, this one among them; ``hint``: and what may be meant."""
     known = ", ".join(sorted(s for suffixes in media.SUFFIXES.values() for s in suffixes))
     reason = failure.reason
     if not reason.startswith(_NONE):
         reason = f"{_NONE} {Path(file).suffix.lower() or 'no suffix'!r} ({reason})"
-    return UsageError(f"{spelt(file)}: {reason}; known are {known}")
+    return UsageError(f"{spelt(file)}: {reason}; known are {known}{hint}")
 
 
 def spelt(name: str) -> str:

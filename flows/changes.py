@@ -290,7 +290,10 @@ def _bad(store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot
     earlier_keys = [(renamed.get(r["sample_id"], r["sample_id"]), r["extractor"]) for r in earlier]
     now_bad = {(r["sample_id"], r["extractor"]) for r in after}
     new = [r for r in after if (r["sample_id"], r["extractor"]) not in set(earlier_keys)]
-    mended = [r for r, key in zip(earlier, earlier_keys, strict=True) if key not in now_bad]
+    mended = [r | {"now": key[0]} for r, key in zip(earlier, earlier_keys, strict=True) if key not in now_bad]
+    if mended:  # who took the sample out has mended nothing
+        here = set(store.samples(dataset, now)["sample_id"])
+        mended = [r for r in mended if r["now"] in here]
     return {
         "new": _first(_bad_files(new)),
         "mended": _first(_bad_files(mended)),

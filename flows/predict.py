@@ -434,12 +434,21 @@ def _samples(
     """Files from the ``at``-th on as samples; ``whole``: there are no others after them."""
     samples, unknown = extraction.samples_of(files, text, at)
     if len(unknown) == len(files) and at == 0 and whole:
-        raise extraction.none_known(files[0], unknown[0])
+        raise extraction.none_known(files[0], unknown[0], _meant(files[0]))
     alone = whole and at == 0 and len(files) == 1
     shown = [extraction.spelt(remote.name_of(f)) for f in files]
     names = shown if alone else [f"{i}:{name}" for i, name in enumerate(shown, at)]
     called = dict(zip(samples["sample_id"], names, strict=True))
     return samples.assign(sample_id=names), [replace(f, sample_id=called[f.sample_id]) for f in unknown]
+
+
+def _meant(file: str) -> str:
+    """Where a table goes that was given like a medium."""
+    from affectlake.data.tables import SUFFIXES, kind_of_name
+
+    if kind_of_name(Path(file)) not in SUFFIXES:
+        return ""
+    return ". A table of samples goes after --manifest, one of features after --features"
 
 
 def _extractor(name: str) -> Extractor:

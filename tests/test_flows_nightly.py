@@ -256,6 +256,15 @@ def test_a_column_that_vanished_or_came_upstream_is_news(tmp_path):
     assert told("sample_id,text\na,hi\nb,you\n") == ["- nothing changed"]
 
 
+def test_who_takes_a_bad_file_out_has_mended_nothing(tmp_path):
+    lake, config = Lake(**contents(40)), load_config(one(tmp_path, 'gate = "warn"\n'))
+    lake.contents["s02"], lake.bad = "broken", ("broken",)
+    assert night(config, Steps(lake))["datasets"][0]["changes"]["bad"]["new"]["count"] == 1
+    del lake.contents["s02"]
+    bad = night(config, Steps(lake))["datasets"][0]["changes"]["bad"]
+    assert [bad[kind]["count"] for kind in ("new", "mended", "standing")] == [0, 0, 0]
+
+
 def test_a_night_says_exactly_what_changed_since_the_one_before(tmp_path):
     # One bad file of nine is more than the gate's five points of coverage.
     lake, config = Lake(**contents(8)), load_config(one(tmp_path, 'gate = "warn"\n'))

@@ -201,6 +201,9 @@ def test_special_files_cost_themselves(hearing, tmp_path, monkeypatch, capsys):
     assert [r["label"] for r in rows] == [r["label"] for r in [*lost, answered]]
     assert run(["predict", model, "a.fifo", "/dev/zero", "gone.qqq"]) == 2
     assert "a.fifo: no kind of media is known by '.fifo' (a pipe, not a file)" in capsys.readouterr().err
+    Path("calls.csv.gz").write_text("sample_id,text\n")
+    assert run(["predict", model, "calls.csv.gz"]) == 2
+    assert "A table of samples goes after --manifest, one of features after --features" in capsys.readouterr().err
 
 
 def enumerate_names(reasons: dict[str, str]) -> list[tuple[str, str]]:
