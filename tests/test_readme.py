@@ -35,7 +35,9 @@ def test_commands_and_their_options_exist(page):
 def test_every_page_is_linked_from_the_readme():
     linked = set(re.findall(r"\((docs/[^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
     pages = {f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")}
-    assert linked == pages - {"docs/index.md"} | {"docs/tutorials/index.md"}, "the site's own first page stands for the README there"
+    assert linked == pages - {"docs/index.md"} | {"docs/tutorials/index.md"}, (
+        "the site's own first page stands for the README there"
+    )
 
 
 def outline(page: Path) -> dict[str, list[str]]:
