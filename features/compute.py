@@ -1,8 +1,9 @@
 """Runs extractors over a chunk of samples. Everything here happens inside a worker process."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,12 +15,17 @@ from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.data.store import kept
 from affectlake.features import long, registry, settings
 from affectlake.features._guard import ran_out_of_memory, too_much_memory
-from affectlake.features.inputs import Changed, Request, read
+from affectlake.features.inputs import Changed, Request, read, taken
 from affectlake.features.protocol import Extractor, Reads, Worded, texts
 from affectlake.features.settings import Value
+from affectlake.features.windowed import Series, Windowed, extent, spans
 
 # Text gains from large batches; media are decoded a few at a time so that long recordings do not pile up in memory.
 BATCH: dict[Reads, int] = {"audio": 1, "speech": 1, "face": 4, "image": 8, "text": 256, "dialogue": 256}
+
+
+TOGETHER = 16
+"""Windows of a sample that are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class _Long:
         return str(self.pieces)
 
 
-Result = np.ndarray | Worded | NotApplicable | Changed | _Long | str
+Result = np.ndarray | Worded | Series | NotApplicable | Changed | _Long | str
 """Values, or why it does not apply, or that it is of other bytes, or how long it is, or why it failed."""
 
 CHANGED = "changed"
@@ -70,6 +76,9 @@ def compute(chunk: Chunk) -> dict[str, pa.Table]:
 
 def _compute(chunk: Chunk) -> dict[str, pa.Table]:
     chosen = [registry.get(name) for name in chunk.extractors]
+    by_window = [e for e in chosen if isinstance(e, Windowed)]
+    if by_window:
+        return _series(chunk, by_window)
     results: dict[str, list[Result]] = {name: [] for name in chunk.extractors}
     size = BATCH[chunk.reads]
     for first in range(0, len(chunk.requests), size):
@@ -107,9 +116,54 @@ def _in_pieces(
     }
 
 
+def _series(chunk: Chunk, chosen: Sequence[Windowed]) -> dict[str, pa.Table]:
+    """Results by windows, a row for each, of requests that are read window by window."""
+    results: dict[str, list[Result]] = {e.name: [] for e in chosen}
+    for request in chunk.requests:
+        for name, answer in _of_windows(chunk, chosen, request).items():
+            results[name].append(nameless(answer, request.uri))
+    contents = [r.content for r in chunk.requests]
+    return {e.name: table(e, contents, results[e.name]) for e in chosen}
+
+
+def _of_windows(chunk: Chunk, chosen: Sequence[Windowed], request: Request) -> dict[str, Result]:
+    """Each extractor's answer about the windows of one request; all have the same."""
+    from affectlake.data.sound import LIMIT
+
+    whole = _attempt(partial(taken, extent, request))
+    if not isinstance(whole, tuple):
+        return {e.name: _answers(e, [whole])[0] for e in chosen}
+    pieces = math.ceil((whole[1] - whole[0]) / LIMIT)
+    if chunk.pieces is not None and pieces > max(1, chunk.pieces):
+        return {e.name: _Long(pieces) for e in chosen}
+    cut = spans(whole[0], whole[1], chosen[0].window, chosen[0].hop)
+    answers: dict[str, list[Result]] = {e.name: [] for e in chosen}
+    for first in range(0, len(cut), TOGETHER):
+        parts = [replace(request, start=a, end=b) for a, b in cut[first : first + TOGETHER]]
+        heard = [_attempt(partial(read, chunk.reads, part)) for part in parts]
+        for extractor in chosen:
+            answers[extractor.name] += _answers(extractor, heard)
+    return {e.name: _joined(e, cut, answers[e.name]) for e in chosen}
+
+
+def _joined(extractor: Windowed, cut: Sequence[tuple[float, float]], answers: Sequence[Result]) -> Result:
+    """A series of the answers about windows: what fails in one fails, what applies to none does not apply."""
+    for answer, (a, b) in zip(answers, cut, strict=True):
+        if isinstance(answer, str):
+            return f"from {a:g} to {b:g} s: {answer}"
+        if isinstance(answer, Changed):
+            return answer
+    if not any(isinstance(answer, np.ndarray) for answer in answers):
+        return answers[0]
+    nothing = np.full(len(extractor.columns), np.nan, np.float32)
+    values = np.stack([a if isinstance(a, np.ndarray) else nothing for a in answers])
+    starts, ends = zip(*cut, strict=True)
+    return Series(starts, ends, values)
+
+
 def nameless(answer: Result, uri: str) -> Result:
     """An answer whose reason does not name its file: equal contents share it, and may be other people's."""
-    if isinstance(answer, np.ndarray | Worded | Changed | _Long) or not uri:  # of what changed nothing is kept
+    if isinstance(answer, np.ndarray | Worded | Series | Changed | _Long) or not uri:  # of what changed nothing is kept
         return answer
     path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
     base = path.rstrip("/").rsplit("/", 1)[-1]
@@ -195,6 +249,8 @@ def one_line(error: object) -> str:
 
 def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Result]) -> pa.Table:
     """The store's form of results: see `compute`."""
+    if isinstance(extractor, Windowed):
+        return _series_table(extractor, contents, results)
     ok = np.array([isinstance(r, np.ndarray | Worded) for r in results], dtype=bool)
     values = np.full((len(results), len(extractor.columns)), np.nan, dtype=np.float32)
     for i, result in enumerate(results):
@@ -215,9 +271,29 @@ def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Resul
     return pa.table(columns)
 
 
+def _series_table(extractor: Windowed, contents: Sequence[str], results: Sequence[Result]) -> pa.Table:
+    """The same of series: a row per window, with ``start`` and ``end``; one without them of what has no values."""
+    counts = [len(r.starts) if isinstance(r, Series) else 1 for r in results]
+    ok = np.repeat([isinstance(r, Series) for r in results], counts)
+    nothing = np.full((1, len(extractor.columns)), np.nan, np.float32)
+    values = np.concatenate([r.values if isinstance(r, Series) else nothing for r in results])
+    times = [(r.starts, r.ends) if isinstance(r, Series) else ((None,), (None,)) for r in results]
+    reasons = [None if isinstance(r, Series) else one_line(r) for r in results]
+    columns: dict[str, pa.Array] = {
+        "content": pa.array(np.repeat(np.asarray(contents, object), counts), pa.string()),
+        "outcome": pa.array(np.repeat([_outcome(r) for r in results], counts), pa.string()),
+        "reason": pa.array([reason for reason, n in zip(reasons, counts, strict=True) for _ in range(n)], pa.string()),
+        "start": pa.array([t for starts, _ in times for t in starts], pa.float64()),
+        "end": pa.array([t for _, ends in times for t in ends], pa.float64()),
+    }
+    for j, column in enumerate(extractor.columns):
+        columns[kept(column.name)] = pa.array(values[:, j], mask=~ok)
+    return pa.table(columns)
+
+
 def _outcome(result: Result) -> str:
     match result:
-        case np.ndarray() | Worded():
+        case np.ndarray() | Worded() | Series():
             return "ok"
         case NotApplicable():
             return "not_applicable"

@@ -21,7 +21,7 @@ from affectlake.data.transcripts import Turn
 HOP = 0.4
 """Seconds from one embedded window's beginning to the next one's; each is 1.6 s, as the encoder reads."""
 
-THRESHOLD = 0.44
+THRESHOLD = 0.40
 """Cosine distance, on average, beyond which two groups of windows are two people: chosen on conversations of RAVDESS's
 actors 1 to 12 (`benchmarks/recordings.py choose`)."""
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, NotApplicable
@@ -14,6 +14,9 @@ from affectlake.features.protocol import Reads
 
 if TYPE_CHECKING:
     from affectlake.data.sound import AudioClip
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,11 @@ def read(reads: Reads, request: Request) -> Any:
     NotApplicable, AffectlakeError, Exception
         Whatever the reader says of these very bytes.
     """
-    reader = READERS[reads]
+    return taken(READERS[reads], request)
+
+
+def taken(reader: Callable[[Request], T], request: Request) -> T:
+    """What a reader makes of a sample, as `read` says."""
     if request.uri and remote.is_remote(request.uri):
         return _fetched(reader, request)
     if not request.uri or not request.sha256:
@@ -107,7 +114,7 @@ def read(reads: Reads, request: Request) -> Any:
     return found
 
 
-def _fetched(reader: Callable[[Request], Any], request: Request) -> Any:
+def _fetched(reader: Callable[[Request], T], request: Request) -> T:
     """The same of an object elsewhere: the copy that is read stays what it is, and is known by its hash."""
     wanted = "" if request.sha256 == _files.ABSENT else request.sha256
     remote.know(request.uri, request.credentials)

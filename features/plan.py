@@ -10,6 +10,7 @@ import pandas as pd
 from affectlake.data import remote
 from affectlake.data.samples import channel_number
 from affectlake.data.store import is_in
+from affectlake.data.windows import WINDOWED
 from affectlake.features import settings
 from affectlake.features.compute import Chunk
 from affectlake.features.inputs import Request, decoding
@@ -99,11 +100,14 @@ def plan(
             if retry_failed:
                 done = done[done["outcome"] != "failed"]
             needed[extractor.name] = ~is_in(distinct["content"], done["content"]) | unread
-        chunks += _chunks(reads, distinct, needed)
+        whole = {name: rows for name, rows in needed.items() if not name.endswith(WINDOWED)}
+        series = {name: rows for name, rows in needed.items() if name.endswith(WINDOWED)}
+        chunks += _chunks(reads, distinct, whole, CHUNK[reads]) if whole else []
+        chunks += _chunks(reads, distinct, series, 1) if series else []  # each takes as long as many samples
     return Plan(wanted, fingerprints, chunks)
 
 
-def _chunks(reads: Reads, distinct: pd.DataFrame, needed: dict[str, np.ndarray]) -> list[Chunk]:
+def _chunks(reads: Reads, distinct: pd.DataFrame, needed: dict[str, np.ndarray], size: int) -> list[Chunk]:
     """Chunks whose samples all need the same extractors, so that each file is decoded once for all of them."""
     need = pd.DataFrame(needed)
     left = distinct[need.any(axis=1).to_numpy()]
@@ -114,7 +118,7 @@ def _chunks(reads: Reads, distinct: pd.DataFrame, needed: dict[str, np.ndarray])
             # A batch costs what its longest text costs: neighbours of equal length waste nothing.
             rows = rows.iloc[np.argsort(-rows["text"].str.len().to_numpy(), kind="stable")]
         todo = [_request(row) for row in rows.itertuples(index=False)]
-        parts = [tuple(todo[i : i + CHUNK[reads]]) for i in range(0, len(todo), CHUNK[reads])]
+        parts = [tuple(todo[i : i + size]) for i in range(0, len(todo), size)]
         chunks += [Chunk(reads, names, part, given) for part in parts]
     return chunks
 

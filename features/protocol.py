@@ -55,7 +55,8 @@ class Extractor(Protocol):
     that is not meant for every refresh also says ``by_default = False``: globs then leave it out, its name takes it.
     One that gives words besides its values names them in ``texts``, and answers with `Worded`. Of a recording longer
     than is heard at once, values are the means over its pieces, unless the extractor says ``middle = True`` (its middle
-    is heard instead) or puts answers about pieces together itself: ``joined(answers, starts)``.
+    is heard instead) or puts answers about pieces together itself: ``joined(answers, starts)``. One that has something
+    to say of windows of a second or so says ``windowed = True``, see `affectlake.features.windowed`.
 
     Attributes
     ----------

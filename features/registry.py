@@ -12,7 +12,9 @@ from pathlib import Path
 
 from affectlake.data.checksums import file_sha256
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.data.windows import WINDOWED
 from affectlake.features.protocol import Column, Extractor
+from affectlake.features.windowed import windowed
 
 MODALITIES = ("audio", "face", "image", "text")
 
@@ -80,7 +82,9 @@ def _add(found: dict[str, Extractor], extractor: Extractor, where: str) -> None:
 
 
 def get(name: str) -> Extractor:
-    """The extractor called ``name``; raises UnknownName."""
+    """The extractor called ``name``, ``audio.prosody@window`` as the settings say; raises UnknownName."""
+    if name.endswith(WINDOWED):
+        return windowed(get(name.removesuffix(WINDOWED)))
     try:
         return extractors()[name]
     except KeyError:
@@ -157,6 +161,7 @@ def source(extractor: Extractor) -> str:
 
     That is the file of each of its classes and, in a package, the files beside; not those of others that it builds on.
     """
+    extractor = getattr(extractor, "whole", extractor)
     top = type(extractor).__module__.partition(".")[0]
     files: set[Path] = set()
     for kind in type(extractor).__mro__:

@@ -53,6 +53,13 @@ def _count(most: int) -> Callable[[str], int]:
     return parse
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if seconds and not 0.1 <= seconds <= 600:
+        raise ValueError(text)
+    return seconds
+
+
 def _switch(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError(text)
@@ -133,6 +140,12 @@ SETTINGS: dict[str, Setting] = {
         variable="AFFECTLAKE_WHISPER_MODEL",
     ),
     "image.model": _model("image"),
+    "series.hop": Setting(
+        0.0, _seconds, "0 (a window) or 0.1 to 600 seconds", "Seconds from one window of a series to the next"
+    ),
+    "series.window": Setting(
+        0.0, _seconds, "0 (none) or 0.1 to 600 seconds", "Seconds of a window of features over time, kept besides"
+    ),
     "speech.language": Setting(
         "",
         _language,

@@ -13,6 +13,7 @@ from affectlake.features import registry
 from affectlake.features import settings as given
 from affectlake.features.compute import Chunk
 from affectlake.features.protocol import Extractor, texts, weights
+from affectlake.features.windowed import with_series
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.progress import Progress, silent
 from affectlake.flows.record import Refreshed
@@ -123,7 +124,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         if speech:
             wanted, stats = steps.brought(samples, stats, speech, "transcribe")
         samples = transcripts.worded(samples, stats, w, wanted)
-        others, stats = steps.brought(samples, stats, rest, "compute")
+        others, stats = steps.brought(samples, stats, with_series(rest), "compute")
         with clock("publish"):
             snapshot = w.publish(
                 samples=samples,
@@ -203,6 +204,8 @@ def _compute(
     work: "Plan", writer: "Writer", run: Run, options: RefreshOptions, progress: Progress, computed: Counter[str]
 ) -> list[str]:
     """Compute and keep what is to be done; returns the files that are not those that were hashed."""
+    import pyarrow.compute as pc
+
     from affectlake.features.steady import steady
 
     changed: dict[str, None] = {}
@@ -213,7 +216,7 @@ def _compute(
         changed |= dict.fromkeys(files)
         for name, results in kept.items():
             writer.keep(name, work.fingerprints[name], results)
-            computed[name] += results.num_rows
+            computed[name] += pc.count_distinct(results["content"]).as_py()
     return list(changed)
 
 
@@ -242,7 +245,7 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         speech, rest = transcripts.first(registry.choose(transcripts.asked(options))[0])
         to_hear = _plan(samples, stats, speech, w.known, options).to_compute
         samples = transcripts.worded(samples, stats, w, {})
-        return to_hear | _plan(samples, stats, rest, w.known, options).to_compute
+        return to_hear | _plan(samples, stats, with_series(rest), w.known, options).to_compute
 
 
 _NO_SOURCE = "name the data: either --root FOLDER or --manifest FILE"
@@ -310,7 +313,9 @@ def run_here(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dic
 
 
 def _size(tables: dict[str, "pa.Table"]) -> int:
-    return next(iter(tables.values())).num_rows
+    import pyarrow.compute as pc
+
+    return int(pc.count_distinct(next(iter(tables.values()))["content"]).as_py())
 
 
 def _scan(

@@ -16,6 +16,7 @@ from affectlake.data.store._snapshot import Counts, Snapshot
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, kept
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
+from affectlake.data.windows import WINDOWED
 
 
 def diff(store: TableStore, a: Snapshot, b: Snapshot) -> Diff:
@@ -83,7 +84,8 @@ def rollback(store: TableStore, to: Snapshot, author: str) -> Snapshot:
 
 def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) -> Explanation:
     """See `Store.explain`."""
-    names = _load.chosen(store, snapshot, [column])
+    tables = {n: e for n, e in snapshot.computed.items() if e.windowed == (WINDOWED in column)}
+    names = _load.matching({n: _load.column_names(store, e) for n, e in tables.items()}, [column])
     extractor, columns = next(iter(names.items()))
     if f"{extractor}.{columns[0]}" != column:
         raise UnknownName("column", column, [f"{extractor}.{c}" for c in columns])
@@ -91,7 +93,7 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     samples = frame[frame["sample_id"] == sample_id]
     if samples.empty:
         raise UnknownName("sample", sample_id, frame["sample_id"])
-    entry = snapshot.features[extractor]
+    entry = tables[extractor]
     row = read(store, entry, ["content", kept(columns[0])], pc.field("sample_id") == sample_id).to_pylist()
     catalogue = read(store, snapshot.tables["columns"]).to_pandas()
     catalogue = catalogue[(catalogue["extractor"] == extractor) & (catalogue["column"] == columns[0])].iloc[0]
@@ -106,7 +108,7 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     explanation: Explanation = {
         "sample_id": sample_id,
         "column": column,
-        "value": row[0][kept(columns[0])] if row else None,
+        "value": None if not row or entry.windowed else row[0][kept(columns[0])],
         "outcome": "ok" if row else outcomes[0]["outcome"] if outcomes else "absent",
         "reason": outcomes[0]["reason"] if outcomes else None,
         "content": row[0]["content"] if row else outcomes[0]["content"] if outcomes else None,

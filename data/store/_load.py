@@ -21,6 +21,7 @@ from affectlake.data.store._read import read
 from affectlake.data.store._snapshot import FeatureTable, Snapshot
 from affectlake.data.store._spelling import HIDDEN, KEYS, kept, kept_label, spoken
 from affectlake.data.store._table_store import TableStore
+from affectlake.data.windows import SPAN
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,11 @@ def chosen(store: TableStore, snapshot: Snapshot, patterns: Sequence[str] | None
     UnknownName
         A pattern that matches nothing.
     """
-    available = {name: column_names(store, entry) for name, entry in snapshot.features.items()}
+    return matching({name: column_names(store, entry) for name, entry in snapshot.features.items()}, patterns)
+
+
+def matching(available: dict[str, list[str]], patterns: Sequence[str] | None) -> dict[str, list[str]]:
+    """Those of the columns of extractors that patterns name; see `chosen`."""
     if patterns is None:
         return available
     if isinstance(patterns, str):
@@ -188,9 +193,9 @@ def column_names(store: TableStore, entry: FeatureTable) -> list[str]:
 
 
 def kept_columns(store: TableStore, entry: FeatureTable) -> list[str]:
-    """The same as the table has them; words that are kept beside values are no columns of features."""
-    fields = store.load_version(entry).schema().fields
-    return [f.name for f in fields if f.name not in KEYS and f.name not in entry.texts]
+    """The same as the table has them; words and times that are kept beside values are no columns of features."""
+    ours = (*KEYS, *entry.texts, *(SPAN if entry.windowed else ()))
+    return [f.name for f in store.load_version(entry).schema().fields if f.name not in ours]
 
 
 def block(

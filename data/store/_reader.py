@@ -299,6 +299,46 @@ class Reader:
         snapshot = self.snapshot(dataset, as_of)
         return self._reading(lambda: _similar.similar(self._tables, snapshot, sample_id, extractor, n))
 
+    def series(
+        self,
+        dataset: str,
+        sample_id: str | Sequence[str],
+        columns: Sequence[str] | str | None = None,
+        *,
+        as_of: AsOf = None,
+    ) -> pd.DataFrame:
+        """Features over time: what extractors say of each window of a sample, joined on time across modalities.
+
+        They are there after `affectlake refresh --set series.window=1`.
+
+        Parameters
+        ----------
+        dataset : str
+        sample_id : str or sequence of str
+        columns : str, sequence of str or None
+            Extractors, columns or globs over either, as `load` takes them; None: all that have series.
+        as_of : optional
+            See `Store`.
+
+        Returns
+        -------
+        DataFrame of float32 [index=(start, end), columns=features]
+            Seconds of the recording that the sample is of, in order; NaN where an extractor has nothing to say of
+            a window. Of several samples the index begins with ``sample_id``.
+
+        Raises
+        ------
+        UnknownName
+            Dataset, sample or column that is not there.
+        AffectlakeError
+            The dataset has no series.
+        """
+        from affectlake.data.store import _series
+
+        snapshot = self.snapshot(dataset, as_of)
+        patterns = [columns] if isinstance(columns, str) else columns
+        return self._reading(lambda: _series.series(self._tables, snapshot, sample_id, patterns))
+
     def failures(
         self,
         dataset: str,
@@ -319,8 +359,8 @@ class Reader:
         if not not_applicable:
             frame = frame[frame["outcome"] == "failed"]
         if extractor is not None:
-            if extractor not in snapshot.features:
-                raise UnknownName("extractor", extractor, snapshot.features)
+            if extractor not in snapshot.computed:
+                raise UnknownName("extractor", extractor, snapshot.computed)
             frame = frame[frame["extractor"] == extractor]
         return frame[list(_FAILURE)].sort_values(["sample_id", "extractor"], ignore_index=True)
 

@@ -21,8 +21,9 @@ from affectlake.data.store import _attributes, _catalog, _checksums, _identity, 
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._names import ErasureTarget, Plain
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshot import FEATURES, Snapshot, TableRef, features_of
+from affectlake.data.store._snapshot import Snapshot, TableRef, computed_of, extractor_of, table_of
 from affectlake.data.store._table_store import SETTINGS, TableStore
+from affectlake.data.windows import SPAN
 
 _CONTEXT = "features.text.context"
 """Older stores do not say which tables read what was said before; this was the only one."""
@@ -49,11 +50,11 @@ class Rebuilt:
         stay = {name: entry for name, entry in s.tables.items() if name not in ("columns", "moments")}
         tables = {name: self._entry(name, entry) for name, entry in stay.items()}
         outcomes = read(self.store, tables["outcomes"], ["extractor", "outcome"]).to_pandas()
-        for extractor, entry in features_of(tables).items():
+        for extractor, entry in computed_of(tables).items():
             lacking = outcomes.loc[outcomes["extractor"] == extractor, "outcome"]
             rows = self._count(entry)
             failed, not_applicable = (int((lacking == k).sum()) for k in ("failed", "not_applicable"))
-            tables[FEATURES + extractor] = replace(
+            tables[table_of(extractor)] = replace(
                 entry, rows=rows, wanted=rows + len(lacking), failed=failed, not_applicable=not_applicable
             )
         tables["columns"] = self._columns(s, tables)
@@ -62,9 +63,9 @@ class Rebuilt:
     def _entry(self, name: str, entry: Ref) -> Ref:
         key = entry.key
         if key not in self._versions:
-            if name.startswith(FEATURES) and (getattr(entry, "reads", "") == "dialogue" or name == _CONTEXT):
+            if extractor_of(name) and (getattr(entry, "reads", "") == "dialogue" or name == _CONTEXT):
                 self._lose_heard(name)
-            build = self._feature if name.startswith(FEATURES) else self._small
+            build = self._feature if extractor_of(name) else self._small
             self._versions[key] = build(name, entry)
         return replace(entry, path=self._path(entry.path), version=self._versions[key])
 
@@ -72,7 +73,11 @@ class Rebuilt:
         return f"{path.split('~')[0]}~{self.generation}"
 
     def _count(self, entry: TableRef) -> int:
-        return self.store.load_version(entry).to_pyarrow_dataset().count_rows()
+        """Rows of a table; of a series samples that have any."""
+        rows = self.store.load_version(entry).to_pyarrow_dataset()
+        if SPAN[0] in rows.schema.names and "content" in rows.schema.names:
+            return int(pc.count_distinct(rows.to_table(columns=["sample_id"])["sample_id"]).as_py())
+        return rows.count_rows()
 
     def _keep(self, table: pa.Table, name: str) -> pa.Table:
         if "sample_id" in table.schema.names:
@@ -101,7 +106,7 @@ class Rebuilt:
     def _columns(self, s: Snapshot, tables: dict[str, TableRef]) -> TableRef:
         """The catalogue over the values that remain: an extreme may have been theirs."""
         entry = s.tables["columns"]
-        features = features_of(tables)
+        features = computed_of(tables)
         key = json.dumps(["columns", *((n, *e.key) for n, e in features.items())]), 0
         if key not in self._versions:
             old = read(self.store, entry).to_pandas()

@@ -30,7 +30,7 @@ from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._names import ErasureTarget
 from affectlake.data.store._read import read, read_keys
 from affectlake.data.store._rebuild import Rebuilt
-from affectlake.data.store._snapshot import FEATURES, Snapshot, TableRef, features_of
+from affectlake.data.store._snapshot import Snapshot, TableRef, computed_of, extractor_of
 from affectlake.data.store._snapshots import LOG, Log, edit
 from affectlake.data.store._spelling import HIDDEN, KEYS
 from affectlake.data.store._table_store import TableStore
@@ -167,10 +167,10 @@ class _Mended(Rebuilt):
             entry = tables[name]
             if name == "outcomes":
                 tables[name] = self._made(entry, _changes.OUTCOMES.empty_table())
-            elif not name.startswith(FEATURES) or self._unreadable(entry):
+            elif not (extractor := extractor_of(name)) or self._unreadable(entry):
                 del tables[name]  # made again by the next writer
             else:
-                rebuilt = self._entry(name, s.features[name.removeprefix(FEATURES)])
+                rebuilt = self._entry(name, s.computed[extractor])
                 tables[name] = replace(rebuilt, rows=self._count(rebuilt))
         tables.pop("moments", None)  # they hold what the damaged files held
         if "samples" in hit:
@@ -190,7 +190,7 @@ class _Mended(Rebuilt):
     def _samples(self, dataset: str, tables: dict[str, TableRef]) -> pd.DataFrame:
         """Ids and shards, as tables of features and outcomes have them."""
         parts = [
-            read_keys(self.store, e, KEYS).to_pandas()[["sample_id", "shard"]] for e in features_of(tables).values()
+            read_keys(self.store, e, KEYS).to_pandas()[["sample_id", "shard"]] for e in computed_of(tables).values()
         ]
         known = pd.concat([*parts, pd.DataFrame({"sample_id": [], "shard": []})]).drop_duplicates("sample_id")
         others = read(self.store, tables["outcomes"], ["sample_id"]).to_pandas()["sample_id"]
@@ -208,7 +208,7 @@ class _Mended(Rebuilt):
         ]
         old = [read(self.store, e).to_pandas() for e in sound if not self._damaged(e)]
         parts = []
-        for name, entry in features_of(tables).items():
+        for name, entry in computed_of(tables).items():
             documented = next((found for frame in old if (found := _catalog.documented(frame, name))), [])
             known = {c["name"] for c in documented}
             bare = [ColumnDoc(name=c) for c in _load.column_names(self.store, entry) if c not in known]

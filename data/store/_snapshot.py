@@ -5,7 +5,10 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
-FEATURES = "features."
+from affectlake.data.windows import WINDOWED
+
+FEATURES, SERIES = "features.", "series."
+"""How a snapshot calls tables of features, a row per sample, and of series, a row per window of one."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,11 @@ class FeatureTable(TableRef):
     def coverage(self) -> float | None:
         """Share of the wanted samples that have values [0 to 1]; None where none is wanted."""
         return self.rows / self.wanted if self.wanted else None
+
+    @property
+    def windowed(self) -> bool:
+        """Whether it has a row per window of a sample."""
+        return self.path.partition("~")[0].endswith(WINDOWED)
 
     def to_json(self) -> dict[str, object]:
         known = asdict(self)
@@ -145,7 +153,47 @@ class Snapshot:
         """The feature tables by extractor, in alphabetical order."""
         return features_of(self.tables)
 
+    @property
+    def series(self) -> dict[str, FeatureTable]:
+        """The tables of series by extractor, whose name ends with `WINDOWED`."""
+        return series_of(self.tables)
+
+    @property
+    def computed(self) -> dict[str, FeatureTable]:
+        """Features and series."""
+        return computed_of(self.tables)
+
 
 def features_of(tables: Mapping[str, TableRef]) -> dict[str, FeatureTable]:
     """The feature tables among others by extractor, in alphabetical order."""
-    return {t.removeprefix(FEATURES): e for t, e in sorted(tables.items()) if isinstance(e, FeatureTable)}
+    return _those(tables, FEATURES)
+
+
+def series_of(tables: Mapping[str, TableRef]) -> dict[str, FeatureTable]:
+    """The same of series."""
+    return _those(tables, SERIES)
+
+
+def computed_of(tables: Mapping[str, TableRef]) -> dict[str, FeatureTable]:
+    """Both."""
+    return features_of(tables) | series_of(tables)
+
+
+def _those(tables: Mapping[str, TableRef], kind: str) -> dict[str, FeatureTable]:
+    found = ((t, e) for t, e in sorted(tables.items()) if t.startswith(kind))
+    return {t.removeprefix(kind): e for t, e in found if isinstance(e, FeatureTable)}
+
+
+def table_of(extractor: str) -> str:
+    """What a snapshot calls the table of an extractor.
+
+    >>> table_of("audio.prosody"), table_of("audio.prosody@window")
+    ('features.audio.prosody', 'series.audio.prosody@window')
+    """
+    return (SERIES if extractor.endswith(WINDOWED) else FEATURES) + extractor
+
+
+def extractor_of(table: str) -> str | None:
+    """The extractor of a table of features or series; None of another table."""
+    kind = next((kind for kind in (FEATURES, SERIES) if table.startswith(kind)), None)
+    return table.removeprefix(kind) if kind else None

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _checksums
-from affectlake.data.store._snapshot import FEATURES, Counts, FeatureTable, Snapshot, TableRef
+from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, TableRef, extractor_of
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
 LOG, TAGS = "snapshots", "tags"
@@ -237,4 +237,4 @@ def _parse(row: Mapping[str, Any]) -> Snapshot:
 
 
 def _table(name: str, said: Mapping[str, Any]) -> TableRef:
-    return FeatureTable.of_json(said) if name.startswith(FEATURES) else TableRef(said["path"], said["version"])
+    return FeatureTable.of_json(said) if extractor_of(name) else TableRef(said["path"], said["version"])

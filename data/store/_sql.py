@@ -19,7 +19,7 @@ import pandas as pd
 
 from affectlake.data.errors import UsageError
 from affectlake.data.store import _checksums, _load
-from affectlake.data.store._snapshot import FEATURES, Snapshot
+from affectlake.data.store._snapshot import FEATURES, SERIES, Snapshot, extractor_of
 from affectlake.data.store._snapshots import LOG
 from affectlake.data.store._spelling import HIDDEN, KEYS, PREFIX, for_others, spoken
 from affectlake.data.store._table_store import TableStore
@@ -83,7 +83,7 @@ def query(store: TableStore, state: Mapping[str, Snapshot], text: str, allow_fil
 def _compare(store: TableStore, dataset: str, snapshot: Snapshot, text: str) -> None:
     """Compare the files of the tables that a query may mean with their sums."""
     for table, entry in snapshot.tables.items():
-        if _says(text, dataset) or _says(text, f"{dataset}.{table.removeprefix(FEATURES)}"):
+        if _says(text, dataset) or _says(text, f"{dataset}.{table.removeprefix(FEATURES).removeprefix(SERIES)}"):
             _checksums.compare(store, entry.path, store.load_version(entry))
 
 
@@ -141,13 +141,14 @@ def _views(connection: duckdb.DuckDBPyConnection, store: TableStore, dataset: st
             continue
         kept = store.load_version(entry)
         arrow = kept.to_pyarrow_dataset()
-        name = table.removeprefix("features.")
+        extractor = extractor_of(table)
+        name = extractor or table
         view = f"{dataset}.{name}"
         if any(c.startswith(PREFIX) for c in arrow.schema.names):
             _checksums.compare(store, entry.path, kept)
-            arrow = for_others(arrow.to_table(), KEYS[1:] if table != name else HIDDEN)
+            arrow = for_others(arrow.to_table(), KEYS[1:] if extractor else HIDDEN)
         connection.register(view, arrow)
-        if table == name:
+        if extractor not in snapshot.features:
             if table == "samples" and not set(HIDDEN) <= set(arrow.schema.names):
                 shown = ["s.*"]
             continue

@@ -44,7 +44,7 @@ def status(dataset: str, snapshot: Snapshot) -> DatasetStatus:
             "version": entry.extractor_version,
             "fingerprint": entry.fingerprint,
         }
-        for extractor, entry in snapshot.features.items()
+        for extractor, entry in snapshot.computed.items()
     ]
     return {
         "dataset": dataset,

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.store import _checksums, _lock
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshot import Snapshot, TableRef
+from affectlake.data.store._snapshot import Snapshot, TableRef, extractor_of
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, KEYS, PREFIX, for_others
 from affectlake.data.store._table_store import TableStore
@@ -155,8 +155,8 @@ def _build(store: TableStore, state: Mapping[str, Snapshot], build: str, name: s
     os.makedirs(build)
     for dataset, snapshot in state.items():
         for table, entry in snapshot.tables.items():
-            if table == "samples" or table.startswith("features."):
-                _link(store, entry, os.path.join(build, dataset, table.removeprefix("features.")))
+            if table == "samples" or extractor_of(table):
+                _link(store, entry, os.path.join(build, dataset, extractor_of(table) or table))
     with open(os.path.join(build, MARK), "w", encoding="utf-8") as mark:
         mark.write(name)
 

@@ -31,10 +31,18 @@ from affectlake.data.store._load import kept_columns
 from affectlake.data.store._pending import Pending
 from affectlake.data.store._read import read, read_keys, read_or_none
 from affectlake.data.store._shards import SHARD, assign_shards
-from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, TableRef, features_of
+from affectlake.data.store._snapshot import (
+    Counts,
+    FeatureTable,
+    Snapshot,
+    TableRef,
+    computed_of,
+    table_of,
+)
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import KEYS, kept, kept_label
 from affectlake.data.store._table_store import PARTITION, CommitConflict, TableStore
+from affectlake.data.windows import SPAN, WINDOWED
 
 GROUP_BYTES = 2**26
 """Values that are put together and written at a time, in whole shards: what a publish may take of memory, some copies
@@ -226,7 +234,7 @@ class Writer:
         tables: dict[str, TableRef] = {"samples": self._write_samples(samples, shards)}
         outcomes, counts = [], {}
         before_outcomes = self._outcomes
-        before = self._base.features if self._base else {}
+        before = self._base.computed if self._base else {}
         for name in sorted({*before, *features}):
             wanted = features.get(name)
             if wanted is None:
@@ -235,14 +243,14 @@ class Writer:
                 continue
             else:
                 result = self._assembled(name, wanted, shards, before_outcomes)
-            tables[f"features.{name}"], counts[name], mine = result
+            tables[table_of(name)], counts[name], mine = result
             outcomes.append(mine)
         tables["outcomes"] = self._write_small("outcomes", _changes.outcome_table(outcomes))
         if file_index is not None:
             tables["stats"] = self._write_small("stats", to_arrow(file_index))
         elif (index := self._table("stats")) is not None:
             tables["stats"] = index
-        entries = features_of(tables)
+        entries = computed_of(tables)
         columns, old = self._describe(entries, features)
         tables["columns"] = self._write_small("columns", to_arrow(columns))
         tables["moments"] = self._write_small("moments", _statistics.to_table(self._statistics))
@@ -353,14 +361,16 @@ class Writer:
         path = old.path if old else f"features/{self.dataset}/{name}"
         fingerprint = wanted.fingerprint if wanted else existing(old).fingerprint
         names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.store, existing(old))
-        texts = wanted.texts if wanted else existing(old).texts
+        beside = wanted.texts if wanted else existing(old).texts
+        if name.endswith(WINDOWED):
+            beside = (*beside, *SPAN)
         version = old.version if old and shards is not None else None
         found = self._statistics_before(name, old, names) if shards is not None else {}
         every = np.unique(todo["shard"]) if shards is None else np.array(shards)
         size = max(GROUP_BYTES // (4 * len(names) * SHARD), 1)
         for group in np.array_split(every, max(-(-len(every) // size), 1)):
             part = todo[np.isin(todo["shard"], group)]
-            values = self._values(name, fingerprint, part, base, old, names, texts)
+            values = self._values(name, fingerprint, part, base, old, names, beside)
             whole = shards is None and version is None
             version = self.store.replace(path, values, version, None if whole else group.tolist())
             found = {s: m for s, m in found.items() if s not in group} | _statistics.shard_statistics(values, names)
@@ -383,7 +393,7 @@ class Writer:
         base: pd.DataFrame,
         old: FeatureTable | None,
         names: Sequence[str],
-        texts: Sequence[str],
+        beside: Sequence[str],
     ) -> pa.Table:
         """The rows of ``todo`` with their values, from the last snapshot or from what was kept since."""
         contents = pc.unique(strings(todo["content"]))
@@ -393,22 +403,26 @@ class Writer:
         if len(needed):
             shards = pa.array(needed["shard"].unique())
             is_needed = pc.field("shard").isin(shards) & pc.field("content").isin(contents)
-            sources.append(read(self.store, existing(old), ["content", *names, *texts], is_needed))
-        pending = self._pending.read(name, fingerprint, ["content", *names, *texts], only=contents)
+            sources.append(read(self.store, existing(old), ["content", *names, *beside], is_needed))
+        pending = self._pending.read(name, fingerprint, ["content", *names, *beside], only=contents)
         if pending is not None:
             sources.append(pending)
         if not sources:
-            kinds = dict.fromkeys(["content", *texts], pa.string()) | dict.fromkeys(names, pa.float32())
+            kinds = dict.fromkeys(["content", *beside], pa.string()) | dict.fromkeys(names, pa.float32())
+            kinds |= {n: pa.float64() for n in SPAN if n in beside and name.endswith(WINDOWED)}
             sources = [pa.schema(list(kinds.items())).empty_table()]
         source = pa.concat_tables(sources).combine_chunks()
         ordered = todo.sort_values("shard", kind="stable")
-        take = pa.array(index_in(ordered["content"], source["content"]))
+        if name.endswith(WINDOWED):
+            ordered, take = _windows(ordered, source)
+        else:
+            take = pa.array(index_in(ordered["content"], source["content"]))
         out = {
             "sample_id": strings(ordered["sample_id"]),
             "content": strings(ordered["content"]),
             "shard": pa.array(ordered["shard"], pa.int32()),
         }
-        return pa.table(out | {n: source[n].take(take) for n in (*names, *texts)})
+        return pa.table(out | {n: source[n].take(take) for n in (*names, *beside)})
 
     # Reading back
 
@@ -416,12 +430,13 @@ class Writer:
         return self._base.tables.get(name) if self._base else None
 
     def _feature_table(self, extractor: str) -> FeatureTable | None:
-        return self._base.features.get(extractor) if self._base else None
+        return self._base.computed.get(extractor) if self._base else None
 
     def _keys(self, entry: FeatureTable | None) -> pd.DataFrame:
         if entry is None:
             return pd.DataFrame({"sample_id": [], "content": [], "shard": np.array([], np.int32)})
-        return read_keys(self.store, entry, KEYS).to_pandas()
+        keys = read_keys(self.store, entry, KEYS).to_pandas()
+        return keys.drop_duplicates("sample_id", ignore_index=True) if entry.windowed else keys
 
     def _describe(
         self, entries: Mapping[str, FeatureTable], features: Mapping[str, FeatureSpec]
@@ -450,6 +465,14 @@ class Writer:
             # An earlier version took a label for a partition: what has one cannot lose it.
             path = f"{path.split('~')[0]}~{uuid.uuid4().hex[:8]}"
         return TableRef(path, self.store.replace(path, table, None))
+
+
+def _windows(rows: pd.DataFrame, source: pa.Table) -> tuple[pd.DataFrame, pa.Array]:
+    """Rows, each as often as its content has windows, in order of time, and where those are in ``source``."""
+    spans = source.select(["content", *SPAN]).to_pandas()
+    spans = spans.assign(at=np.arange(len(spans))).drop_duplicates(["content", *SPAN]).sort_values([*SPAN])
+    every = rows.merge(spans[["content", "at"]], on="content", how="left", validate="many_to_many")
+    return every.drop(columns="at"), pa.array(every["at"].to_numpy())
 
 
 def existing(value: Known | None) -> Known:

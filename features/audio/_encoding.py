@@ -15,6 +15,7 @@ class SpeechEncoder:
     r"""Base of such extractors; a subclass says how samples are `embed`\ ded."""
 
     reads = "audio"
+    windowed = True
 
     def embed(self, y: np.ndarray) -> np.ndarray:
         """float32 [shape=(len(columns),)] of samples with sound in them [shape=(n,)]."""

@@ -115,6 +115,7 @@ class Egemaps:
     name = "audio.egemaps"
     version = "1"
     reads = "audio"
+    windowed = True
     parameters: Mapping[str, object] = {"set": "eGeMAPSv02", "silent": sp.SILENT, "shortest": SHORTEST}
     columns: Sequence[Column] = tuple(_columns())
     requires = ("opensmile", "soundfile", "soxr")

@@ -99,6 +99,7 @@ class GE2E:
     name = "audio.ge2e"
     version = "2"
     reads = "audio"
+    windowed = True
     parameters: Mapping[str, object] = SETTINGS
     columns: Sequence[Column] = tuple(
         Column(f"e{i:03d}", "1", 0, 1, f"Dimension {i} of the embedding of the voice", SOURCE)

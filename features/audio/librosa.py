@@ -57,6 +57,7 @@ class Librosa(Handcrafted):
     """
 
     name = "audio.librosa"
+    windowed = True
     version = "1"
     by_default = False  # what it tells is in audio.spectral, at a fiftieth of the cost
     parameters: Mapping[str, object] = {"cepstra": CEPSTRA, "rate": LOADED}

@@ -297,6 +297,7 @@ class Prosody(Handcrafted):
     """See `affectlake.features.protocol.Extractor`."""
 
     name = "audio.prosody"
+    windowed = True
     version = "6"
     parameters: Mapping[str, object] = {
         **sp.SETTINGS, **_pitch.SETTINGS, **_cycles.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE,

@@ -205,6 +205,7 @@ class Spectral(Handcrafted):
     """See `affectlake.features.protocol.Extractor`; columns are functionals over the frames with sound."""
 
     name = "audio.spectral"
+    windowed = True
     version = "2"
     parameters: Mapping[str, object] = {
         **sp.SETTINGS, "rolloff": ROLLOFF, "contrast_low": CONTRAST_LOW, "nothing": NOTHING,
