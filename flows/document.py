@@ -1,8 +1,8 @@
-"""Shapes of what ``bench --json``, ``leaderboard --json`` and the store's records of benchmarks hold."""
+"""Shapes of what ``bench --json``, ``leaderboard --json``, ``predict --json`` and records of benchmarks hold."""
 
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from affectlake.models.document import ResultJson, Score, Transfer
+from affectlake.models.document import AnswerOfAll, ResultJson, Score, Transfer
 
 if TYPE_CHECKING:
     from affectlake.data.store import TableStatus
@@ -47,6 +47,33 @@ class Provenance(TypedDict):
 
 class Document(Provenance, ResultJson):
     """A finished benchmark; records of older versions lack keys, see `affectlake.flows.report`."""
+
+
+class AnsweredSample(AnswerOfAll):
+    """An answer as ``predict --json`` gives it."""
+
+    sample_id: str
+    uri: str | None
+    band: str | None
+
+
+class TranscribedSample(AnsweredSample):
+    """An answer about what was transcribed first: the text, and who wrote it where that was no person."""
+
+    text: str | None
+    text_source: str | None
+
+
+class PlacedAnswer(AnsweredSample):
+    """An answer about a part of a recording [s]; ``unsure`` where no class has half of the probability."""
+
+    recording: str
+    start: float
+    end: float
+    channel: str | None
+    speaker: str | None
+    text: str | None
+    unsure: bool
 
 
 class PastRun(TypedDict):

@@ -16,6 +16,8 @@ from affectlake.features import extraction, registry, settings
 from affectlake.features.cutting import Cutting
 from affectlake.features.protocol import Extractor, modality
 from affectlake.flows import timeline
+from affectlake.flows.document import AnsweredSample, TranscribedSample
+from affectlake.models.document import AnswerOfAll
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +42,7 @@ class Prediction:
 
     Attributes
     ----------
-    rows : list of dict
+    rows : sequence of AnsweredSample
         Per sample: sample_id, label, probabilities (class to number), modalities (what each alone said: label and
         probabilities), far (modalities whose features lie far from those of the training), band (``narrower`` or
         ``wider`` where the sound's is another one than the training's), uri. The label of a sample of which nothing
@@ -49,7 +51,7 @@ class Prediction:
         sample_id, extractor, reason of what could not be read.
     """
 
-    rows: list[dict[str, Any]]
+    rows: Sequence[AnsweredSample]
     failures: list[dict[str, str]]
 
 
@@ -156,7 +158,7 @@ def stream(
                 blocks, failures = _computed(fitted, chosen, samples, pool, {f.sample_id for f in unknown})
             samples = samples.set_index("sample_id")
             uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
-            rows = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
+            rows: Sequence[AnsweredSample] = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
             rows = _banded(fitted, rows, blocks.get("audio", pd.DataFrame()).reindex(samples.index))
             if transcribe:
                 rows = _worded(rows, samples)
@@ -165,12 +167,12 @@ def stream(
             yield Prediction(rows, [asdict(f) for f in unknown + unheard + failures])
 
 
-def _worded(rows: list[dict[str, Any]], samples: "pd.DataFrame") -> list[dict[str, Any]]:
+def _worded(rows: Sequence[AnsweredSample], samples: "pd.DataFrame") -> list[TranscribedSample]:
     """Answers with the text of each sample, and who wrote it where that was no person."""
     import numpy as np
 
-    words = samples[["text", "text_source"]].astype(object).replace(np.nan, None).to_dict("records")
-    return [row | {str(k): v for k, v in said.items()} for row, said in zip(rows, words, strict=True)]
+    words = samples[["text", "text_source"]].astype(object).replace(np.nan, None).itertuples(index=False, name=None)
+    return [{**row, "text": text, "text_source": by} for row, (text, by) in zip(rows, words, strict=True)]
 
 
 def listed(path: Path) -> Iterator[str]:
@@ -294,7 +296,7 @@ def _answers(
     blocks: "Mapping[str, pd.DataFrame]",
     speakers: "pd.Series | None",
     uris: "pd.Series",
-) -> list[dict[str, Any]]:
+) -> list[AnsweredSample]:
     import numpy as np
     import pandas as pd
 
@@ -304,7 +306,7 @@ def _answers(
         blocks = {m: pd.DataFrame(np.nan, index=ids, columns=columns, dtype=np.float32)}
     said = fitted.predict(blocks, speakers)
     return [
-        {"sample_id": i, "uri": None if pd.isna(u) else u} | _known(row)
+        {"sample_id": i, "uri": None if pd.isna(u) else u, **_known(row), "band": None}
         for i, u, row in zip(ids, uris, said.to_rows(), strict=True)
     ]
 
@@ -316,20 +318,20 @@ def _band(fitted: "Fitted") -> "Band | None":
     return Band.from_json(fitted.card.get("band"))
 
 
-def _banded(fitted: "Fitted", rows: list[dict[str, Any]], frame: "pd.DataFrame") -> list[dict[str, Any]]:
+def _banded(fitted: "Fitted", rows: Sequence[AnsweredSample], frame: "pd.DataFrame") -> Sequence[AnsweredSample]:
     """Answers that say where the band of the sound [index as rows] is another one than the training's."""
     import pandas as pd
 
     band = _band(fitted)
     if band is None or BANDWIDTH not in frame:
-        return [row | {"band": None} for row in rows]
+        return rows
     beside = band.beside(pd.to_numeric(frame[BANDWIDTH]).to_numpy(dtype="float64"))
-    return [row | {"band": str(word) or None} for row, word in zip(rows, beside, strict=True)]
+    return [{**row, "band": str(word) or None} for row, word in zip(rows, beside, strict=True)]
 
 
-def _known(row: dict[str, Any]) -> dict[str, Any]:
+def _known(row: AnswerOfAll) -> AnswerOfAll:
     """No label where no modality was there: class frequencies say nothing about the sample."""
-    return row if row["modalities"] else row | {"label": None, "probabilities": {}}
+    return row if row["modalities"] else {**row, "label": None, "probabilities": {}}
 
 
 def _computed(

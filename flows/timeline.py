@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 import numpy as np
@@ -21,6 +21,7 @@ from affectlake.data.samples import samples_frame
 from affectlake.data.sound import RATE, audio_length, read_audio
 from affectlake.features.extraction import Failure
 from affectlake.features.segmentation import PIECE, recordings_of, segments
+from affectlake.flows.document import AnsweredSample, PlacedAnswer
 from affectlake.flows.report import template
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ class Strip:
         What it is called, and where it lies.
     seconds : float
         That it lasts.
-    rows : list of dict
+    rows : list of PlacedAnswer
         Answers by window or turn, in order, each with ``start`` and ``end``.
     """
 
     name: str
     media: str
     seconds: float
-    rows: list[dict[str, Any]]
+    rows: list[PlacedAnswer]
 
 
 def batches(
@@ -88,34 +89,35 @@ def _with_failures(
         failures = []
 
 
-def placed(rows: list[dict[str, Any]], samples: pd.DataFrame) -> list[dict[str, Any]]:
+def placed(rows: Sequence[AnsweredSample], samples: pd.DataFrame) -> list[PlacedAnswer]:
     """Answers with where each is in its recording, who speaks and what is said, as far as that is known."""
     names = ["recording", "start", "end", "channel", "speaker", "text"]
     where = samples[names].astype(object)
     values = where.where(where.notna(), None).itertuples(index=False, name=None)
     return [
-        dict(zip(names, about, strict=True)) | row | {"unsure": unsure(row)}
-        for about, row in zip(values, rows, strict=True)
+        cast("PlacedAnswer", dict(zip(names, place, strict=True)) | dict(row) | {"unsure": unsure(row)})
+        for place, row in zip(values, rows, strict=True)
     ]
 
 
-def unsure(row: dict[str, Any]) -> bool:
+def unsure(row: AnsweredSample) -> bool:
     """Whether no class has half of the probability; never where a model says quantities."""
     return bool(row["probabilities"]) and max(row["probabilities"].values()) < UNSURE
 
 
-def strips(rows: Sequence[dict[str, Any]]) -> list[Strip]:
+def strips(rows: Sequence[PlacedAnswer]) -> list[Strip]:
     """Rows by recording, in order."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[PlacedAnswer]] = {}
     for row in rows:
         found.setdefault(row["recording"], []).append(row)
     return [
-        Strip(name, mine[0]["uri"], max(_seconds(mine[0]["uri"]), mine[-1]["end"]), sorted(mine, key=_when))
-        for name, mine in found.items()
+        Strip(name, media, max(_seconds(media), answers[-1]["end"]), sorted(answers, key=_when))
+        for name, answers in found.items()
+        if (media := answers[0]["uri"]) is not None
     ]
 
 
-def _when(row: dict[str, Any]) -> tuple[float, float]:
+def _when(row: PlacedAnswer) -> tuple[float, float]:
     return row["start"], row["end"]
 
 
@@ -127,7 +129,7 @@ def _seconds(media: str) -> float:
         return 0.0
 
 
-def write_page(rows: Sequence[dict[str, Any]], model: str, out: Path) -> Path:
+def write_page(rows: Sequence[PlacedAnswer], model: str, out: Path) -> Path:
     """Write the page of a timeline; the recordings stay where they are, and are played from there."""
     script = (Path(__file__).parent / "templates" / "timeline.js").read_text(encoding="utf-8")
     found = strips(rows)

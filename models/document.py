@@ -128,6 +128,13 @@ class Answer(TypedDict):
     probabilities: dict[str, float]
 
 
+class AnswerOfAll(Answer):
+    """The same with what each modality alone says, and those whose features lie far from the training's."""
+
+    modalities: dict[str, Answer]
+    far: list[str]
+
+
 class SharePoint(Score):
     """A score at a share [0 to 1]; on a learning curve see `affectlake.models.learning.Point`."""
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.models import benchmark, calibration, normalise, splits, training
+from affectlake.models.document import AnswerOfAll
 from affectlake.models.early import View, present
 from affectlake.models.member import Settings
 from affectlake.models.tasks import TASKS, Target, metric_of, target_of
@@ -48,12 +49,12 @@ class Answers:
         """Empty for quantities."""
         return self.target.classes
 
-    def to_rows(self) -> list[dict[str, Any]]:
+    def to_rows(self) -> list[AnswerOfAll]:
         """Per sample: label, probabilities by class, the same for each modality that it has, and which are far."""
         task = self.target.task
         decided = {m: task.decide(self.target, np.nan_to_num(p), self.cuts) for m, p in self._all().items()}
         shown = {m: p if self.priors is None else calibration.at_prior(p, *self.priors) for m, p in self._all().items()}
-        rows = []
+        rows: list[AnswerOfAll] = []
         for i in range(len(self.fused)):
             said = {
                 m: task.describe(self.target, shown[m][i], decided[m][i])
@@ -61,7 +62,7 @@ class Answers:
                 if not np.isnan(p[i]).any()
             }
             far = [m for m, f in self.far.items() if f[i]]
-            rows.append(task.describe(self.target, shown[""][i], decided[""][i]) | {"modalities": said, "far": far})
+            rows.append({**task.describe(self.target, shown[""][i], decided[""][i]), "modalities": said, "far": far})
         return rows
 
     def _all(self) -> dict[str, np.ndarray]:

@@ -1,8 +1,9 @@
 """Command predict: labels by a saved model."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter
 
@@ -10,6 +11,9 @@ from affectlake.flows.cli.bench import interval
 from affectlake.flows.cli.options import Json
 from affectlake.flows.cli.output import as_json, as_lines, as_table, note
 from affectlake.flows.options import PredictOptions
+
+if TYPE_CHECKING:
+    from affectlake.flows.document import AnsweredSample, PlacedAnswer
 
 
 def predict(
@@ -45,7 +49,8 @@ def predict(
     parts = answers(replace(options, timeline=options.timeline or page is not None))
     if options.features is not None:
         note("a file of features carries no fingerprints: whether they are those of the training is not checked")
-    rows, failed, known = [], 0, 0
+    rows: list[AnsweredSample] = []
+    failed = known = 0
     far: dict[str, list[str]] = {}
     banded: dict[str, list[str]] = {}
     for part in parts:
@@ -69,7 +74,7 @@ def predict(
     if page and known:
         from affectlake.flows.timeline import write_page
 
-        note(f"timeline: {write_page(rows, str(options.model), page)}")
+        note(f"timeline: {write_page(cast('list[PlacedAnswer]', rows), str(options.model), page)}")
     for band, ids in banded.items():
         note(
             f"{len(ids)} sample(s) whose sound has a {band} band than the model was trained on, the first {ids[0]}: it "
@@ -86,14 +91,16 @@ def predict(
     return 3 if failed else 0
 
 
-def _answer(row: dict[str, Any]) -> dict[str, Any]:
-    placed = {k: row[k] for k in ("start", "end", "speaker") if row.get(k) is not None}
+def _answer(row: "AnsweredSample") -> dict[str, object]:
+    by_name: Mapping[str, object] = row
+    placed = {k: v for k in ("start", "end", "speaker") if (v := by_name.get(k)) is not None}
     shown = placed | {
         "sample_id": row["sample_id"],
         "label": _said(row["label"]),
         "p": max(row["probabilities"].values(), default=None),
     }
-    heard = {"heard": row["text"] if row["text_source"] else None} if "text_source" in row else {}
+    transcribed = "text_source" in by_name
+    heard = {"heard": by_name["text"] if by_name["text_source"] else None} if transcribed else {}
     return shown | {m: _said(said["label"]) for m, said in row["modalities"].items()} | heard
 
 
