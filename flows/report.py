@@ -56,6 +56,7 @@ _ABSENT: Mapping[str, Any] = {
     "abstention": [],
     "conformal": [],
     "reliability": [],
+    "errors": [],
 } | dict.fromkeys(
     (
         "contrast",

@@ -1,5 +1,6 @@
 """Pages over a store: what they show, and that nothing in them is more than text."""
 
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from explored import IDS, LABELS, store_of
 from starlette.testclient import TestClient
 
 from affectlake.data.store import Store
+from affectlake.flows import report
 from affectlake.flows.cli.app import run
 from affectlake.flows.explore.app import application
 from affectlake.flows.explore.site import PAGES
@@ -208,7 +210,10 @@ def test_a_sample_that_was_only_imported_does_not_open_other_files(tmp_path):
     about = pd.DataFrame({"sample_id": ["a", "b"], "audio": [str(secret), "s3://bucket/b.wav"], "speaker": "x"})
     store.put("d", "audio", "made", pd.DataFrame({"c": [1.0, 2.0]}, index=["a", "b"]), samples=about)
     with TestClient(application(store), HOST) as client:
-        for sample_id, said in (("a", "nothing in it can be seen or heard"), ("b", "copy the file here first")):
+        for sample_id, said in (
+            ("a", "nothing in it can be seen or heard"),
+            ("b", "what is elsewhere is fetched first"),
+        ):
             answer = client.get(address("media", dataset="d", id=sample_id, kind="audio"))
             assert answer.status_code == 404 and said in unescape(answer.text)
             assert client.get(address("sample", dataset="d", id=sample_id)).status_code == 200
@@ -329,3 +334,16 @@ def test_a_browser_runs_nothing_that_data_says(served, tmp_path):
         assert (
             "calls" in done.stdout and not page.tags & {"script", "u"} and not page.attributes & {"onerror", "onload"}
         )
+
+
+def test_a_report_names_its_tables_and_the_errors_with_the_most_confidence(lake):
+    document = json.loads(Store(lake).records("benchmarks").sort_values("created")["document"].iloc[-1])
+    text = report.html(document)
+    page = Page(text)
+    assert text.count("<caption") == text.count("<table") == text.count('tabindex="0"') and "main" in page.tags
+    assert all("scope=" in head for head in re.findall(r"<th\b[^>]*>", text))
+    errors = document["errors"]
+    assert [e["probability"] for e in errors] == sorted((e["probability"] for e in errors), reverse=True)
+    assert 0 < len(errors) <= 15 and all(e["truth"] != e["predicted"] for e in errors)
+    for error in errors:
+        assert error["sample_id"].replace("\x1b", "\\x1b") in unescape(text)

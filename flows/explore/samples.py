@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from affectlake.data.errors import AffectlakeError, UnknownName
+from affectlake.data.remote.addresses import redacted
 from affectlake.flows.explore import media
 from affectlake.flows.explore.ask import Ask, Links
 from affectlake.flows.explore.lake import Lake, of_ids
 from affectlake.flows.explore.lake import media as media_of
 from affectlake.flows.explore.page import page, part
 from affectlake.flows.mistakes import greatest
-from affectlake.flows.shown import shown
 
 EXCERPT = 80
 """Characters of a text in a table."""
@@ -151,7 +151,14 @@ def _media(lake: Lake, name: str, sample_id: str, about: pd.Series, to: Links, f
     """What can be shown of each medium, or why it cannot."""
     found: list[dict[str, object]] = []
     for kind, uri in media_of(about).items():
-        entry: dict[str, object] = {"kind": kind, "uri": uri, "why": "", "frames": [], "face": "", "source": ""}
+        entry: dict[str, object] = {
+            "kind": kind,
+            "uri": redacted(uri),
+            "why": "",
+            "frames": [],
+            "face": "",
+            "source": "",
+        }
         which = {"dataset": name, "id": sample_id, "kind": kind}
         try:
             path = media.file_of(lake, name, sample_id, kind)
@@ -274,5 +281,5 @@ def _flat(found: Mapping[str, object], before: str = "") -> dict[str, str]:
         if isinstance(value, dict):
             lines |= _flat(value, f"{name}: ")
         elif _said(value):
-            lines[name] = shown(value, lines=True)
+            lines[name] = redacted(_said(value))
     return lines
