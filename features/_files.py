@@ -17,6 +17,9 @@ from affectlake.data.media import local_name
 ABSENT = "absent"
 """Stands for the sha256 of a file that is not there or cannot be read."""
 
+UNLEARNT = "unlearnt"
+"""Stands for the sha256 of an object elsewhere that nobody has read yet."""
+
 OUTAGE = {
     getattr(errno, name)
     for name in ("ESTALE", "ETIMEDOUT", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ENETUNREACH", "ECONNRESET")
@@ -68,10 +71,11 @@ class Read:
 
 def states(uris: Sequence[str]) -> list[State]:
     """The state of objects elsewhere, told by lists as far as there are any; see `affectlake.data.remote.states`."""
-    return [State() if one is None else _of_object(one) for one in remote.states(uris)]
+    return [State() if one is None else of_object(one) for one in remote.states(uris)]
 
 
-def _of_object(found: remote.Object) -> State:
+def of_object(found: remote.Object) -> State:
+    """The state of an object that a server described; `UNSURE` where nothing tells its versions apart."""
     if not found.identity:
         return State(max(found.size, 0), found.modified_ns)
     digest = hashlib.blake2b(found.identity.encode(), digest_size=8).digest()
@@ -142,7 +146,7 @@ def _fetched(uri: str) -> Read:
     """Learnt from the bytes themselves, which stay at hand for who reads them next as far as there is room."""
     try:
         with remote.fetched(uri) as copy:
-            return Read(_of_object(copy.object), copy.sha256)
+            return Read(of_object(copy.object), copy.sha256)
     except BadMedia:
         return Read(State())
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.data.store import kept
-from affectlake.features import long, registry, settings
+from affectlake.features import learning, long, registry, settings
 from affectlake.features._guard import ran_out_of_memory, too_much_memory
 from affectlake.features.inputs import Changed, Request, read, taken
 from affectlake.features.protocol import Extractor, Reads, Worded, texts
@@ -71,7 +71,7 @@ def compute(chunk: Chunk) -> dict[str, pa.Table]:
     `affectlake.data.store.kept` says, and the words that it gives besides.
     """
     with settings.use(dict(chunk.settings)):
-        return _compute(chunk)
+        return learning.told(_compute(chunk), chunk.requests)
 
 
 def _compute(chunk: Chunk) -> dict[str, pa.Table]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from affectlake.data import remote
@@ -37,8 +38,8 @@ class Request:
         The utterance, those before it in the same dialogue (oldest first; only for extractors that read "dialogue"),
         and its ISO 639-1 code (empty if unknown).
     sha256, stamp : str, int
-        Of the file, as the scan that ``content`` was made of found it (`affectlake.features.scan.scan`); empty where
-        nobody has looked.
+        Of the file, as the scan that ``content`` was made of found it (`affectlake.features.scan.scan`): of an object
+        elsewhere that nobody has read yet, `affectlake.features.scan.UNLEARNT`; empty where nobody has looked.
     size : int
         Bytes of an object elsewhere, which has to be fetched; else 0.
     credentials : str
@@ -116,17 +117,36 @@ def taken(reader: Callable[[Request], T], request: Request) -> T:
 
 def _fetched(reader: Callable[[Request], T], request: Request) -> T:
     """The same of an object elsewhere: the copy that is read stays what it is, and is known by its hash."""
-    wanted = "" if request.sha256 == _files.ABSENT else request.sha256
     remote.know(request.uri, request.credentials)
     try:
-        with remote.fetched(request.uri, wanted) as copy:
-            if request.sha256 and copy.sha256 != request.sha256:
-                raise Changed(f"{request.uri} is not the object that was hashed")
+        with remote.fetched(request.uri, partial(_is_of, request)) as copy:
+            if request.sha256 and not _is_of(request, copy):
+                raise Changed(f"{request.uri} is not the object that was listed")
+            _read[request.uri] = copy.sha256
             return reader(replace(request, uri=str(copy.path)))
     except remote.Refused as error:
-        if wanted:
+        if request.sha256 not in ("", _files.ABSENT):
             raise Changed(str(error)) from error
         raise
+
+
+_read: dict[str, str] = {}
+
+
+def sha256_read(request: Request) -> str:
+    """Of the object elsewhere that was read for a request, since `forget_read`; empty where none was."""
+    return _read.get(request.uri, "")
+
+
+def forget_read() -> None:
+    """Begin anew with what `sha256_read` tells."""
+    _read.clear()
+
+
+def _is_of(request: Request, copy: remote.Copy) -> bool:
+    if request.sha256 == _files.UNLEARNT:
+        return request.stamp != _files.UNSURE and _files.of_object(copy.object).stamp == request.stamp
+    return bool(request.sha256) and copy.sha256 == request.sha256
 
 
 def _confirm(request: Request, stamp: int) -> None:

@@ -1,7 +1,7 @@
 """What is on disk now, and what each sample's content is: the first half of deciding what to compute."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,11 +11,11 @@ from affectlake.data import remote
 from affectlake.data.samples import channel_number
 from affectlake.data.store import index_in
 from affectlake.features import _files
-from affectlake.features._files import ABSENT, Read, State
+from affectlake.features._files import ABSENT, UNLEARNT, Read, State
 from affectlake.features.inputs import SOURCES
 from affectlake.features.protocol import Reads
 
-__all__ = ["ABSENT", "UNREAD", "media_uris", "requests", "scan"]
+__all__ = ["ABSENT", "UNLEARNT", "UNREAD", "media_uris", "requests", "scan"]
 
 CONTEXT_TURNS = 8
 """Previous utterances of a dialogue that extractors may see."""
@@ -38,6 +38,7 @@ def scan(
     cached: pd.DataFrame,
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    learn: bool = True,
 ) -> pd.DataFrame:
     """State and sha256 of every file.
 
@@ -53,6 +54,8 @@ def scan(
         Read every file regardless.
     progress : callable(done, total), optional
         Called while files are read.
+    learn : bool
+        Read objects elsewhere that are not known; else their sha256 is `UNLEARNT`, for who computes them to learn.
 
     Returns
     -------
@@ -78,6 +81,8 @@ def scan(
         sha256 = cached["sha256"].to_numpy(dtype=object)[at]
         known[same & (sha256 != ABSENT)] = sha256[same & (sha256 != ABSENT)]
     known[[state.size < 0 for state in found]] = ABSENT
+    if not verify:
+        _told_by_lists(uris, found, known, cached, learn)
     todo = np.flatnonzero([sha256 is None for sha256 in known])
     _files.settle([found[i].newest_ns for i in todo])
     done = 0
@@ -97,6 +102,50 @@ def scan(
             "sha256": pd.Series(known, dtype="str"),
         }
     )[_STATS]
+
+
+def _told_by_lists(uris: list[str], found: list[State], known: np.ndarray, cached: pd.DataFrame, learn: bool) -> None:
+    """What is new here but was known under another address, and what is left to be learnt."""
+    todo = [
+        i
+        for i, sha256 in enumerate(known)
+        if sha256 is None and found[i].stamp != _files.UNSURE and remote.is_remote(uris[i])
+    ]
+    if not todo:
+        return
+    names = zip(cached["stamp"], cached["size"], strict=True) if "stamp" in cached else ()
+    before = {unlearnt(*name): sha256 for name, sha256 in zip(names, cached.get("sha256", ()), strict=True)}
+    for i in todo:
+        sha256 = before.get(unlearnt(found[i].stamp, found[i].size), ABSENT)
+        if len(sha256) == _DIGITS:
+            known[i] = sha256
+        elif not learn:
+            known[i] = UNLEARNT
+
+
+_DIGITS = 64
+
+
+def unlearnt(stamp: int, size: int) -> str:
+    """What stands for the content of an object that nobody has read yet: the same for equal ones, as far as told."""
+    return f"{UNLEARNT} {stamp} {size}"
+
+
+def content_of(name: str, learnt: Mapping[str, str]) -> str | None:
+    """The content that a name made of `unlearnt` stands for, once the sha256 is learnt; None where it is not.
+
+    Other names stay.
+    """
+    if not name.startswith(UNLEARNT):
+        return name
+    whole, *parts = name.split(_PART)
+    content = learnt.get(whole)
+    for part in parts if content else ():
+        content = _sha256(f"{content}{part}")
+    return content
+
+
+_PART = "\x1f"
 
 
 def rescan(stats: pd.DataFrame, uris: Iterable[str]) -> pd.DataFrame:
@@ -181,6 +230,11 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
     stamped = "stamp" in stats  # by a scan, not by a caller who knows
     segmented = rows["start"].notna() | rows["end"].notna()
     content = digest.where(digest != ABSENT, UNREAD + uri)
+    if (waiting := digest == UNLEARNT).any():
+        objects = stats.take(at).set_axis(uri.index)[waiting]
+        names = [unlearnt(*name) for name in zip(objects["stamp"], objects["size"], strict=True)]
+        content = content.astype(object)
+        content[waiting] = names
     # An image has no time, and the whole file is its own identity: no hash of a hash for the common case.
     if reads != "image":
         times = zip(rows["start"][segmented], rows["end"][segmented], strict=True)
@@ -221,8 +275,14 @@ def _refined(content: pd.Series, what: pd.Series) -> pd.Series:
         return content
     content = content.astype(object)
     parts = zip(content[what.index], what, strict=True)
-    content[what.index] = [(str if c.startswith(UNREAD) else _sha256)(f"{c}{of}") for c, of in parts]
+    content[what.index] = [_part(c, of) for c, of in parts]
     return content
+
+
+def _part(content: str, of: str) -> str:
+    if content.startswith(UNLEARNT):
+        return f"{content}{_PART}{of}"
+    return f"{content}{of}" if content.startswith(UNREAD) else _sha256(f"{content}{of}")
 
 
 def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from pebble import ProcessExpired, ProcessPool
 from platformdirs import user_cache_path
 
 from affectlake.data.errors import AffectlakeError
+from affectlake.data.remote.spool import reserve
 from affectlake.features import registry, settings
 from affectlake.features._guard import MEMORY_VARIABLE, die_with_parent, limit_memory, memory_limit
 from affectlake.features.compute import LONG, Chunk, compute, failed, one_line
@@ -151,6 +152,7 @@ class Workers:
     def __enter__(self) -> "Workers":
         memory_limit()  # a typing error is said here, not by every process
         one_thread()
+        reserve()
         self._pool = _Pool(self.count, self.modules)
         return self
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from affectlake.data.manifest import Manifest
     from affectlake.data.store import ColumnDoc, FeatureSpec, Store
     from affectlake.data.store._writer import Writer
+    from affectlake.features.learning import Named
     from affectlake.features.plan import Plan
 
 
@@ -111,7 +112,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
             w.check(samples)
             before, listed = w.file_index(), len(samples)
             samples = _without(samples, w.erased(samples))  # their files are not even read
-            stats = _scan(samples, before, options, progress)
+            stats = _scan(samples, w, options, progress)
             samples = _without(samples, w.erased(samples, stats))
             if len(samples) < listed:
                 _log.info("%s: %d samples were erased and are not taken", options.dataset, listed - len(samples))
@@ -176,6 +177,7 @@ class _Steps:
         self, samples: "pd.DataFrame", stats: "pd.DataFrame", chosen: list[Extractor], stage: str
     ) -> "tuple[dict[str, FeatureSpec], pd.DataFrame]":
         """What the extractors' tables should hold, all of it computed and kept, and what the files are by then."""
+        from affectlake.features import learning, scan
         from affectlake.features.steady import settled
 
         options = self.options
@@ -188,36 +190,45 @@ class _Steps:
             retried = replace(options, retry_failed=False)
             return _plan(samples, stats, chosen, self.writer.known, retried, retry_unread=False)
 
+        def known(name: str) -> "pd.Series":
+            found = self.writer.known(name, work.fingerprints[name])
+            return found.loc[found["outcome"] == "ok", "content"]
+
+        named = learning.Named(known)
+
         def compute(work: "Plan", given_up: bool) -> list[str]:
             how = _give_up if given_up else self.run
-            changed = _compute(work, self.writer, how, options, self.progress, self.computed)
+            changed = self._computed(work, how, options, named)
             if changed:
                 _log.warning("%d files of %s changed while they were read", len(changed), options.dataset)
             return changed
 
         with self.clock(stage):
+            if unread := learning.to_be_read(r for c in work.chunks for r in c.requests):
+                compute(work, False)
+                stats = learning.with_learnt(stats, named.learnt)
+                stats = scan.rescan(stats, [uri for uri in learning.still_unlearnt(stats) if uri in unread])
+                work = again(stats)
             work, stats = settled(work, stats, again, compute)
         return {e.name: _wanted(e, work) for e in chosen}, stats
 
+    def _computed(self, work: "Plan", run: Run, options: RefreshOptions, named: "Named") -> list[str]:
+        """Compute and keep what is to be done; returns the files that are not those that were hashed."""
+        import pyarrow.compute as pc
 
-def _compute(
-    work: "Plan", writer: "Writer", run: Run, options: RefreshOptions, progress: Progress, computed: Counter[str]
-) -> list[str]:
-    """Compute and keep what is to be done; returns the files that are not those that were hashed."""
-    import pyarrow.compute as pc
+        from affectlake.features import learning
+        from affectlake.features.steady import steady
 
-    from affectlake.features.steady import steady
-
-    changed: dict[str, None] = {}
-    for tables in progress.track(
-        run(work.shards, options), "computing", sum(len(c.requests) for c in work.chunks), _size
-    ):
-        kept, files = steady(work, tables)
-        changed |= dict.fromkeys(files)
-        for name, results in kept.items():
-            writer.keep(name, work.fingerprints[name], results)
-            computed[name] += pc.count_distinct(results["content"]).as_py()
-    return list(changed)
+        changed: dict[str, None] = {}
+        shards = run(work.shards, options)
+        for tables in self.progress.track(shards, "computing", sum(len(c.requests) for c in work.chunks), _size):
+            kept, files = steady(work, tables)
+            changed |= dict.fromkeys(files)
+            self.writer.learn(learning.learnt_of(tables))
+            for name, results in named(kept).items():
+                self.writer.keep(name, work.fingerprints[name], results)
+                self.computed[name] += pc.count_distinct(results["content"]).as_py()
+        return list(changed)
 
 
 def _give_up(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
@@ -240,7 +251,7 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         samples = load(options).samples
         w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
         samples = _without(samples, w.erased(samples))
-        stats = _scan(samples, w.file_index(), options, silent)
+        stats = _scan(samples, w, options, silent)
         samples = _without(samples, w.erased(samples, stats))
         speech, rest = transcripts.first(registry.choose(transcripts.asked(options))[0])
         to_hear = _plan(samples, stats, speech, w.known, options).to_compute
@@ -318,13 +329,16 @@ def _size(tables: dict[str, "pa.Table"]) -> int:
     return int(pc.count_distinct(next(iter(tables.values()))["content"]).as_py())
 
 
-def _scan(
-    samples: "pd.DataFrame", cached: "pd.DataFrame", options: RefreshOptions, progress: Progress
-) -> "pd.DataFrame":
-    from affectlake.features import scan
+def _scan(samples: "pd.DataFrame", writer: "Writer", options: RefreshOptions, progress: Progress) -> "pd.DataFrame":
+    from affectlake.data import remote
+    from affectlake.features import learning, scan
 
-    uris = scan.media_uris(samples)
-    stats = scan.scan(uris, cached, options.verify, progress.bar("reading files"))
+    uris, cached = scan.media_uris(samples), writer.file_index()
+    elsewhere = any(map(remote.is_remote, uris))
+    learn = elsewhere and writer.must_know()
+    stats = scan.scan(uris, cached, options.verify, progress.bar("reading files"), learn)
+    if elsewhere and not learn:
+        stats = learning.with_learnt(stats, writer.learnt())
     if len(uris) > 1 and (stats["sha256"] == scan.ABSENT).all():
         raise AffectlakeError(
             f"none of the {len(uris)} files of {options.dataset!r} can be read, the first being {uris[0]}: "

@@ -157,7 +157,7 @@ def test_an_object_in_a_place_of_bounded_size(cloud, tmp_path, monkeypatch):
 
     with place.copy("first", "a.wav", content(400)) as first:
         for i in range(20):
-            with place.copy(f"s3://b/{i}", "b.wav", content(150), identity="another") as copy:
+            with place.copy(f"s3://b/{i}", "b.wav", content(150)) as copy:
                 assert copy.path.read_bytes() == b"x" * 150 and held() <= 1000
         assert first.path.stat().st_size == 400
     with pytest.raises(remote.Refused, match=spool.VARIABLE), place.copy("large", "c.wav", content(1001)):
@@ -180,7 +180,7 @@ def test_many_at_once_fetch_it_once(tmp_path):
         return Object(3, 0, "one")
 
     def read(_):
-        with place.copy("s3://b/a", "a", fetch, identity="one") as copy:
+        with place.copy("s3://b/a", "a", fetch, lambda copy: copy.object.identity == "one") as copy:
             return copy.path.read_bytes(), copy.sha256[:4]
 
     with ThreadPoolExecutor(8) as pool:

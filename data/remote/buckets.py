@@ -32,6 +32,7 @@ _RETRY: Any = {
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15), "base": 2},
 }
 _ODD = re.compile(r"^/|/$|//|(^|/)\.{1,2}(/|$)|[\x00-\x1f\x7f]")
+_MD5 = re.compile(r"[0-9a-f]{32}(-\d+)?")
 _STATUS, _CODE = re.compile(r"status code: (\d{3})"), re.compile(r"<Code>(\w{1,60})</Code>")
 _NOBODY = "169.254.169.254"  # where machines of a cloud ask who they are, once nothing else says so
 _VARIABLES = {
@@ -109,7 +110,7 @@ class Bucket:
                 last = page[-1]["path"].encode()
                 while at < len(wanted) and wanted[at].encode() <= last:
                     if meta := here.get(wanted[at]):
-                        found[wanted[at]] = _object(meta)
+                        found[wanted[at]] = self._object(meta)
                     at += 1
                 if at == len(wanted) or (self._jumps and wanted[at][:-1].encode() > last):
                     return at
@@ -121,7 +122,7 @@ class Bucket:
         def one(key: str) -> Object | None:
             try:
                 with self._said(key):
-                    return _object(obstore.head(self._store, key))
+                    return self._object(obstore.head(self._store, key))
             except Refused:
                 return None
 
@@ -142,7 +143,7 @@ class Bucket:
         try:
             with self._said(None):
                 for page in obstore.list(self._store, folder.strip("/") or None, chunk_size=PAGE):
-                    yield from ((meta["path"], _object(meta)) for meta in page)
+                    yield from ((meta["path"], self._object(meta)) for meta in page)
         except InvalidPathError:
             raise AffectlakeError(
                 f"{self.root}/{folder} holds a key with an empty folder name or a dot for one (a//b, a/./b), which "
@@ -163,12 +164,20 @@ class Bucket:
             raise Refused("no key that can be asked for: it is empty, or holds an empty folder name, a dot for one, …")
         with self._said(key):
             answer = obstore.get(self._store, key)
-            state = _object(answer.meta)
+            state = self._object(answer.meta)
             sink.begin(state.size)
             length = sum(sink.write(block) for block in answer.stream(min_chunk_size=_BLOCK))
         if length != state.size:
             raise Refused(f"{length} of {state.size} bytes arrived")
         return state
+
+    def _object(self, meta: "ObjectMeta") -> Object:
+        # Not the version besides: S3 tells it with an object, but not in a list.
+        modified = int(meta["last_modified"].timestamp()) * 10**9
+        tag = (meta["e_tag"] or "").strip('"') or meta["version"] or str(modified)
+        # What is made of the content is the same wherever that lies; other tags tell versions of one object apart.
+        of = "" if _MD5.fullmatch(tag) else f"{self.root}/{meta['path']} "
+        return Object(meta["size"], modified, f"{of}{tag} {meta['size']}")
 
     @contextmanager
     def _said(self, key: str | None) -> Iterator[None]:
@@ -215,13 +224,6 @@ def _plain() -> bool:
     """Whether a variable allows requests without encryption, as to a server of one's own."""
     names = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "ALLOW_HTTP")
     return any(os.environ.get(name, "").lower() in ("true", "1", "yes", "on") for name in names)
-
-
-def _object(meta: "ObjectMeta") -> Object:
-    # Not the version besides: S3 tells it with an object, but not in a list.
-    modified = int(meta["last_modified"].timestamp()) * 10**9
-    tag = (meta["e_tag"] or "").strip('"') or meta["version"] or str(modified)
-    return Object(meta["size"], modified, f"{tag} {meta['size']}")
 
 
 def bucket(root: str) -> Bucket:

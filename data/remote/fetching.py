@@ -1,6 +1,6 @@
 """Objects at hand: each is fetched once, into a temporary place of bounded size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from affectlake.data.errors import BadMedia
@@ -29,23 +29,22 @@ def states(uris: Sequence[str]) -> list[Object | None]:
 
 
 @contextmanager
-def fetched(uri: str, sha256: str = "", identity: str = "") -> Iterator[Copy]:
+def fetched(uri: str, fits: Callable[[Copy], bool] = lambda copy: False) -> Iterator[Copy]:
     """The object as a file of this machine, under its own name, for as long as the context lasts.
 
     Parameters
     ----------
     uri : str
         Address.
-    sha256, identity : str
-        A copy that is there already counts if it is of these bytes, or was made of an object of this identity; with
-        neither it is fetched in any case.
+    fits : callable(copy) -> bool
+        Whether a copy that is there already will do; default: never.
 
     Raises
     ------
     Refused
         It is not there, may not be read, did not arrive whole, or there is no room for it.
     """
-    with spool().copy(uri, name_of(uri), lambda sink: _fetch(uri, sink), sha256, identity) as copy:
+    with spool().copy(uri, name_of(uri), lambda sink: _fetch(uri, sink), fits) as copy:
         yield copy
 
 
@@ -58,7 +57,7 @@ def at_hand(uri: str) -> Iterator[str]:
     if scheme(uri) not in (*BUCKETS, *WEB):
         yield uri
         return
-    with fetched(uri, _seen.get(uri, "")) as copy:
+    with fetched(uri, lambda copy: copy.sha256 == _seen.get(uri)) as copy:
         _seen[uri] = copy.sha256
         yield str(copy.path)
 

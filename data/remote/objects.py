@@ -17,7 +17,8 @@ class Object:
     modified_ns : int
         When it was written, in ns since 1970; 0 where the server does not say.
     identity : str
-        Another one for other bytes: made of the ETag, or what else the server tells versions apart by; empty where
+        Another one for other bytes: made of the ETag, or what else the server tells versions apart by, and of the
+        address where that does not stand for the content; empty where
         it says nothing of the kind, so that nobody knows whether they are the same without reading them.
     """
 

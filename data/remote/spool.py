@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -96,23 +97,24 @@ class Spool:
 
     @contextmanager
     def copy(
-        self, uri: str, name: str, fetch: Callable[[Sink], Object], sha256: str = "", identity: str = ""
+        self, uri: str, name: str, fetch: Callable[[Sink], Object], fits: Callable[[Copy], bool] = lambda copy: False
     ) -> Iterator[Copy]:
         """An object's file, kept while the context lasts; see `affectlake.data.remote.fetched`."""
         entry = self.folder / hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        fetched = ""
         while True:
             handle = os.open(f"{entry}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH)
                 known = _noted(handle, entry)
-                if known is not None and _is(known, sha256, identity):
+                if known is not None and (known.sha256 == fetched or fits(known)):
                     os.utime(handle)
                     yield known
                     return
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 known = _noted(handle, entry)
-                if os.fstat(handle).st_nlink and not (known is not None and _is(known, sha256, identity)):
-                    sha256 = self._fetched(handle, entry / _plain(name), fetch)
+                if os.fstat(handle).st_nlink and not (known is not None and fits(known)):
+                    fetched = self._fetched(handle, entry / _plain(name), fetch)
             finally:
                 os.close(handle)
 
@@ -170,10 +172,6 @@ class Spool:
             if sizes[lock] and _removed(lock):
                 used -= sizes[lock]
         return used
-
-
-def _is(known: Copy, sha256: str, identity: str) -> bool:
-    return bool((sha256 and known.sha256 == sha256) or (identity and known.object.identity == identity))
 
 
 def _noted(handle: int, entry: Path) -> Copy | None:
@@ -235,34 +233,39 @@ def limit_gb() -> float:
     raise UsageError(f"{VARIABLE} cannot be {given!r}: expected a number of GB above 0")
 
 
-_known: dict[int, tuple[Spool, int]] = {}  # by process: the handle holds its lock
+_known: dict[Path, tuple[Spool, int]] = {}  # the handle holds a lock
+
+
+def reserve() -> Path:
+    """Where the place of this process is, or will be once something is fetched: that of the command that started it.
+
+    To be called before workers are started, which inherit it.
+    """
+    if not os.environ.get(_FOLDER):
+        folder = Path(tempfile.gettempdir(), f"{_PREFIX}{secrets.token_hex(8)}")
+        os.environ[_FOLDER] = str(folder)
+        atexit.register(_leave, os.getpid(), folder)
+    return Path(os.environ[_FOLDER])
 
 
 def spool() -> Spool:
-    """The place of this process: that of the command that started it, or one of its own."""
-    pid = os.getpid()
-    if pid in _known and _known[pid][0].folder.is_dir():
-        return _known[pid][0]
-    given = os.environ.get(_FOLDER, "")
-    handle = _joined(Path(given)) if given else None
-    folder = Path(given)
-    while handle is None:
-        _sweep(Path(tempfile.gettempdir()))
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        (folder / _ALIVE).touch()
-        handle = _joined(folder)
-        os.environ[_FOLDER] = str(folder)
-        atexit.register(_leave, pid, folder)
-    limit = min(int(limit_gb() * 1e9), int(0.9 * shutil.disk_usage(folder).free))
-    _known[pid] = Spool(folder, limit), handle
-    return _known[pid][0]
+    """The place of this process."""
+    folder = reserve()
+    if folder not in _known or not folder.is_dir():
+        _sweep(folder.parent)
+        while (handle := _joined(folder)) is None:
+            pass  # it was swept before the lock was held
+        limit = min(int(limit_gb() * 1e9), int(0.9 * shutil.disk_usage(folder).free))
+        _known[folder] = Spool(folder, limit), handle
+    return _known[folder][0]
 
 
 def _joined(folder: Path) -> int | None:
-    """A handle by which others see that somebody uses the folder; None where it is gone."""
+    """A handle by which others see that somebody uses the folder; None where it went meanwhile."""
+    folder.mkdir(mode=0o700, exist_ok=True)
     try:
-        handle = os.open(folder / _ALIVE, os.O_RDWR)
-    except OSError:
+        handle = os.open(folder / _ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
         return None
     fcntl.flock(handle, fcntl.LOCK_SH)
     if os.fstat(handle).st_nlink:

@@ -58,8 +58,8 @@ def _asked(uri: str) -> Object:
     answer = _session().head(whole(uri), timeout=_TIMEOUT, headers=_PLAIN, allow_redirects=True)
     if answer.status_code in _NO_HEAD:
         with _session().get(whole(uri), timeout=_TIMEOUT, headers=_PLAIN, stream=True) as answer:
-            return _object(answer)
-    return _object(answer)
+            return _object(uri, answer)
+    return _object(uri, answer)
 
 
 def fetch(uri: str, sink: Sink) -> Object:
@@ -73,7 +73,7 @@ def fetch(uri: str, sink: Sink) -> Object:
 
     def once(uri: str) -> Object:
         with _session().get(whole(uri), timeout=_TIMEOUT, headers=_PLAIN, stream=True) as answer:
-            state = _object(answer)
+            state = _object(uri, answer)
             sink.begin(state.size)
             length = sum(sink.write(block) for block in answer.iter_content(_BLOCK))
         if state.size >= 0 and length != state.size:
@@ -105,7 +105,7 @@ def _again(uri: str, action: Callable[[str], T]) -> T:
     raise Unreachable(f"{server}: no answer, or it broke off again and again ({last})")
 
 
-def _object(answer: "Response") -> Object:
+def _object(uri: str, answer: "Response") -> Object:
     if not all(encrypted(str(step.url)) for step in (*answer.history, answer)):
         raise Refused(f"one is sent on to another address: {UNENCRYPTED}")
     if answer.status_code in (404, 410):
@@ -119,7 +119,7 @@ def _object(answer: "Response") -> Object:
     length, tag = answer.headers.get("Content-Length", ""), answer.headers.get("ETag", "")
     written = answer.headers.get("Last-Modified", "")
     size = int(length) if length.isdigit() and not answer.headers.get("Content-Encoding") else -1
-    identity = f"{tag} {written} {size}" if tag or written else ""
+    identity = f"{uri} {tag} {written} {size}" if tag or written else ""
     return Object(size, _nanoseconds(written), identity)
 
 

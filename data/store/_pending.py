@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 import pyarrow as pa
@@ -17,6 +17,8 @@ _log = logging.getLogger("affectlake.store")
 KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
 """Results are made durable after this many rows (for memory's sake) or this long, which is what a crash may cost."""
 
+_OBJECTS = ("objects", "learnt")  # in the place of an extractor's name, which has a dot, and of a fingerprint
+
 
 class Pending:
     """Results of one dataset since its last snapshot, by extractor and fingerprint."""
@@ -25,6 +27,7 @@ class Pending:
         self.store, self.dataset = store, dataset
         self._buffer: dict[tuple[str, str], list[pa.Table]] = {}
         self._flushed = time.monotonic()
+        self._learnt: dict[str, str] = {}
 
     def keep(self, extractor: str, fingerprint: str, results: pa.Table) -> None:
         """See `Writer.keep`."""
@@ -38,7 +41,21 @@ class Pending:
         for (extractor, fingerprint), tables in self._buffer.items():
             self.store.append(self._path(extractor, fingerprint), pa.concat_tables(tables).combine_chunks())
         self._buffer.clear()
+        if self._learnt:
+            rows = {"object": list(self._learnt), "sha256": list(self._learnt.values())}
+            self.store.append(self._path(*_OBJECTS), pa.table(rows, pa.schema([(n, pa.string()) for n in rows])))
+            self._learnt = {}
         self._flushed = time.monotonic()
+
+    def learn(self, learnt: Mapping[str, str]) -> None:
+        """See `Writer.learn`."""
+        self._learnt |= learnt
+
+    def learnt(self) -> dict[str, str]:
+        """See `Writer.learnt`."""
+        self.flush()
+        table = self.read(*_OBJECTS, ["object", "sha256"])
+        return {} if table is None else dict(zip(*(c.to_pylist() for c in table.columns), strict=True))
 
     def read(
         self, extractor: str, fingerprint: str, columns: list[str], only: pa.Array | None = None
@@ -64,7 +81,7 @@ class Pending:
 
     def clear(self, extractors: Iterable[str]) -> None:
         """Forget what was published; results under older fingerprints go too: nobody will ask for them again."""
-        for name in extractors:
+        for name in (*extractors, _OBJECTS[0]):
             self.store.delete(f"pending/{self.dataset}/{name}")
 
     def _path(self, extractor: str, fingerprint: str) -> str:

@@ -104,6 +104,7 @@ class Writer:
         DataFrame [columns=(content, outcome, reason)]
             Equal contents of several samples may be there as often.
         """
+        self._pending.flush()
         parts = []
         entry = self._feature_table(extractor)
         if entry and entry.fingerprint == fingerprint:
@@ -147,6 +148,14 @@ class Writer:
             Columns content, outcome ("ok", "not_applicable", "failed"), reason, then the extractor's own.
         """
         self._pending.keep(extractor, fingerprint, results)
+
+    def learn(self, learnt: Mapping[str, str]) -> None:
+        """Make durable, with what is kept, which sha256 objects elsewhere have, by what stands for them."""
+        self._pending.learn(learnt)
+
+    def learnt(self) -> dict[str, str]:
+        """What `learn` was told since the last snapshot, by others too that did not get to publish."""
+        return self._pending.learnt()
 
     def publish(
         self,
@@ -201,6 +210,13 @@ class Writer:
         """Ids of samples that were erased and may not come back, whatever they are called now."""
         buried = _tombstones.traces(self.store, self.dataset)
         return set() if buried is None else _tombstones.erased(buried, samples, file_index)
+
+    def must_know(self) -> bool:
+        """Whether what media are has to be known before anything is done with them: somebody was erased, or texts by
+        machine are known of what was heard.
+        """
+        buried = _tombstones.traces(self.store, self.dataset) is not None
+        return buried or any(t.reads == "speech" for t in (self._base.features.values() if self._base else ()))
 
     def _without_erased(
         self, samples: pd.DataFrame, features: Mapping[str, FeatureSpec], file_index: pd.DataFrame | None

@@ -1,0 +1,94 @@
+"""Contents of objects elsewhere that nobody has read yet: what they are is learnt where they are computed.
+
+Such a content is told by what a list says of its object (`affectlake.features.scan.UNLEARNT`). Who computes it reads
+the object, once, and says with the results which sha256 it has; only then they get the name of the content that they
+belong to.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+
+from affectlake.features.inputs import Request, forget_read, sha256_read
+from affectlake.features.scan import UNLEARNT, content_of, unlearnt
+
+if TYPE_CHECKING:
+    from affectlake.features.plan import Plan
+
+_KEY = b"affectlake learnt"
+
+
+def told(tables: dict[str, pa.Table], requests: Sequence[Request]) -> dict[str, pa.Table]:
+    """Results of a worker that say which sha256 the objects have that it read first."""
+    learnt = {}
+    for request in requests:
+        if request.sha256 == UNLEARNT and (sha256 := sha256_read(request)):
+            learnt[unlearnt(request.stamp, request.size)] = sha256
+    forget_read()
+    if not learnt:
+        return tables
+    note = {_KEY: json.dumps(learnt)}
+    return {name: table.replace_schema_metadata(note) for name, table in tables.items()}
+
+
+def learnt_of(tables: Mapping[str, pa.Table]) -> dict[str, str]:
+    """What `told` noted: sha256 by what stood for it."""
+    found: dict[str, str] = {}
+    for table in tables.values():
+        found |= json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+    return found
+
+
+class Named:
+    """Gives results the names of their contents; each content is kept once, however many objects turn out to hold it.
+
+    Parameters
+    ----------
+    known : callable(extractor) -> iterable of str
+        Contents that are known already.
+    """
+
+    def __init__(self, known: Callable[[str], Iterable[str]]):
+        self._known = known
+        self._from: dict[str, dict[str, str]] = {}
+        self.learnt: dict[str, str] = {}
+
+    def __call__(self, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+        """Results under their contents' names, without those of objects that could not be read."""
+        self.learnt |= learnt_of(tables)
+        return {name: self._named(name, table) for name, table in tables.items()}
+
+    def _named(self, name: str, table: pa.Table) -> pa.Table:
+        table = table.replace_schema_metadata(None)
+        contents = table["content"].to_pylist()
+        if not any(c.startswith(UNLEARNT) for c in contents):
+            return table
+        if name not in self._from:
+            self._from[name] = dict.fromkeys(self._known(name), "")
+        new = [content_of(c, self.learnt) for c in contents]
+        first = self._from[name]
+        kept = [n is not None and (n == c or first.setdefault(n, c) == c) for c, n in zip(contents, new, strict=True)]
+        at = table.schema.get_field_index("content")
+        return table.set_column(at, "content", pa.array(new, pa.string())).filter(pa.array(kept, pa.bool_()))
+
+
+def with_learnt(stats: pd.DataFrame, learnt: Mapping[str, str]) -> pd.DataFrame:
+    """The result of a scan with what was learnt since."""
+    waiting = stats["sha256"] == UNLEARNT
+    names = [unlearnt(stamp, size) for stamp, size in zip(stats["stamp"][waiting], stats["size"][waiting], strict=True)]
+    sha256 = stats["sha256"].to_numpy(dtype=object, copy=True)
+    sha256[waiting.to_numpy()] = [learnt.get(name, UNLEARNT) for name in names]
+    return stats.assign(sha256=pd.Series(sha256, dtype="str", index=stats.index))
+
+
+def to_be_read(work: "Plan") -> set[str]:
+    """Addresses of objects that nobody has read yet, and that a plan's extractors do."""
+    return {r.uri for c in work.chunks for r in c.requests if r.sha256 == UNLEARNT}
+
+
+def still_unlearnt(stats: pd.DataFrame) -> list[str]:
+    """Addresses of objects that nobody has read yet."""
+    return stats.loc[stats["sha256"] == UNLEARNT, "uri"].tolist()
