@@ -6,17 +6,13 @@ belong to.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
 
 from affectlake.features.inputs import Request, forget_read, sha256_read
 from affectlake.features.scan import UNLEARNT, content_of, unlearnt
-
-if TYPE_CHECKING:
-    from affectlake.features.plan import Plan
 
 _KEY = b"affectlake learnt"
 
@@ -84,9 +80,9 @@ def with_learnt(stats: pd.DataFrame, learnt: Mapping[str, str]) -> pd.DataFrame:
     return stats.assign(sha256=pd.Series(sha256, dtype="str", index=stats.index))
 
 
-def to_be_read(work: "Plan") -> set[str]:
-    """Addresses of objects that nobody has read yet, and that a plan's extractors do."""
-    return {r.uri for c in work.chunks for r in c.requests if r.sha256 == UNLEARNT}
+def to_be_read(requests: Iterable[Request]) -> set[str]:
+    """Addresses of objects that nobody has read yet, among those that are asked for."""
+    return {r.uri for r in requests if r.sha256 == UNLEARNT}
 
 
 def still_unlearnt(stats: pd.DataFrame) -> list[str]:
