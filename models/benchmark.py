@@ -150,12 +150,12 @@ def run(
             for j in jobs_of(str(where), table, q.settings)
         ]
         # Fold by fold, so that what its jobs share is prepared once; in each the longest first.
-        jobs.sort(key=lambda j: (j.folder, j.fold, -cost(j), -len(j.names)))
+        jobs.sort(key=lambda j: (j.folder, j.fold, -cost(j)))
         explained = len(main.folds) * len(problems) if plan.explain else 0
         count = _Count(progress, len(jobs) + explained)
         outputs: dict[str, dict[Any, Any]] = {str(where): {} for each in tables for where, _ in each}
         for job, output in zip(jobs, map(work, jobs), strict=True):
-            outputs[job.folder][job.kind, job.names, job.model, job.fold] = output
+            outputs[job.folder] |= {(*row, job.model, job.fold): answers for row, answers in output.items()}
             count.one()
         ranked, lost = {}, None
         for part, each in zip((*parts, *spoiled), tables, strict=True):

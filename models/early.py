@@ -1,11 +1,15 @@
 """Early fusion: blocks of features, one per modality, each filled, scaled, reduced and weighted, side by side."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from affectlake.models.telling import most_telling, told
+from affectlake.models.zoo import Reads, Task
 
 VARIANCE = 32.0
 """Of everything that a model is offered, summed over columns: strengths of regularisation, widths of kernels and rates
@@ -106,6 +110,7 @@ class View:
 
     def __init__(self, block: Block, x: np.ndarray):
         self.block, self._x, self.there = block, x, present(x)
+        self._told: dict[bytes, np.ndarray] = {}
 
     @classmethod
     def fitted(cls, x: np.ndarray) -> "View":
@@ -143,6 +148,17 @@ class View:
         out[~self.there] = 0
         return out
 
+    def told(self, samples: Any, y: np.ndarray, task: Task) -> np.ndarray:
+        """F statistics of some samples' columns [shape=(columns,)]: taken once for all models that ask.
+
+        ``samples``: positions, a mask, or a slice.
+        """
+        which = samples.tobytes() if isinstance(samples, np.ndarray) else repr(samples).encode()
+        key = hashlib.blake2b(which + y.tobytes() + task.encode()).digest()
+        if key not in self._told:
+            self._told[key] = told(self.columns[samples], y, task)
+        return self._told[key]
+
     def scale(self, variance: float) -> np.float32:
         """What gives the training samples' block this variance."""
         return np.float32(np.sqrt(variance / self.block.variance))
@@ -169,35 +185,65 @@ class Table:
     gaps: Mapping[str, bool]
     rows: np.ndarray | None = None
 
-    @cached_property
-    def columns(self) -> np.ndarray:
-        """[shape=(n, all columns)], float32: for what looks at one column at a time."""
-        return self._side_by_side([v.columns for v in self.views.values()])
+    def read(self, reads: Reads, at: np.ndarray | None = None, rows: np.ndarray | None = None) -> np.ndarray:
+        """What a model reads [shape=(rows, positions)], float32.
 
-    @cached_property
-    def components(self) -> np.ndarray:
-        """[shape=(n, all components)], float32: for what looks at inner products."""
-        return self._side_by_side([v.components for v in self.views.values()])
+        Parameters
+        ----------
+        reads : Reads
+        at : int array, optional
+            Positions in modalities side by side, see `leading` and `telling`; by default all.
+        rows : int array, optional
+            Positions among the table's samples; by default all.
+        """
+        samples, share, found = self._samples(rows), VARIANCE / len(self.views), []
+        for m, view, block, start in self._blocks(reads):
+            end = start + block.shape[1]
+            part = (block if at is None else block[:, at[(at >= start) & (at < end)] - start])[samples]
+            found.append(part if reads == "prepared" else part * view.scale(share))
+            if self.gaps[m] and (at is None or end in at):
+                found.append(view.there[samples][:, None].astype(np.float32))
+        return np.hstack(found)
 
     def leading(self, most: int) -> np.ndarray:
-        """Positions in `components` of each modality's first ``most``, and of the marks."""
+        """Positions in components of each modality's first ``most``, and of the marks."""
         parts: list[np.ndarray] = []
-        start = 0
-        for m, view in self.views.items():
-            width = view.components.shape[1]
-            parts.append(np.arange(start, start + min(most, width)))
-            start += width
+        for m, _, block, start in self._blocks("components"):
+            parts.append(np.arange(start, start + min(most, block.shape[1])))
             if self.gaps[m]:
-                parts.append(np.array([start]))
-                start += 1
+                parts.append(np.array([start + block.shape[1]]))
         return np.concatenate(parts)
 
-    def _side_by_side(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
-        share = VARIANCE / len(self.views)
-        parts = []
-        for (m, view), block in zip(self.views.items(), blocks, strict=True):
-            parts.append(block * view.scale(share))
+    def telling(self, y: np.ndarray, most: int, task: Task, rows: np.ndarray | None = None) -> np.ndarray:
+        """Positions in columns of those that tell most about ``y`` [shape=(rows,)]."""
+        samples, found = self._samples(rows), []
+        for m, view, _, _ in self._blocks("prepared"):
+            found.append(view.told(samples, y, task))
             if self.gaps[m]:
-                parts.append(view.there[:, None].astype(np.float32))
-        found = np.hstack(parts)
-        return found if self.rows is None or self.rows.all() else found[self.rows]
+                found.append(told(view.there[samples][:, None].astype(np.float32), y, task))
+        return most_telling(np.concatenate(found), most)
+
+    def named(self, at: np.ndarray) -> tuple[tuple[str, int], ...]:
+        """Positions in columns, by modality and place in it, whichever modalities stand beside it."""
+        found: list[tuple[str, int]] = []
+        for m, _, block, start in self._blocks("prepared"):
+            found += [(m, int(i) - start) for i in at if start <= i < start + block.shape[1] + self.gaps[m]]
+        return tuple(found)
+
+    def width(self, reads: Reads) -> int:
+        """How many positions there are."""
+        return sum(block.shape[1] + self.gaps[m] for m, _, block, _ in self._blocks(reads))
+
+    def _blocks(self, reads: Reads) -> Iterator[tuple[str, View, np.ndarray, int]]:
+        """Each modality's values, and the position of their first column; its mark stands behind its last."""
+        start = 0
+        for m, view in self.views.items():
+            block = view.components if reads == "components" else view.columns
+            yield m, view, block, start
+            start += block.shape[1] + self.gaps[m]
+
+    def _samples(self, rows: np.ndarray | None) -> Any:
+        whole = self.rows is None or bool(self.rows.all())
+        if rows is None:
+            return slice(None) if whole else self.rows
+        return rows if self.rows is None or whole else np.flatnonzero(self.rows)[rows]

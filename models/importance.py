@@ -10,7 +10,9 @@ from affectlake.models import training
 from affectlake.models.early import present
 from affectlake.models.member import Settings
 from affectlake.models.splits import Fold
+from affectlake.models.telling import told
 from affectlake.models.training import Data
+from affectlake.models.zoo import Task
 
 REPEATS = 3
 """Times that each group of columns is shuffled in each fold."""
@@ -39,7 +41,7 @@ class Group:
     columns: tuple[int, ...]
 
 
-def groups(columns: Mapping[str, Sequence[str]], data: Data, folds: list[Fold], task: str) -> list[Group]:
+def groups(columns: Mapping[str, Sequence[str]], data: Data, folds: list[Fold], task: Task) -> list[Group]:
     """What to shuffle: every modality, every extractor, and the most telling columns.
 
     Parameters
@@ -58,27 +60,19 @@ def groups(columns: Mapping[str, Sequence[str]], data: Data, folds: list[Fold], 
         for i, c in enumerate(cs):
             by_extractor.setdefault(".".join(c.split(".")[:2]), []).append(i)
         found += [Group("extractors", e, m, tuple(at)) for e, at in by_extractor.items()]
-        told = np.mean([_told(data.blocks[m][f.train], data.y[f.train], task) for f in folds], axis=0)
-        telling += [(-float(t), m, i) for i, t in enumerate(told)]
+        mean = np.mean([_told(data.blocks[m][f.train], data.y[f.train], task) for f in folds], axis=0)
+        telling += [(-float(t), m, i) for i, t in enumerate(mean)]
     for _, m, i in sorted(telling)[:COLUMNS]:
         found.append(Group("columns", columns[m][i], m, (i,)))
     return found
 
 
-def _told(x: np.ndarray, y: np.ndarray, task: str) -> np.ndarray:
+def _told(x: np.ndarray, y: np.ndarray, task: Task) -> np.ndarray:
     """F statistics of the columns [shape=(columns,)], gaps at the mean; 0 for a column that never varies."""
-    from sklearn.feature_selection import f_classif, f_regression
-
     known = ~np.isnan(x)
     mean = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     filled = np.where(known, x, mean)
-    out = np.zeros(x.shape[1])
-    varies = np.flatnonzero(np.ptp(filled, axis=0) > 1e-9)
-    if len(varies):
-        # A column that tells classes apart without any error has an infinite F.
-        with np.errstate(all="ignore"):
-            out[varies] = (f_regression if task == "regression" else f_classif)(filled[:, varies], y)[0]
-    return np.nan_to_num(out, posinf=float(np.finfo(np.float32).max))
+    return np.where(np.ptp(filled, axis=0) > 1e-9, np.maximum(told(filled, y, task), 0), 0)
 
 
 def shuffled(

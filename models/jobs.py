@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from affectlake.models import importance, training
+from affectlake.models import importance, training, zoo
 from affectlake.models.early import View
 from affectlake.models.importance import Group
 from affectlake.models.member import Settings
@@ -20,12 +20,22 @@ from affectlake.models.plan import Plan
 from affectlake.models.splits import Fold
 from affectlake.models.training import HEADS, Data
 
+Row = tuple[str, tuple[str, ...]]
+"""Kind and modalities."""
+
 
 @dataclass(frozen=True)
 class Job:
+    """Rows of one model on one fold.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        Several of a model of trees: some may come out the same, see `affectlake.models.training.offered`.
+    """
+
     folder: str
-    kind: str
-    names: tuple[str, ...]
+    rows: tuple[Row, ...]
     model: str
     fold: int
     settings: Settings
@@ -38,23 +48,26 @@ _COST = {"xgboost": 4, "random-forest": 3, "extra-trees": 2, "mlp": 3}
 
 
 def cost(job: Job) -> int:
-    return _COST.get(job.model, 1)
+    return _COST.get(job.model, 1) * sum(len(names) for _, names in job.rows)
 
 
 def jobs_of(folder: str, part: Part, settings: Settings) -> list[Job]:
     plan, names = part.plan, part.names
-    wanted: list[tuple[str, tuple[str, ...], str]] = []
+    wanted: list[tuple[tuple[Row, ...], str]] = []
     for model in plan.models:
-        if any(f == "unimodal" or f.startswith("late") for f in plan.fusions):
-            wanted += [("unimodal", (m,), model) for m in names]
+        rows: list[Row] = []
         if "early" in plan.fusions:
-            wanted += [("early", s, model) for s in subsets(plan, names)]
+            rows += [("early", s) for s in reversed(subsets(plan, names))]
+        if any(f == "unimodal" or f.startswith("late") for f in plan.fusions):
+            rows += [("unimodal", (m,)) for m in names]
+        wanted += [(tuple(rows), model)] if zoo.get(model).reads == "prepared" else [((r,), model) for r in rows]
     for fusion in HEADS:
         if fusion in plan.fusions:
-            wanted += [(fusion, s, "") for s in [*((m,) for m in names), *subsets(plan, names)]]
+            wanted += [(((fusion, s),), "") for s in [*((m,) for m in names), *subsets(plan, names)]]
     return [
-        Job(folder, *row, f, part.settings(settings, f), plan.calibrate, plan.inner)
-        for row in wanted
+        Job(folder, rows, model, f, part.settings(settings, f), plan.calibrate, plan.inner)
+        for rows, model in wanted
+        if rows
         for f in range(len(part.folds))
     ]
 
@@ -100,20 +113,35 @@ def _halves(folder: str, number: int) -> tuple[Data, Callable[[str], View]]:
     return train, cache(lambda m: View(train.view(m).block, data.blocks[m][fold["test"]]))
 
 
-def work(job: Job) -> dict[str, Any]:
-    start = time.perf_counter()
+def work(job: Job) -> dict[Row, dict[str, Any]]:
+    """Answers of each row about the tested part (``test``) and, out of fold, the training part (``oof``)."""
     train, view = _halves(job.folder, job.fold)
-    test = {m: view(m) for m in job.names}
-    if job.kind == "unimodal":
-        alone = training.fit_unimodal(train, job.names[0], job.model, job.settings, job.calibrate, job.inner)
-        out = {"test": alone.predict(test[job.names[0]]), "oof": alone.oof}
+    found: dict[Row, dict[str, Any]] = {}
+    same: dict[Any, Row] = {}
+    for row in job.rows:
+        kind, names = row
+        tested = {m: view(m) for m in names}
+        offered = None
+        if len(job.rows) > 1 and all(v.there.all() for v in tested.values()):
+            offered = training.offered(train, kind, names, job.model, job.settings, job.inner)
+        twin = row if offered is None else same.setdefault(offered, row)
+        found[row] = _answers(job, row, train, tested) if twin == row else found[twin]
+    return found
+
+
+def _answers(job: Job, row: Row, train: Data, tested: dict[str, View]) -> dict[str, Any]:
+    start = time.perf_counter()
+    kind, names = row
+    if kind == "unimodal":
+        alone = training.fit_unimodal(train, names[0], job.model, job.settings, job.calibrate, job.inner)
+        out = {"test": alone.predict(tested[names[0]]), "oof": alone.oof}
     else:
         fused: training.Early | training.HeadFusion
-        if job.kind == "early":
-            fused = training.fit_early(train, job.names, job.model, job.settings, job.calibrate, job.inner)
+        if kind == "early":
+            fused = training.fit_early(train, names, job.model, job.settings, job.calibrate, job.inner)
         else:
-            fused = training.fit_head(train, job.names, HEADS[job.kind], job.settings, job.inner)
-        out = {"test": fused.predict(test), "oof": np.asarray(fused.oof)}
+            fused = training.fit_head(train, names, HEADS[kind], job.settings, job.inner)
+        out = {"test": fused.predict(tested), "oof": np.asarray(fused.oof)}
     return out | {"seconds": time.perf_counter() - start}
 
 

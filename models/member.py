@@ -1,6 +1,5 @@
 """One model on one table: fitted, tuned and scored out of fold on grouped inner folds."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,19 +55,23 @@ class Selected:
     columns: np.ndarray | None = None
     offset: np.ndarray | None = None
 
-    def seen(self, x: np.ndarray) -> np.ndarray:
-        return x if self.columns is None else x[:, self.columns]
-
-    def scores(self, table: Table, settings: Settings) -> np.ndarray:
+    def scores(
+        self, table: Table, settings: Settings, rows: np.ndarray | None = None, rounds: int | None = None
+    ) -> np.ndarray:
         """Margins or log-probabilities [shape=(n, classes)]; predictions [shape=(n, 1)] of a regressor.
 
         A class that was absent from the estimator's training samples gets the lowest score.
-        """
-        return self.scores_of(getattr(table, self.reads), settings)
 
-    def scores_of(self, x: np.ndarray, settings: Settings, rounds: int | None = None) -> np.ndarray:
-        """The same for rows of what `reads` names; by the first ``rounds`` of boosting only."""
-        x, estimator = self.seen(x), self.estimator
+        Parameters
+        ----------
+        table : Table
+        settings : Settings
+        rows : int array, optional
+            Positions among the table's samples; by default all.
+        rounds : int, optional
+            By the first rounds of boosting only.
+        """
+        x, estimator = table.read(self.reads, self.columns, rows), self.estimator
         only = {"iteration_range": (0, rounds)} if rounds else {}
         if settings.task == "regression":
             return estimator.predict(x, **only).reshape(-1, 1).astype(np.float64)
@@ -108,24 +111,6 @@ def averaged(scores: Sequence[np.ndarray], calibrators: Sequence[Any]) -> np.nda
     """Scores [shape=(n, classes)] of an ensemble from those of its parts."""
     mean = np.mean([calibration.probabilities(s, c) for s, c in zip(scores, calibrators, strict=True)], axis=0)
     return mean if mean.shape[1] == 1 else log_probabilities(mean)
-
-
-def telling(x: np.ndarray, y: np.ndarray, most: int, task: zoo.Task) -> np.ndarray:
-    """Positions of the columns that tell most, one by one, about the target, by the F statistic.
-
-    Trees cost in proportion to the columns they are offered, and among thousands of correlated ones little is lost.
-    """
-    from sklearn.feature_selection import f_classif, f_regression
-
-    varies = np.flatnonzero(x.min(axis=0) < x.max(axis=0))
-    statistics = np.full(x.shape[1], -1.0)
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        # scikit-learn calls a column "constant" that tells the classes apart without any error.
-        warnings.simplefilter("ignore", UserWarning)
-        if len(varies):
-            statistics[varies] = (f_regression if task == "regression" else f_classif)(x[:, varies], y)[0]
-    order = np.argsort(-np.nan_to_num(statistics, posinf=np.finfo(float).max), kind="stable")
-    return np.sort(order[:most])
 
 
 @dataclass(frozen=True)
@@ -195,14 +180,14 @@ def _along_path(model: zoo.Model, table: Table, y: np.ndarray, inner: list[Fold]
     """Out-of-fold scores by each strength of a model's path; each fit begins where the stronger one ended."""
     candidates = _candidates(model.path)
     found = [np.zeros((len(y), settings.classes)) for _ in candidates]
-    x = getattr(table, model.reads)
+    x = table.read(model.reads)
     for fold in inner:
         estimator = model.make(settings.task, settings.seed, settings.balanced)
         for scores, parameters in zip(found, candidates, strict=True):
             fresh = model.make(settings.task, settings.seed, settings.balanced, **parameters)
             estimator.set_params(**fresh.get_params())
             estimator.fit(x[fold.train], y[fold.train])
-            scores[fold.test] = Selected(estimator, model.reads).scores_of(x[fold.test], settings)
+            scores[fold.test] = Selected(estimator, model.reads).scores(table, settings, fold.test)
     return [(p, s, []) for p, s in zip(candidates, found, strict=True)]
 
 
@@ -236,12 +221,11 @@ def _out_of_fold(
     settings: Settings,
 ) -> tuple[np.ndarray, list[int]]:
     found, rounds = np.zeros((len(y), settings.classes)), []
-    x = getattr(table, model.reads)
     for fold in inner:
         estimator, n = _fitted(model, {**model.fewer, **parameters}, table, y, settings, fold)
         rounds.append(n)
         for half, stopped in _stops(estimator.estimator, fold):
-            found[fold.test[half]] = estimator.scores_of(x[fold.test[half]], settings, stopped)
+            found[fold.test[half]] = estimator.scores(table, settings, fold.test[half], stopped)
     return found, rounds
 
 
@@ -274,16 +258,10 @@ def _fitted(
     rest = dict(parameters)
     keep = rest.pop("keep", model.keep)
     estimator = model.make(settings.task, settings.seed, settings.balanced, **rest)
-    x = getattr(table, model.reads)
     train = np.arange(len(y)) if fold is None else fold.train
-    chosen = None
-    if keep is not None and keep < x.shape[1]:
-        if model.reads == "components":
-            chosen = table.leading(keep)
-        else:
-            chosen = telling(x[train], y[train], keep, settings.task)
+    chosen = _chosen(model, keep, table, y, settings, train)
     selected = Selected(estimator, model.reads, chosen)
-    offered = selected.seen(x[train])
+    offered = table.read(model.reads, chosen, train)
     if not model.boosted:
         weights = _sample_weights(y[train], settings) if model.balance == "samples" else None
         estimator.fit(offered, y[train], **({} if weights is None else {"sample_weight": weights}))
@@ -307,8 +285,35 @@ def _fitted(
         parts = [fold.test[watched & ~fold.half], fold.test[watched & fold.half], *parts]
         estimator.halves_ = True
     estimator.set_params(early_stopping_rounds=20 // model.stretch)
-    _boost(estimator, offered, y[train], settings, [(selected.seen(x[part]), y[part]) for part in parts])
+    _boost(estimator, offered, y[train], settings, [(table.read(model.reads, chosen, part), y[part]) for part in parts])
     return selected, estimator.best_iteration + 1
+
+
+def _chosen(
+    model: zoo.Model, keep: int | None, table: Table, y: np.ndarray, settings: Settings, train: np.ndarray
+) -> np.ndarray | None:
+    """Positions of what a model is offered that is fitted on some samples; None for all there is."""
+    if keep is None or keep >= table.width(model.reads):
+        return None
+    return table.leading(keep) if model.reads == "components" else table.telling(y[train], keep, settings.task, train)
+
+
+def offered(
+    name: str, table: Table, y: np.ndarray, inner: list[Fold], settings: Settings
+) -> tuple[tuple[tuple[str, int], ...], ...] | None:
+    """Which columns `fit` would offer to a model of trees, on each inner fold and on all samples.
+
+    Of tables in which these are the same, all that comes of the model is the same. None for other models.
+    """
+    model = zoo.get(name)
+    if model.reads != "prepared":
+        return None
+    every = np.arange(table.width(model.reads))
+    chosen = [
+        _chosen(model, model.keep, table, y, settings, train)
+        for train in (*(f.train for f in inner), np.arange(len(y)))
+    ]
+    return tuple(table.named(every if at is None else at) for at in chosen)
 
 
 def _sample_weights(y: np.ndarray, settings: Settings) -> np.ndarray | None:

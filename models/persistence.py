@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from affectlake.models import boosters, early, head
+from affectlake.models import boosters, early, head, zoo
 from affectlake.models.archive import Parts, get_object, put_object, weigh
 from affectlake.models.calibration import Line, Temperature, divisors
 from affectlake.models.fit import Fitted, Machine
@@ -398,7 +398,7 @@ def _get_estimator(read: Parts, about: dict[str, Any], settings: Settings) -> Se
             tuple(e for e in found if isinstance(e, Selected)),
             tuple(get_object(read, p["calibrator"]) for p in about["parts"]),
         )
-    if about["reads"] not in ("columns", "components"):
+    if about["reads"] not in get_args(zoo.Reads):
         raise BadModel(f"an estimator reads {about['reads']!r}: no model of ours does")
     columns = None if about["columns"] is None else np.array(about["columns"], dtype=np.int64)
     offset = None if about["offset"] is None else finite("offset", np.array(about["offset"], dtype=np.float64))

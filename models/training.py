@@ -115,6 +115,23 @@ def fit_unimodal(data: Data, modality: str, model: str, settings: Settings, cali
     return Unimodal(view.block, fitted.estimator, calibration, oof, base, settings)
 
 
+def offered(
+    data: Data, kind: str, names: Sequence[str], model: str, settings: Settings, n_inner: int
+) -> tuple[Any, ...] | None:
+    """What a row's model of trees would be trained on: rows in which it is the same come out the same.
+
+    None where nobody can tell beforehand. Columns of all modalities compete for a place among those that tell most, and
+    a modality that wins none changes nothing.
+    """
+    views = {m: data.view(m) for m in names}
+    there = views[names[0]].there if kind == "unimodal" else np.ones(len(data.y), dtype=bool)
+    gaps = {m: kind != "unimodal" and not bool(v.there.all()) for m, v in views.items()}
+    y, groups = data.y[there], data.groups[there]
+    table, inner = Table(views, gaps, there), inner_folds(groups, y, n_inner, settings.seed)
+    found = member.offered(model, table, y, inner, settings)
+    return None if found is None else (() if there.all() else tuple(names), found)
+
+
 def _view(block: early.Block, x: np.ndarray | View) -> View:
     """A modality of new samples, prepared; a view that a caller kept is taken as it is."""
     if isinstance(x, View):

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from affectlake.data.errors import UnknownName
 
 Task = Literal["classification", "regression"]
-Reads = Literal["columns", "components"]
+Reads = Literal["prepared", "components", "columns"]
+"""What models are offered of a table: columns as they were prepared, principal components scaled so that modalities
+have the same variance, or (models that were saved before) columns scaled so."""
 
 
 def _none(*args: Any, **parameters: Any) -> Any:
@@ -29,7 +31,7 @@ class Model:
         An unfitted scikit-learn estimator for scaled features without gaps.
     grid : mapping of str to list
         What ``tune`` searches; ``keep`` is not for ``make`` but replaces `keep`.
-    reads : "columns" | "components"
+    reads : "prepared" | "components"
         What it is offered of a table, see `affectlake.models.early.Table`: trees look at columns one by one, all else
         at inner products, which are the same along principal axes and cost less.
     keep : int or None
@@ -158,7 +160,7 @@ COMPONENTS = 256
 
 _FEWER = [64, COLUMNS]
 _REDUCED = [16, 64, COMPONENTS]
-_TREES: dict[str, Any] = {"reads": "columns", "keep": COLUMNS}
+_TREES: dict[str, Any] = {"reads": "prepared", "keep": COLUMNS}
 _FORESTS: dict[str, Any] = _TREES | {"fewer": {"n_estimators": 40}}
 
 MODELS = {

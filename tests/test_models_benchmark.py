@@ -256,10 +256,10 @@ def test_fit_says_what_each_modality_says(made):
 
 
 def test_columns_that_never_vary_are_chosen_last():
-    from affectlake.models.member import telling
+    from affectlake.models.telling import most_telling, told
 
     rng = np.random.default_rng(0)
     y = np.arange(40) % 2
     x = np.column_stack([np.ones(40), rng.normal(size=40), y + rng.normal(scale=0.1, size=40), np.zeros(40)])
-    assert telling(x, y, 2, "classification").tolist() == [1, 2]
-    assert telling(np.ones((40, 3)), y, 2, "classification").tolist() == [0, 1]
+    assert most_telling(told(x, y, "classification"), 2).tolist() == [1, 2]
+    assert most_telling(told(np.ones((40, 3)), y, "classification"), 2).tolist() == [0, 1]

@@ -1,13 +1,16 @@
 """The models on small made-up data: what they are offered, how they weigh classes, and what an ensemble is."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from affectlake.models import calibration, early, head, member, training, zoo
+from affectlake.models import calibration, early, head, jobs, member, training, zoo
 from affectlake.models.early import Rotation, Table, View
 from affectlake.models.member import Ensemble, Settings
+from affectlake.models.parts import Part
 from affectlake.models.plan import Plan
-from affectlake.models.splits import inner_folds
+from affectlake.models.splits import Fold, inner_folds
 from affectlake.models.training import Data
 
 N = 150
@@ -49,7 +52,7 @@ def test_a_constant_block_has_one_component_of_nothing():
 
 def test_modalities_have_the_same_say_whatever_their_width(data):
     found = table(data, "audio", "face")
-    x, there = found.components, found.views["face"].there
+    x, there = found.read("components"), found.views["face"].there
     width = found.views["audio"].components.shape[1]
     assert x[:, :width].var(axis=0).sum() == pytest.approx(early.VARIANCE / 2, rel=1e-3)
     assert x[there, width:-1].var(axis=0).sum() == pytest.approx(early.VARIANCE / 2, rel=1e-3)
@@ -58,13 +61,42 @@ def test_modalities_have_the_same_say_whatever_their_width(data):
     np.testing.assert_array_equal(found.leading(2), [0, 1, width, width + 1, x.shape[1] - 1])
 
 
+def test_what_is_read_in_part_is_the_same_as_a_part_of_all(data):
+    found, rows = table(data, "audio", "face"), np.array([3, 40, 41, 149])
+    for reads in ("prepared", "columns", "components"):
+        whole = found.read(reads)
+        assert whole.shape[1] == found.width(reads)
+        at = np.array([0, 5, whole.shape[1] - 2, whole.shape[1] - 1])  # the last is the mark of the face
+        np.testing.assert_array_equal(found.read(reads, at, rows), whole[np.ix_(rows, at)])
+    some = Table({"face": data.view("face")}, {"face": False}, data.view("face").there)
+    np.testing.assert_array_equal(some.read("prepared", None, rows[:2]), data.view("face").columns[20:][rows[:2]])
+
+
+@pytest.mark.parametrize("model", ["random-forest", "xgboost"])
+def test_a_modality_that_tells_nothing_leaves_trees_as_they_are(data, model, monkeypatch, tmp_path):
+    monkeypatch.setitem(zoo.MODELS, model, dataclasses.replace(zoo.MODELS[model], keep=10))
+    audio = np.nan_to_num(data.blocks["audio"])
+    blocks = {"audio": audio, "text": np.ones((N, 20), dtype=np.float32)}
+    plain = Data(blocks, data.y, data.groups)
+    part = Part("main", plain, [Fold(np.arange(40, N), np.arange(40))], Plan("x", models=(model,)))
+    jobs.write(tmp_path / "main", part)
+    [job] = [j for j in jobs.jobs_of(str(tmp_path / "main"), part, CLASSES) if j.model == model]
+    together = jobs.work(job)
+    both, alone, text = ("early", ("audio", "text")), ("unimodal", ("audio",)), ("unimodal", ("text",))
+    assert together[both] is together[alone] and together[text] is not together[alone]
+    for row in job.rows:
+        [by_itself] = jobs.work(dataclasses.replace(job, rows=(row,))).values()
+        for what in ("test", "oof"):
+            np.testing.assert_array_equal(together[row][what], by_itself[what])
+
+
 def test_a_logistic_regression_on_components_answers_as_on_columns(data):
     from sklearn.linear_model import LogisticRegression
 
     found, y = table(data, "audio"), data.y
     by_columns, by_components = (
         LogisticRegression(C=0.5, max_iter=5000, tol=1e-8).fit(x, y).predict_proba(x)
-        for x in (found.columns, found.components)
+        for x in (found.read("columns"), found.read("components"))
     )
     np.testing.assert_allclose(by_components, by_columns, atol=1e-3)
 
@@ -165,13 +197,23 @@ def test_a_head_hides_whole_modalities_in_training_only(monkeypatch):
     import torch
 
     monkeypatch.setattr(head, "MODALITY_DROPOUT", 0.9)
-    net = head._network("projected", {"a": 3, "b": 2}, 3)
-    x, there = torch.ones(64, 5), torch.ones(64, 2)
-    torch.manual_seed(0)
-    assert torch.equal(net.eval()(x, there), net.eval()(x, there))
-    net.drop_in.p = net.drop.p = 0.0
-    outputs = net.train()(x, there).detach().numpy().round(5)
-    assert 2 <= len(np.unique(outputs, axis=0)) <= 3  # both, only a, only b; never neither
+    monkeypatch.setattr(head, "INPUT_DROPOUT", 0.0)
+    part = head._Part(torch.ones(64, 5), torch.ones(64, 2), None, None)
+    x, there, units = head._spoilt(part, "projected", {"a": 3, "b": 2}, np.random.default_rng(0))
+    shown = np.unique(np.hstack([x.numpy(), there.numpy()]), axis=0)
+    kinds = {(1, 1, 1, 1, 1, 1, 1), (1, 1, 1, 0, 0, 1, 0), (0, 0, 0, 1, 1, 0, 1)}  # both, a, b; never neither
+    assert len(shown) >= 2 and {tuple(row) for row in shown.astype(int)} <= kinds
+    assert set(np.unique(units.numpy())) == {0, 2} and units.mean().item() == pytest.approx(1, abs=0.05)
+    x, there, units = head._spoilt(part, "dense", {"a": 3, "b": 2}, np.random.default_rng(0))
+    assert x.all() and there.all() and units is None
+
+
+def test_a_head_answers_the_same_with_the_same_seed_and_hides_nothing_when_asked(data):
+    twice = [training.fit_head(data, ("audio", "face"), "projected", CLASSES, 3) for _ in range(2)]
+    np.testing.assert_array_equal(twice[0].oof, twice[1].oof)
+    views = {name: data.view(name) for name in ("audio", "face")}
+    said = [fitted.predict(views) for fitted in twice for _ in range(2)]
+    assert all(np.array_equal(s, said[0]) for s in said)
 
 
 def test_a_model_named_twice_is_one():
