@@ -1,7 +1,7 @@
 """Early fusion: blocks of features, one per modality, each filled, scaled, reduced and weighted, side by side."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -162,6 +162,42 @@ class View:
     def scale(self, variance: float) -> np.float32:
         """What gives the training samples' block this variance."""
         return np.float32(np.sqrt(variance / self.block.variance))
+
+
+Change = tuple[np.ndarray, np.ndarray]
+"""Columns whose values are exchanged, and from which row each row takes them."""
+
+
+class Exchanged(View):
+    """Copies of a view's samples, one below the other, in each of which other values were exchanged.
+
+    A value is prepared by itself, so nothing is prepared anew, and components move by what the changed columns add.
+    """
+
+    def __init__(self, view: View, changes: Sequence[Change]):
+        self.block, self.there, self._told = view.block, np.tile(view.there, len(changes)), {}
+        self._view, self._changes = view, changes
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        whole = self._view.columns
+        out = np.tile(whole, (len(self._changes), 1))
+        for part, (columns, rows) in zip(np.split(out, len(self._changes)), self._changes, strict=True):
+            part[:, columns] = whole[np.ix_(rows, columns)]
+        return out
+
+    @cached_property
+    def components(self) -> np.ndarray:
+        view, whole = self._view, self._view.columns
+        out = np.tile(view.components, (len(self._changes), 1))
+        axes = view.block.rotation.axes if view.block.rotation is not None else np.empty((0, 0))
+        for part, (columns, rows) in zip(np.split(out, len(self._changes)), self._changes, strict=True):
+            if len(columns) == whole.shape[1]:
+                part[:] = view.components[rows]
+            elif len(columns):
+                some = whole[:, columns]
+                part += (some[rows] - some) @ axes[columns]
+        return out
 
 
 @dataclass(frozen=True)

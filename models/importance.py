@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from affectlake.models import training
-from affectlake.models.early import present
+from affectlake.models.early import Exchanged, View
 from affectlake.models.member import Settings
 from affectlake.models.splits import Fold
 from affectlake.models.telling import told
@@ -90,28 +89,31 @@ def shuffled(
     """
     fusion, names, model = row
     train = training.subset(data, fold.train)
-    test = {m: np.asarray(data.blocks[m][fold.test]) for m in names}
+    test = {m: View(train.view(m).block, data.blocks[m][fold.test]) for m in names}
     predict = _fitted(train, fusion, names, model, settings, calibrate, inner)
     base = predict(test, None)
     out = np.empty((len(wanted), REPEATS, *base.shape), dtype=np.float32)
     rng = np.random.default_rng([settings.seed, len(fold.test)])
+    as_it_is = (np.empty(0, dtype=int), np.arange(len(fold.test)))
+    # Many copies in one go: a call costs a forest as much as its answers do.
+    step = max(1, _BYTES // max(1, sum(v.columns.nbytes for v in test.values())))
     for m in names:
-        block = test[m]
-        there = np.flatnonzero(present(block))
         todo = [(g, r) for g, group in enumerate(wanted) if group.modality == m for r in range(REPEATS)]
-        # Many copies in one go: a call costs a forest as much as its answers do.
-        step = max(1, _BYTES // max(1, sum(b.nbytes for b in test.values())))
         for at in range(0, len(todo), step):
             some = todo[at : at + step]
-            changed = np.tile(block, (len(some), 1))
-            for i, (g, _) in enumerate(some):
-                columns = np.array(wanted[g].columns, dtype=int)
-                changed[np.ix_(i * len(block) + there, columns)] = block[np.ix_(rng.permutation(there), columns)]
-            others = {k: np.tile(b, (len(some), 1)) for k, b in test.items() if k != m}
-            said = predict({m: changed, **others}, m).reshape(len(some), *base.shape)
+            changes = [(np.array(wanted[g].columns, dtype=int), _exchanged(rng, test[m].there)) for g, _ in some]
+            copies = {k: Exchanged(v, changes if k == m else [as_it_is] * len(some)) for k, v in test.items()}
+            said = predict(copies, m).reshape(len(some), *base.shape)
             for (g, r), answers in zip(some, said, strict=True):
                 out[g, r] = answers
     return base, out
+
+
+def _exchanged(rng: np.random.Generator, there: np.ndarray) -> np.ndarray:
+    """From which row each row takes values: those that have the modality from one another."""
+    rows, known = np.arange(len(there)), np.flatnonzero(there)
+    rows[known] = rng.permutation(known)
+    return rows
 
 
 def _fitted(
@@ -122,8 +124,8 @@ def _fitted(
     settings: Settings,
     calibrate: str,
     inner: int,
-) -> Callable[[Mapping[str, Any], str | None], np.ndarray]:
-    """The row's model as a function of (blocks, which of them was changed)."""
+) -> Callable[[Mapping[str, View], str | None], np.ndarray]:
+    """The row's model as a function of (views, which of them was changed)."""
     if fusion == "early":
         early = training.fit_early(train, names, model or "", settings, calibrate, inner)
         return lambda blocks, changed: early.predict(blocks)
@@ -144,14 +146,14 @@ def _fitted(
     )
     said: dict[str, np.ndarray] = {}
 
-    def predict(blocks: Mapping[str, np.ndarray], changed: str | None) -> np.ndarray:
+    def predict(blocks: Mapping[str, View], changed: str | None) -> np.ndarray:
         if changed is None:
             said.update({m: u.predict(blocks[m]) for m, u in single.items()})
-            return late.predict(said, {m: present(blocks[m]) for m in names})
+            return late.predict(said, {m: blocks[m].there for m in names})
         # Only the modality that was shuffled is asked again.
         new = single[changed].predict(blocks[changed])
         copies = len(new) // len(said[changed])
         answers = {m: new if m == changed else np.tile(p, (copies, 1)) for m, p in said.items()}
-        return late.predict(answers, {m: present(blocks[m]) for m in names})
+        return late.predict(answers, {m: blocks[m].there for m in names})
 
     return predict

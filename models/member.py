@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from affectlake.models import calibration, zoo
+from affectlake.models import calibration, kernel, zoo
 from affectlake.models.calibration import log_probabilities
 from affectlake.models.early import Table
 from affectlake.models.splits import Fold
@@ -74,11 +74,12 @@ class Selected:
         x, estimator = table.read(self.reads, self.columns, rows), self.estimator
         only = {"iteration_range": (0, rounds)} if rounds else {}
         if settings.task == "regression":
-            return estimator.predict(x, **only).reshape(-1, 1).astype(np.float64)
+            numbers = kernel.scores(estimator, x) if kernel.radial(estimator) else estimator.predict(x, **only)
+            return numbers.reshape(-1, 1).astype(np.float64)
         if hasattr(estimator, "predict_proba"):
             found = log_probabilities(estimator.predict_proba(x, **only))
         else:
-            found = estimator.decision_function(x)
+            found = kernel.scores(estimator, x) if kernel.radial(estimator) else estimator.decision_function(x)
             found = np.column_stack([-found, found]) / 2 if found.ndim == 1 else found
         if found.shape[1] < settings.classes:
             full = np.full((len(x), settings.classes), min(found.min(), np.log(1e-7)))
@@ -262,6 +263,9 @@ def _fitted(
     chosen = _chosen(model, keep, table, y, settings, train)
     selected = Selected(estimator, model.reads, chosen)
     offered = table.read(model.reads, chosen, train)
+    if kernel.radial(estimator):
+        kernel.fit(estimator, offered, y[train])
+        return selected, 0
     if not model.boosted:
         weights = _sample_weights(y[train], settings) if model.balance == "samples" else None
         estimator.fit(offered, y[train], **({} if weights is None else {"sample_weight": weights}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from affectlake.models import calibration, early, head, jobs, member, training, zoo
-from affectlake.models.early import Rotation, Table, View
+from affectlake.models.early import Exchanged, Rotation, Table, View
 from affectlake.models.member import Ensemble, Settings
 from affectlake.models.parts import Part
 from affectlake.models.plan import Plan
@@ -70,6 +70,21 @@ def test_what_is_read_in_part_is_the_same_as_a_part_of_all(data):
         np.testing.assert_array_equal(found.read(reads, at, rows), whole[np.ix_(rows, at)])
     some = Table({"face": data.view("face")}, {"face": False}, data.view("face").there)
     np.testing.assert_array_equal(some.read("prepared", None, rows[:2]), data.view("face").columns[20:][rows[:2]])
+
+
+def test_exchanged_values_are_prepared_as_if_they_had_been_exchanged_before(data):
+    view = data.view("audio")
+    view.components  # noqa: B018  # fits the axes
+    raw, rows = data.blocks["audio"], np.random.default_rng(0).permutation(N)
+    some, every, none = np.array([0, 7, 59]), np.arange(60), np.empty(0, dtype=int)
+    copies = Exchanged(view, [(c, rows) for c in (some, every, none)])
+    for i, columns in enumerate((some, every, none)):
+        changed = raw.copy()
+        changed[:, columns] = raw[rows][:, columns]
+        again, part = View(view.block, changed), slice(i * N, (i + 1) * N)
+        np.testing.assert_array_equal(copies.columns[part], again.columns)
+        np.testing.assert_allclose(copies.components[part], again.components, atol=1e-4)
+    assert copies.there.all() and len(copies.there) == 3 * N
 
 
 @pytest.mark.parametrize("model", ["random-forest", "xgboost"])
