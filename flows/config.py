@@ -94,27 +94,15 @@ def _keys(options: type, names: Iterable[str], **bounds: Any) -> dict[str, Any]:
 ELSEWHERE = ("dataset", "store", "workers", "engine", "address", "author", "as_of", "train_on")
 """Options that the configuration has in other places, or a night has no use for."""
 
-_BenchKeys: Any = create_model(
-    "_BenchKeys",
-    __base__=_Strict,
-    **_keys(
-        BenchOptions,
-        [f.name for f in fields(BenchOptions) if f.name not in ELSEWHERE],
-        folds={"ge": 2},
-        repeats={"ge": 1},
-    ),
-)
 
-_RefreshKeys: Any = create_model(
-    "_RefreshKeys",
-    __base__=_Strict,
-    **_keys(
-        RefreshOptions,
-        [f.name for f in fields(RefreshOptions) if f.name not in ELSEWHERE],
-        timeout={"gt": 0},
-        max_missing={"ge": 0, "le": 1},
-    ),
-)
+def _table_of(options: type, **bounds: Any) -> Any:
+    """A table whose keys are a command's options."""
+    names = [f.name for f in fields(options) if f.name not in ELSEWHERE]
+    return create_model(f"{options.__name__}Keys", __base__=_Strict, **_keys(options, names, **bounds))
+
+
+_BenchKeys: Any = _table_of(BenchOptions, folds={"ge": 2}, repeats={"ge": 1})
+_RefreshKeys: Any = _table_of(RefreshOptions, timeout={"gt": 0}, max_missing={"ge": 0, "le": 1})
 
 
 class Bench(_BenchKeys):

@@ -18,6 +18,7 @@ Outputs = Mapping[tuple[str, tuple[str, ...], str, int], Mapping[str, Any]]
 
 
 def candidates_of(outputs: Outputs, part: Part, settings: Settings) -> list[Candidate]:
+    """Rows of a table, unscored, from what its jobs gave."""
     plan, names = part.plan, part.names
     every = range(len(part.folds))
 

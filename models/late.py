@@ -119,4 +119,5 @@ def fit_stacking(x: np.ndarray, truth: np.ndarray, classes: int, balanced: bool)
 
 
 def stack(names: Sequence[str], by_modality: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What there is by modality as one array, in the order of the names."""
     return np.stack([by_modality[m] for m in names])

@@ -64,6 +64,7 @@ class Part:
 
 
 def parts_of(samples: pd.DataFrame, blocks: Mapping[str, pd.DataFrame], target: Target, plan: Plan) -> list[Part]:
+    """The main table, and those that the plan wants beside it."""
     raw = aligned(samples, blocks)
     whose = splits.groups(samples, plan.group_by, plan.copies_together)
     who = (splits.alike(samples, whose) if plan.protocol == "kfold" else whose).to_numpy()

@@ -12,6 +12,7 @@ class BadModel(AffectlakeError):
 
 
 def finite(name: str, values: np.ndarray) -> np.ndarray:
+    """The values, none of which is NaN or infinite; raises BadModel."""
     if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
         raise BadModel(f"values in {name[:80]} that are not finite")
     return values

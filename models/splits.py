@@ -98,6 +98,7 @@ def _together(names: pd.Series, keys: list[pd.Series]) -> pd.Series:
 
 
 def has_speakers(samples: pd.DataFrame) -> bool:
+    """Whether anybody is known to speak."""
     return "speaker" in samples and bool(samples["speaker"].notna().any())
 
 

@@ -32,7 +32,7 @@ class Whisper(SpeechEncoder):
             low,
             description=f"Dimension {i} after layer {layer}: {meaning} over time",
             source=SOURCE,
-        )  # fmt: skip
+        )
         for layer in LAYERS
         for key, meaning, low in (("mean", "mean", -np.inf), ("std", "standard deviation", 0.0))
         for i in range(_whisper.DIMENSIONS)
