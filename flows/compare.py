@@ -4,16 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UnknownName, UsageError
+from affectlake.flows.document import Document
 from affectlake.flows.report import METRIC_NAMES, template
 from affectlake.models import splits
 from affectlake.models.across import TELLING, Ranking, ranking
 from affectlake.models.change import Change, changes, recorded_answers
+from affectlake.models.document import score
 from affectlake.models.tasks import target_of
 
 if TYPE_CHECKING:
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
 
 SELECTED = "selected"
 """What inner folds chose, as a row among the others."""
+
+
+class Run(TypedDict):
+    """Which benchmark is compared, and by what."""
+
+    run: str
+    dataset: str
+    label: str
+    protocol: str
+    created: str
+    snapshot: str
+    code_version: str
+    metric: str
 
 
 @dataclass(frozen=True)
@@ -56,15 +71,14 @@ class Compared:
 
     Attributes
     ----------
-    runs : list of dict
-        ``run``, ``dataset``, ``label``, ``protocol``, ``metric``, ``created``, ``snapshot``, ``code_version``.
+    runs : list of Run
     ranking : Ranking or None
         Over the datasets, where there are several; of the last run of each.
     changes : list of Changed
         Between runs of one dataset and label, each against the one named before it.
     """
 
-    runs: list[dict[str, Any]]
+    runs: list[Run]
     ranking: Ranking | None
     changes: list[Changed]
 
@@ -106,16 +120,26 @@ def compare(store: str, runs: Sequence[str], metric: str | None = None) -> Compa
     last = {(d["dataset"], d["label"]): d for d in documents}
     found = _ranking(list(last.values()), metric) if len(last) > 1 else None
     return Compared(
-        [{k: d[k] for k in _ABOUT} | {"metric": metric or d["metric"]} for d in documents],
+        [_run(d, metric) for d in documents],
         found,
         [_changed(lake, *pair, metric or pair[1]["metric"]) for pair in pairs],
     )
 
 
-_ABOUT = ("run", "dataset", "label", "protocol", "created", "snapshot", "code_version")
+def _run(document: Document, metric: str | None) -> Run:
+    return {
+        "run": document["run"],
+        "dataset": document["dataset"],
+        "label": document["label"],
+        "protocol": document["protocol"],
+        "created": document["created"],
+        "snapshot": document["snapshot"],
+        "code_version": document["code_version"],
+        "metric": metric or document["metric"],
+    }
 
 
-def _check(document: dict[str, Any]) -> None:
+def _check(document: Document) -> None:
     """Raises UsageError where a run was recorded before what is compared was kept."""
     lacking = [k for k in ("target", "inflation", "selected") if k not in document]
     if lacking:
@@ -125,7 +149,7 @@ def _check(document: dict[str, Any]) -> None:
         )
 
 
-def _documents(lake: "Store", runs: Sequence[str]) -> list[dict[str, Any]]:
+def _documents(lake: "Store", runs: Sequence[str]) -> list[Document]:
     records = lake.records("benchmarks")
     if not len(records):
         raise UsageError("no benchmark was run on this store: affectlake bench DATASET --label …")
@@ -146,9 +170,9 @@ def _documents(lake: "Store", runs: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _pairs(documents: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _pairs(documents: Sequence[Document]) -> list[tuple[Document, Document]]:
     """Each run with the one of the same dataset and label that was named before it."""
-    before: dict[tuple[str, str], dict[str, Any]] = {}
+    before: dict[tuple[str, str], Document] = {}
     found = []
     for document in documents:
         key = document["dataset"], document["label"]
@@ -161,19 +185,19 @@ def _pairs(documents: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], di
 # Ranks
 
 
-def _ranking(documents: Sequence[dict[str, Any]], metric: str | None) -> Ranking:
+def _ranking(documents: Sequence[Document], metric: str | None) -> Ranking:
     tables = [_scores(d, metric or d["metric"]) for d in documents]
     names = [n for n in tables[0] if all(n in t for t in tables)]
     scores = np.array([[t[n] for t in tables] for n in names]).reshape(len(names), len(tables))
     return ranking(names, scores, [(metric or d["metric"]) in _LOWER for d in documents])
 
 
-def _scores(document: dict[str, Any], metric: str) -> dict[str, float]:
+def _scores(document: Document, metric: str) -> dict[str, float]:
     """Score of each row; all modalities of a dataset are called ``all``."""
     rows = document["rows"]
     every = max((r["modalities"] for r in rows), key=len)
-    found = {SELECTED: document["selected"][metric]["value"]} if document["selected"] else {}
-    return found | {row_name(r, every): r[metric]["value"] for r in rows}
+    found = {SELECTED: score(document["selected"], metric)["value"]} if document["selected"] else {}
+    return found | {row_name(r, every): score(r, metric)["value"] for r in rows}
 
 
 _LOWER = ("log_loss", "brier", "ece", "mae", "cross_entropy")
@@ -189,7 +213,7 @@ def row_name(row: Mapping[str, Any], every: Sequence[str] = ()) -> str:
 # Changes
 
 
-def _changed(lake: "Store", before: dict[str, Any], after: dict[str, Any], metric: str) -> Changed:
+def _changed(lake: "Store", before: Document, after: Document, metric: str) -> Changed:
     records = lake.records("predictions")
     one, other = (rows_of(records, d) for d in (before, after))
     label, dataset = after["target"]["labels"], after["dataset"]
@@ -206,7 +230,7 @@ def _changed(lake: "Store", before: dict[str, Any], after: dict[str, Any], metri
     for document in (before, after):
         if list(target.classes) != document["classes"]:
             raise UsageError(f"run {document['run']} knows other classes than {dataset} has now: run it again")
-    at = labelled.index.get_indexer(ids)
+    at = labelled.index.get_indexer(pd.Index(ids))
     groups = splits.groups(labelled, after["group_by"]).to_numpy()[at]
     repeats = range(min(int(max(r for _, r in next(iter(rows.values())).index)) for rows in (one, other)) + 1)
     keys = [(i, r) for r in repeats for i in ids]
@@ -217,7 +241,7 @@ def _changed(lake: "Store", before: dict[str, Any], after: dict[str, Any], metri
     return Changed(dataset, after["label"], before["run"], after["run"], *counts, found)
 
 
-def rows_of(records: pd.DataFrame, document: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def rows_of(records: pd.DataFrame, document: Document) -> dict[str, pd.DataFrame]:
     """Recorded predictions of each row, the selected's first, by sample and repetition.
 
     Raises

@@ -44,7 +44,7 @@ def of_benchmark(document: Document, predictions: pd.DataFrame) -> list[Mistake]
     if not document["confusion"] or not document["selected"] or predictions.empty:
         return []
     kept = answers(document, predictions).assign(run=document["run"])
-    return mistakes(rows_of(kept, dict(document))[SELECTED].reset_index())[:LISTED]
+    return mistakes(rows_of(kept, document)[SELECTED].reset_index())[:LISTED]
 
 
 def answer(row: Any) -> Mistake:

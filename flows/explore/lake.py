@@ -5,7 +5,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from affectlake.data.errors import UnknownName
 from affectlake.data.samples import CORE, MEDIA
 from affectlake.data.store import Snapshot, Store, TableStatus
 from affectlake.flows.compare import rows_of
+from affectlake.flows.document import Document
 
 CLASSES = 30
 """Different values up to which a column of samples is taken for classes, by which they can be told apart."""
@@ -164,7 +165,7 @@ class Lake:
 
     # Benchmarks, which are records and belong to no snapshot: they are read each time
 
-    def runs(self, dataset: str | None = None) -> list[dict[str, Any]]:
+    def runs(self, dataset: str | None = None) -> list[Document]:
         """Documents of the benchmarks, newest first."""
         records = self.store.records("benchmarks")
         if dataset is not None and len(records):
@@ -173,15 +174,16 @@ class Lake:
             return []
         return [json.loads(d) for d in records.sort_values("created", kind="stable")["document"]][::-1]
 
-    def run(self, run: str) -> dict[str, Any]:
+    def run(self, run: str) -> Document:
         """The document of a benchmark; raises UnknownName where there is none."""
         records = self.store.records("benchmarks")
         mine = records[records["run"] == run] if len(records) else records
         if not len(mine):
             raise UnknownName("run", run, records["run"] if len(records) else ())
-        return json.loads(mine["document"].iloc[0])
+        document: Document = json.loads(mine["document"].iloc[0])
+        return document
 
-    def rows(self, document: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    def rows(self, document: Document) -> dict[str, pd.DataFrame]:
         """What each row of a benchmark said of the samples that it was tested on; the selected first.
 
         Returns
@@ -192,12 +194,12 @@ class Lake:
         records = self.store.records("predictions", {"run": document["run"]})
         if not len(records) or "repeat" not in records:
             return {}
-        found = rows_of(records, {"transfer": None, "selected": None} | document)
+        found = rows_of(records, _whole(document))
         return {name: rows.reset_index() for name, rows in found.items()}
 
-    def said(self, dataset: str, sample_id: str) -> list[tuple[dict[str, Any], dict[str, pd.DataFrame]]]:
+    def said(self, dataset: str, sample_id: str) -> list[tuple[Document, dict[str, pd.DataFrame]]]:
         """What the newest benchmark of each label said of a sample, with its document; see `rows`."""
-        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        newest: dict[tuple[str, str], Document] = {}
         for document in self.runs(dataset):
             newest.setdefault((document["label"], document["protocol"]), document)
         found = []
@@ -205,8 +207,13 @@ class Lake:
             of = f"{dataset}:{sample_id}" if document.get("transfer") else sample_id
             records = self.store.records("predictions", {"run": document["run"], "sample_id": of})
             if len(records) and "repeat" in records:
-                found.append((document, rows_of(records, {"transfer": None, "selected": None} | document)))
+                found.append((document, rows_of(records, _whole(document))))
         return found
+
+
+def _whole(document: Document) -> Document:
+    """A document with what older versions did not write."""
+    return cast("Document", {"transfer": None, "selected": None, **document})
 
 
 class _Kept:

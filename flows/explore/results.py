@@ -1,6 +1,6 @@
 """Pages about benchmarks: their rows, confusions, the samples behind them, and runs beside each other."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ def run(lake: Lake, ask: Ask, to: Links) -> str:
     row = _row(ask, rows)
     answers = rows[row] if row else pd.DataFrame()
     known = set(lake.samples(document["dataset"]).index) if lake.holds(document["dataset"]) else set()
+    confusion = document.get("confusion")
     return page(
         "run",
         to,
@@ -37,8 +38,8 @@ def run(lake: Lake, ask: Ask, to: Links) -> str:
         board=[(r, row_name(r) if row_name(r) in rows else "") for r in document["rows"][:BOARD]],
         row=row,
         selectable=SELECTED in rows,
-        confusion=_confusion(answers, document["confusion"]["labels"]) if row and document.get("confusion") else [],
-        errors=mistakes(answers)[:LISTED] if document.get("confusion") and row else [],
+        confusion=_confusion(answers, confusion["labels"]) if row and confusion else [],
+        errors=mistakes(answers)[:LISTED] if confusion and row else [],
         known=known,
     )
 
@@ -53,7 +54,16 @@ def _row(ask: Ask, rows: dict[str, pd.DataFrame]) -> str | None:
     return row
 
 
-def _confusion(answers: pd.DataFrame, classes: list[Any]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Line:
+    """A true class: how often each class was said (name, number, shade), and of how many samples."""
+
+    truth: str
+    cells: list[tuple[str, int, int]]
+    n: int
+
+
+def _confusion(answers: pd.DataFrame, classes: list[str]) -> list[Line]:
     """A line for each true class: how often each class was said, and how dark that is drawn."""
     names = [str(c) for c in classes]
     counts = pd.crosstab(answers["truth"], answers["predicted"]).reindex(index=names, columns=names, fill_value=0)
@@ -62,7 +72,7 @@ def _confusion(answers: pd.DataFrame, classes: list[Any]) -> list[dict[str, Any]
         line = counts.loc[[name]].to_numpy()[0].tolist()
         n = sum(line)
         cells = [(said, v, -(-SHADES * v // n) if n else 0) for said, v in zip(names, line, strict=True)]
-        lines.append({"truth": name, "cells": cells, "n": n})
+        lines.append(Line(name, cells, n))
     return lines
 
 

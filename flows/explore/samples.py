@@ -7,6 +7,7 @@ import pandas as pd
 
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.data.remote.addresses import redacted
+from affectlake.flows.document import Document
 from affectlake.flows.explore import media
 from affectlake.flows.explore.ask import Ask, Links
 from affectlake.flows.explore.lake import Lake, of_ids
@@ -55,9 +56,9 @@ def dataset(lake: Lake, ask: Ask, to: Links) -> str:
     )
 
 
-def _pairs(runs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _pairs(runs: list[Document]) -> list[tuple[Document, Document]]:
     """The newest run of each label and the one before it, where both say what a comparison needs."""
-    of: dict[str, list[dict[str, Any]]] = {}
+    of: dict[str, list[Document]] = {}
     for run in runs:
         if {"target", "inflation", "selected"} <= run.keys():
             of.setdefault(run["label"], []).append(run)
