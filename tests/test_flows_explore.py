@@ -317,23 +317,50 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here")
-def test_a_browser_runs_nothing_that_data_says(served, tmp_path):
-    """Each page in a real browser: had any of the names run, the page would hold what it wrote, or ask elsewhere."""
-    options = [
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path}",
-        "--virtual-time-budget=4000",
-    ]
-    for where in ("", address("samples", dataset="calls")[1:], address("sample", dataset="calls", id=IDS[1])[1:]):
-        done = subprocess.run(
-            [BROWSER, *options, "--dump-dom", served + where], capture_output=True, text=True, timeout=120
-        )
-        page = Page(done.stdout)
-        assert (
-            "calls" in done.stdout and not page.tags & {"script", "u"} and not page.attributes & {"onerror", "onload"}
-        )
+def test_a_browser_clicks_through_and_runs_nothing_that_data_says(served, tmp_path):
+    from browser import browser
+
+    with browser(BROWSER, tmp_path) as tab:
+        tab.go(served)
+        assert "/dataset?" in tab.click("tbody th a")
+        assert "/run?" in tab.click('a[href^="/run"]')
+        assert "/answers?" in tab.click(".confusion td a")
+        assert "/sample?" in tab.click("tbody th a")
+        assert "/trace?" in tab.click('a[href^="/trace"]')
+        for sample_id in IDS[:8]:
+            tab.go(served + address("sample", dataset="calls", id=sample_id)[1:])
+            assert tab.value("document.querySelector('h1').textContent") == sample_id.replace("\x1b", "\\x1b")
+            assert tab.value("document.querySelectorAll('script, u, [onerror], [onload]').length") == 0
+            tab.until("document.querySelector('audio').readyState >= 1")
+            assert tab.value("document.querySelector('audio').duration") == pytest.approx(1.0, abs=0.1)
+            tab.until("[...document.images].every(i => i.complete && i.naturalWidth)")
+        seek = "new Promise(r => { const a = document.querySelector('audio'); a.onseeked = () => r(a.currentTime); "
+        assert tab.value(seek + "a.currentTime = 0.5 })") == 0.5
+        tab.go(served + address("map", dataset="calls", extractor="audio.embedding")[1:])
+        assert "/sample?" in tab.click("svg.map a circle")
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+            tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            assert tab.value("document.documentElement.scrollWidth") <= width
+        assert tab.value("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+        assert tab.said == [], "dialogs, errors, refusals"
+        assert [asked for asked in tab.asked if not asked.startswith((served, "data:"))] == []
+
+
+def test_who_is_erased_is_on_no_page_any_more(lake, tmp_path):
+    copied = tmp_path / "lake"
+    shutil.copytree(lake, copied)
+    store = Store(copied)
+    with TestClient(application(store), HOST) as client:
+        theirs = store.samples("calls").query("speaker == 'who 2'")["sample_id"].tolist()
+        before = crawl(client, 6)
+        assert any("who 2" in text for text in before.values())
+        assert store.erase("calls", speaker="who 2")["still_found_in"] == []
+        for where, text in crawl(client, 6).items():
+            assert "who 2" not in text, where
+        for sample_id in theirs[:3]:
+            assert client.get(address("sample", dataset="calls", id=sample_id)).status_code == 404
+            assert client.get(address("media", dataset="calls", id=sample_id, kind="audio")).status_code == 404
 
 
 def test_a_report_names_its_tables_and_the_errors_with_the_most_confidence(lake):
