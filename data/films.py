@@ -76,6 +76,21 @@ def read_film(path: Path, start: float | None, end: float | None, count: int) ->
     return [picture for picture, _ in pictures]
 
 
+def extent(path: Path, start: float | None = None, end: float | None = None) -> tuple[float, float]:
+    """Seconds of a film, or of a part of it, in which there are pictures; raises BadMedia as `read_film`."""
+    import av
+
+    check_segment(path, start, end)
+    try:
+        with open_container(path) as container:
+            stream = next(iter(tracks(container, "video")), None)
+            if stream is None:
+                raise BadMedia(f"{shown(path)}: holds no pictures")
+            return _segment(path, _extent(path, container, stream), start, end)
+    except (av.FFmpegError, ValueError, MemoryError) as error:
+        raise BadMedia(f"{shown(path)}: {_UNREADABLE} ({reason(error)})") from None
+
+
 def _segment(path: Path, extent: Extent, start: float | None, end: float | None) -> tuple[float, float]:
     wanted = extent.states if end is None else min(end, extent.states)
     if extent.held < wanted - _SLACK:

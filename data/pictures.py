@@ -84,6 +84,18 @@ def read_frames(
     return films.read_film(path, start, end, count)
 
 
+def film_extent(uri: str | Path, start: float | None = None, end: float | None = None) -> tuple[float, float] | None:
+    """Seconds from which to which `read_frames` looks; None of pictures, animated ones too, and folders.
+
+    Raises
+    ------
+    BadMedia
+        As `read_frames`.
+    """
+    path = local_path(uri)
+    return None if path.is_dir() or is_picture(path) else films.extent(path, start, end)
+
+
 def _by_ffmpeg(path: Path, start: float | None, end: float | None, count: int) -> list[np.ndarray]:
     """Of a picture that Pillow does not know: a rarer kind, or one that is cut within its header."""
     try:

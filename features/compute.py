@@ -18,7 +18,7 @@ from affectlake.features._guard import ran_out_of_memory, too_much_memory
 from affectlake.features.inputs import Changed, Request, read, taken
 from affectlake.features.protocol import Extractor, Reads, Worded, texts
 from affectlake.features.settings import Value
-from affectlake.features.windowed import Series, Windowed, extent, spans
+from affectlake.features.windowed import Parted, Series, Windowed, extent, spans
 
 # Text gains from large batches; media are decoded a few at a time so that long recordings do not pile up in memory.
 BATCH: dict[Reads, int] = {"audio": 1, "speech": 1, "face": 4, "image": 8, "text": 256, "dialogue": 256}
@@ -76,9 +76,9 @@ def compute(chunk: Chunk) -> dict[str, pa.Table]:
 
 def _compute(chunk: Chunk) -> dict[str, pa.Table]:
     chosen = [registry.get(name) for name in chunk.extractors]
-    by_window = [e for e in chosen if isinstance(e, Windowed)]
-    if by_window:
-        return _series(chunk, by_window)
+    by_parts = [e for e in chosen if isinstance(e, Parted)]
+    if by_parts:
+        return _series(chunk, by_parts)
     results: dict[str, list[Result]] = {name: [] for name in chunk.extractors}
     size = BATCH[chunk.reads]
     for first in range(0, len(chunk.requests), size):
@@ -116,11 +116,13 @@ def _in_pieces(
     }
 
 
-def _series(chunk: Chunk, chosen: Sequence[Windowed]) -> dict[str, pa.Table]:
-    """Results by windows, a row for each, of requests that are read window by window."""
+def _series(chunk: Chunk, chosen: Sequence[Parted]) -> dict[str, pa.Table]:
+    """Results by parts, a row for each, of requests that are read part by part."""
     results: dict[str, list[Result]] = {e.name: [] for e in chosen}
     for request in chunk.requests:
-        for name, answer in _of_windows(chunk, chosen, request).items():
+        windows = [e for e in chosen if isinstance(e, Windowed)]
+        found = _of_windows(chunk, windows, request) if windows else _of_tracks(chosen, request)
+        for name, answer in found.items():
             results[name].append(nameless(answer, request.uri))
     contents = [r.content for r in chunk.requests]
     return {e.name: table(e, contents, results[e.name]) for e in chosen}
@@ -146,19 +148,29 @@ def _of_windows(chunk: Chunk, chosen: Sequence[Windowed], request: Request) -> d
     return {e.name: _joined(e, cut, answers[e.name]) for e in chosen}
 
 
-def _joined(extractor: Windowed, cut: Sequence[tuple[float, float]], answers: Sequence[Result]) -> Result:
-    """A series of the answers about windows: what fails in one fails, what applies to none does not apply."""
-    for answer, (a, b) in zip(answers, cut, strict=True):
+def _of_tracks(chosen: Sequence[Parted], request: Request) -> dict[str, Result]:
+    """Each extractor's answer about the faces that are followed through one request."""
+    from affectlake.features.face.tracks import read_tracks
+
+    found = _attempt(partial(taken, read_tracks, request))
+    if not isinstance(found, list):
+        return {e.name: _answers(e, [found])[0] for e in chosen}
+    keys = [(track.start, track.end, number) for number, track in enumerate(found, 1)]
+    return {e.name: _joined(e, keys, _answers(e, [track.faces for track in found])) for e in chosen}
+
+
+def _joined(extractor: Parted, keys: Sequence[tuple[float | None, ...]], answers: Sequence[Result]) -> Result:
+    """A series of the answers about parts: what fails in one fails, what applies to none does not apply."""
+    for answer, key in zip(answers, keys, strict=True):
         if isinstance(answer, str):
-            return f"from {a:g} to {b:g} s: {answer}"
+            where = [f"{n} {k:g}" for n, k in zip(extractor.keys, key, strict=True) if k is not None]
+            return f"{', '.join(where)}: {answer}"
         if isinstance(answer, Changed):
             return answer
     if not any(isinstance(answer, np.ndarray) for answer in answers):
         return answers[0]
     nothing = np.full(len(extractor.columns), np.nan, np.float32)
-    values = np.stack([a if isinstance(a, np.ndarray) else nothing for a in answers])
-    starts, ends = zip(*cut, strict=True)
-    return Series(starts, ends, values)
+    return Series(tuple(keys), np.stack([a if isinstance(a, np.ndarray) else nothing for a in answers]))
 
 
 def nameless(answer: Result, uri: str) -> Result:
@@ -249,7 +261,7 @@ def one_line(error: object) -> str:
 
 def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Result]) -> pa.Table:
     """The store's form of results: see `compute`."""
-    if isinstance(extractor, Windowed):
+    if isinstance(extractor, Parted):
         return _series_table(extractor, contents, results)
     ok = np.array([isinstance(r, np.ndarray | Worded) for r in results], dtype=bool)
     values = np.full((len(results), len(extractor.columns)), np.nan, dtype=np.float32)
@@ -271,21 +283,22 @@ def table(extractor: Extractor, contents: Sequence[str], results: Sequence[Resul
     return pa.table(columns)
 
 
-def _series_table(extractor: Windowed, contents: Sequence[str], results: Sequence[Result]) -> pa.Table:
-    """The same of series: a row per window, with ``start`` and ``end``; one without them of what has no values."""
-    counts = [len(r.starts) if isinstance(r, Series) else 1 for r in results]
+def _series_table(extractor: Parted, contents: Sequence[str], results: Sequence[Result]) -> pa.Table:
+    """The same of series: a row per part, with its keys; one without them of what has no values."""
+    counts = [len(r.keys) if isinstance(r, Series) else 1 for r in results]
     ok = np.repeat([isinstance(r, Series) for r in results], counts)
     nothing = np.full((1, len(extractor.columns)), np.nan, np.float32)
     values = np.concatenate([r.values if isinstance(r, Series) else nothing for r in results])
-    times = [(r.starts, r.ends) if isinstance(r, Series) else ((None,), (None,)) for r in results]
+    keyless = ((None,) * len(extractor.keys),)
+    keys = [key for r in results for key in (r.keys if isinstance(r, Series) else keyless)]
     reasons = [None if isinstance(r, Series) else one_line(r) for r in results]
     columns: dict[str, pa.Array] = {
         "content": pa.array(np.repeat(np.asarray(contents, object), counts), pa.string()),
         "outcome": pa.array(np.repeat([_outcome(r) for r in results], counts), pa.string()),
         "reason": pa.array([reason for reason, n in zip(reasons, counts, strict=True) for _ in range(n)], pa.string()),
-        "start": pa.array([t for starts, _ in times for t in starts], pa.float64()),
-        "end": pa.array([t for _, ends in times for t in ends], pa.float64()),
     }
+    for j, name in enumerate(extractor.keys):
+        columns[name] = pa.array([key[j] for key in keys], pa.int32() if name == "track" else pa.float64())
     for j, column in enumerate(extractor.columns):
         columns[kept(column.name)] = pa.array(values[:, j], mask=~ok)
     return pa.table(columns)

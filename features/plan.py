@@ -10,7 +10,7 @@ import pandas as pd
 from affectlake.data import remote
 from affectlake.data.samples import channel_number
 from affectlake.data.store import is_in
-from affectlake.data.windows import WINDOWED
+from affectlake.data.windows import keys_of
 from affectlake.features import settings
 from affectlake.features.compute import Chunk
 from affectlake.features.inputs import Request, decoding
@@ -100,10 +100,10 @@ def plan(
             if retry_failed:
                 done = done[done["outcome"] != "failed"]
             needed[extractor.name] = ~is_in(distinct["content"], done["content"]) | unread
-        whole = {name: rows for name, rows in needed.items() if not name.endswith(WINDOWED)}
-        series = {name: rows for name, rows in needed.items() if name.endswith(WINDOWED)}
-        chunks += _chunks(reads, distinct, whole, CHUNK[reads]) if whole else []
-        chunks += _chunks(reads, distinct, series, 1) if series else []  # each takes as long as many samples
+        for keys in dict.fromkeys(map(keys_of, needed)):
+            mine = {name: rows for name, rows in needed.items() if keys_of(name) == keys}
+            # What is computed by parts takes as long as many samples.
+            chunks += _chunks(reads, distinct, mine, 1 if keys else CHUNK[reads])
     return Plan(wanted, fingerprints, chunks)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from affectlake.data.checksums import file_sha256
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.windows import WINDOWED
+from affectlake.data.windows import keys_of
 from affectlake.features.protocol import Column, Extractor
-from affectlake.features.windowed import windowed
+from affectlake.features.windowed import parted
 
 MODALITIES = ("audio", "face", "image", "text")
 
@@ -83,8 +83,8 @@ def _add(found: dict[str, Extractor], extractor: Extractor, where: str) -> None:
 
 def get(name: str) -> Extractor:
     """The extractor called ``name``, ``audio.prosody@window`` as the settings say; raises UnknownName."""
-    if name.endswith(WINDOWED):
-        return windowed(get(name.removesuffix(WINDOWED)))
+    if keys_of(name):
+        return parted(name, get(name.rpartition("@")[0]))
     try:
         return extractors()[name]
     except KeyError:

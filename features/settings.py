@@ -53,6 +53,12 @@ def _count(most: int) -> Callable[[str], int]:
     return parse
 
 
+def _faces(text: str) -> str:
+    if text not in ("main", "all"):
+        raise ValueError(text)
+    return text
+
+
 def _seconds(text: str) -> float:
     seconds = float(text)
     if seconds and not 0.1 <= seconds <= 600:
@@ -153,6 +159,9 @@ SETTINGS: dict[str, Setting] = {
         "Language of speech to transcribe, where not detected",
     ),
     "text.model": _model("text"),
+    "video.faces": Setting(
+        "main", _faces, "main or all", "Whether every face of a film is followed, and has rows of its own besides"
+    ),
     "video.frames": Setting(
         16, _count(1000), "a whole number from 1 to 1000", "Frames that faces are looked for in a video", decodes="face"
     ),

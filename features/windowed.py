@@ -1,4 +1,4 @@
-"""Features over time: an extractor that is run over windows of each sample instead of the whole of it."""
+"""Features of parts of samples: an extractor that is run over windows of time, or over every face of a film."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from affectlake.data.errors import NotApplicable, UsageError
-from affectlake.data.windows import WINDOWED
+from affectlake.data.windows import TRACKED, WINDOWED, keys_of
 from affectlake.features import settings
 from affectlake.features.inputs import Request
 from affectlake.features.protocol import Column, Extractor, Reads, Worded
@@ -22,49 +22,71 @@ LEAST = 0.02
 
 @dataclass(frozen=True)
 class Series:
-    """What an extractor says of each window of a sample.
+    """What an extractor says of each part of a sample.
 
     Attributes
     ----------
-    starts, ends : tuple of float
-        Seconds of the recording.
-    values : np.ndarray [shape=(windows, len(columns))], float32
-        NaN where it has nothing to say of a window.
+    keys : tuple of tuple
+        What `affectlake.data.windows.keys_of` names, of each part: start and end [s], and the number of a track.
+    values : np.ndarray [shape=(parts, len(columns))], float32
+        NaN where it has nothing to say of a part.
     """
 
-    starts: tuple[float, ...]
-    ends: tuple[float, ...]
+    keys: tuple[tuple[float | None, ...], ...]
     values: np.ndarray
 
 
-class Windowed:
+class Parted:
     """See `affectlake.features.protocol.Extractor`; `affectlake.features.compute` makes `Series` of its answers.
 
     Parameters
     ----------
     whole : Extractor
-        What is run over each window.
-    window, hop : float > 0
-        Seconds of a window, and from one's beginning to the next one's.
+        What is run over each part.
+    kind : str
+        Ends its name, see `affectlake.data.windows`.
+    parameters : mapping
+        Beside those of the whole.
+    summary : str
+        What is added to that of the whole.
     """
 
-    def __init__(self, whole: Extractor, window: float, hop: float):
-        self.whole, self.window, self.hop = whole, window, hop
-        self.name = whole.name + WINDOWED
+    def __init__(self, whole: Extractor, kind: str, parameters: Mapping[str, Any], summary: str):
+        self.whole = whole
+        self.name, self.keys = whole.name + kind, keys_of(kind)
         self.version = whole.version
         self.reads: Reads = whole.reads
-        self.parameters: Mapping[str, Any] = {**whole.parameters, "window": window, "hop": hop}
+        self.parameters: Mapping[str, Any] = {**whole.parameters, **parameters}
         self.columns: Sequence[Column] = whole.columns
-        self.requires, self.install, self.licence = whole.requires, whole.install, whole.licence
-        self.cost = whole.cost
-        self.summary = f"{whole.summary}, by windows of {window:g} s every {hop:g} s"
+        self.requires: Sequence[str] = whole.requires
+        self.install, self.licence, self.cost = whole.install, whole.licence, whole.cost
+        self.summary = f"{whole.summary}, {summary}"
 
     def weights(self) -> Sequence[Path]:
         return self.whole.weights()
 
     def extract(self, batch: Sequence[Any]) -> Sequence[np.ndarray | Worded | NotApplicable]:
-        """The whole extractor's answer about each window that was read."""
+        """The whole extractor's answer about each part that was read."""
         return self.whole.extract(batch)
+
+
+class Windowed(Parted):
+    """By windows of so many seconds, one every ``hop`` seconds."""
+
+    def __init__(self, whole: Extractor, window: float, hop: float):
+        about = f"by windows of {window:g} s every {hop:g} s"
+        super().__init__(whole, WINDOWED, {"window": window, "hop": hop}, about)
+        self.window, self.hop = window, hop
+
+
+class Tracked(Parted):
+    """Of every face that is followed through a film."""
+
+    def __init__(self, whole: Extractor):
+        from affectlake.features.face.tracks import SETTINGS
+
+        super().__init__(whole, TRACKED, SETTINGS, "of every face")
+        self.requires = (*self.requires, "scipy")
 
 
 def can(extractor: Extractor) -> bool:
@@ -72,14 +94,16 @@ def can(extractor: Extractor) -> bool:
     return bool(getattr(extractor, "windowed", False))
 
 
-def windowed(whole: Extractor) -> Windowed:
-    """An extractor by windows, as the settings ``series.window`` and ``series.hop`` say.
+def parted(name: str, whole: Extractor) -> Parted:
+    """What is called ``name`` of an extractor: by windows, as the settings ``series.window`` and ``series.hop`` say.
 
     Raises
     ------
     UsageError
         They say that there are none.
     """
+    if name.endswith(TRACKED):
+        return Tracked(whole)
     window = float(settings.get("series.window"))
     if not window:
         raise UsageError(f"{whole.name}{WINDOWED} needs windows: --set series.window=1")
@@ -87,10 +111,13 @@ def windowed(whole: Extractor) -> Windowed:
 
 
 def with_series(chosen: Sequence[Extractor]) -> list[Extractor]:
-    """Extractors, and where the settings ask for series those that can once more, by windows."""
-    if not settings.get("series.window"):
-        return list(chosen)
-    return [*chosen, *(windowed(e) for e in chosen if can(e))]
+    """Extractors, and where the settings ask for it those that can once more, by windows, or of every face."""
+    found: list[Extractor] = list(chosen)
+    if settings.get("series.window"):
+        found += [parted(e.name + WINDOWED, e) for e in chosen if can(e)]
+    if settings.get("video.faces") == "all":
+        found += [Tracked(e) for e in chosen if e.reads == "face"]
+    return found
 
 
 def extent(request: Request) -> tuple[float, float]:

@@ -16,7 +16,6 @@ from affectlake.data.store._snapshot import Counts, Snapshot
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, kept
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
-from affectlake.data.windows import WINDOWED
 
 
 def diff(store: TableStore, a: Snapshot, b: Snapshot) -> Diff:
@@ -84,7 +83,7 @@ def rollback(store: TableStore, to: Snapshot, author: str) -> Snapshot:
 
 def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) -> Explanation:
     """See `Store.explain`."""
-    tables = {n: e for n, e in snapshot.computed.items() if e.windowed == (WINDOWED in column)}
+    tables = {n: e for n, e in snapshot.computed.items() if bool(e.keys) == ("@" in column)}
     names = _load.matching({n: _load.column_names(store, e) for n, e in tables.items()}, [column])
     extractor, columns = next(iter(names.items()))
     if f"{extractor}.{columns[0]}" != column:
@@ -108,7 +107,7 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     explanation: Explanation = {
         "sample_id": sample_id,
         "column": column,
-        "value": None if not row or entry.windowed else row[0][kept(columns[0])],
+        "value": None if not row or entry.keys else row[0][kept(columns[0])],
         "outcome": "ok" if row else outcomes[0]["outcome"] if outcomes else "absent",
         "reason": outcomes[0]["reason"] if outcomes else None,
         "content": row[0]["content"] if row else outcomes[0]["content"] if outcomes else None,

@@ -21,7 +21,6 @@ from affectlake.data.store._read import read
 from affectlake.data.store._snapshot import FeatureTable, Snapshot
 from affectlake.data.store._spelling import HIDDEN, KEYS, kept, kept_label, spoken
 from affectlake.data.store._table_store import TableStore
-from affectlake.data.windows import SPAN
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ def column_names(store: TableStore, entry: FeatureTable) -> list[str]:
 
 def kept_columns(store: TableStore, entry: FeatureTable) -> list[str]:
     """The same as the table has them; words and times that are kept beside values are no columns of features."""
-    ours = (*KEYS, *entry.texts, *(SPAN if entry.windowed else ()))
+    ours = (*KEYS, *entry.texts, *entry.keys)
     return [f.name for f in store.load_version(entry).schema().fields if f.name not in ours]
 
 

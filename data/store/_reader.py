@@ -23,6 +23,7 @@ from affectlake.data.store._snapshot import Snapshot
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, spoken
 from affectlake.data.store._table_store import TableStore
+from affectlake.data.windows import TRACKED, WINDOWED
 
 if TYPE_CHECKING:
     import polars
@@ -305,11 +306,13 @@ class Reader:
         sample_id: str | Sequence[str],
         columns: Sequence[str] | str | None = None,
         *,
+        by: Literal["window", "track"] = "window",
         as_of: AsOf = None,
     ) -> pd.DataFrame:
         """Features over time: what extractors say of each window of a sample, joined on time across modalities.
 
-        They are there after `affectlake refresh --set series.window=1`.
+        They are there after `affectlake refresh --set series.window=1`; by track, what they say of each face that was
+        followed through a film, after ``--set video.faces=all``.
 
         Parameters
         ----------
@@ -324,20 +327,25 @@ class Reader:
         -------
         DataFrame of float32 [index=(start, end), columns=features]
             Seconds of the recording that the sample is of, in order; NaN where an extractor has nothing to say of
-            a window. Of several samples the index begins with ``sample_id``.
+            a window. Of several samples the index begins with ``sample_id``. By track it ends with ``track``: 1 has
+            most of the picture; pictures have no times.
 
         Raises
         ------
         UnknownName
             Dataset, sample or column that is not there.
         AffectlakeError
-            The dataset has no series.
+            The dataset has none.
         """
         from affectlake.data.store import _series
 
         snapshot = self.snapshot(dataset, as_of)
         patterns = [columns] if isinstance(columns, str) else columns
-        return self._reading(lambda: _series.series(self._tables, snapshot, sample_id, patterns))
+        return self._reading(
+            lambda: _series.series(
+                self._tables, snapshot, sample_id, patterns, {"window": WINDOWED, "track": TRACKED}[by]
+            )
+        )
 
     def failures(
         self,

@@ -21,9 +21,8 @@ from affectlake.data.store import _attributes, _catalog, _checksums, _identity, 
 from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._names import ErasureTarget, Plain
 from affectlake.data.store._read import read
-from affectlake.data.store._snapshot import Snapshot, TableRef, computed_of, extractor_of, table_of
+from affectlake.data.store._snapshot import FeatureTable, Snapshot, TableRef, computed_of, extractor_of, table_of
 from affectlake.data.store._table_store import SETTINGS, TableStore
-from affectlake.data.windows import SPAN
 
 _CONTEXT = "features.text.context"
 """Older stores do not say which tables read what was said before; this was the only one."""
@@ -75,7 +74,7 @@ class Rebuilt:
     def _count(self, entry: TableRef) -> int:
         """Rows of a table; of a series samples that have any."""
         rows = self.store.load_version(entry).to_pyarrow_dataset()
-        if SPAN[0] in rows.schema.names and "content" in rows.schema.names:
+        if isinstance(entry, FeatureTable) and entry.keys:
             return int(pc.count_distinct(rows.to_table(columns=["sample_id"])["sample_id"]).as_py())
         return rows.count_rows()
 

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
-from affectlake.data.windows import WINDOWED
+from affectlake.data.windows import keys_of
 
 FEATURES, SERIES = "features.", "series."
-"""How a snapshot calls tables of features, a row per sample, and of series, a row per window of one."""
+"""How a snapshot calls tables of features, a row per sample, and of series, several rows per sample."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class FeatureTable(TableRef):
         return self.rows / self.wanted if self.wanted else None
 
     @property
-    def windowed(self) -> bool:
-        """Whether it has a row per window of a sample."""
-        return self.path.partition("~")[0].endswith(WINDOWED)
+    def keys(self) -> tuple[str, ...]:
+        """Columns that tell the rows of a sample apart; none where a row is a sample."""
+        return keys_of(self.path.partition("~")[0])
 
     def to_json(self) -> dict[str, object]:
         known = asdict(self)
@@ -155,7 +155,7 @@ class Snapshot:
 
     @property
     def series(self) -> dict[str, FeatureTable]:
-        """The tables of series by extractor, whose name ends with `WINDOWED`."""
+        """The tables of series by extractor, see `affectlake.data.windows`."""
         return series_of(self.tables)
 
     @property
@@ -190,7 +190,7 @@ def table_of(extractor: str) -> str:
     >>> table_of("audio.prosody"), table_of("audio.prosody@window")
     ('features.audio.prosody', 'series.audio.prosody@window')
     """
-    return (SERIES if extractor.endswith(WINDOWED) else FEATURES) + extractor
+    return (SERIES if keys_of(extractor) else FEATURES) + extractor
 
 
 def extractor_of(table: str) -> str | None:

@@ -42,7 +42,7 @@ from affectlake.data.store._snapshot import (
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import KEYS, kept, kept_label
 from affectlake.data.store._table_store import PARTITION, CommitConflict, TableStore
-from affectlake.data.windows import SPAN, WINDOWED
+from affectlake.data.windows import keys_of
 
 GROUP_BYTES = 2**26
 """Values that are put together and written at a time, in whole shards: what a publish may take of memory, some copies
@@ -378,8 +378,7 @@ class Writer:
         fingerprint = wanted.fingerprint if wanted else existing(old).fingerprint
         names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.store, existing(old))
         beside = wanted.texts if wanted else existing(old).texts
-        if name.endswith(WINDOWED):
-            beside = (*beside, *SPAN)
+        beside = (*beside, *keys_of(name))
         version = old.version if old and shards is not None else None
         found = self._statistics_before(name, old, names) if shards is not None else {}
         every = np.unique(todo["shard"]) if shards is None else np.array(shards)
@@ -425,12 +424,12 @@ class Writer:
             sources.append(pending)
         if not sources:
             kinds = dict.fromkeys(["content", *beside], pa.string()) | dict.fromkeys(names, pa.float32())
-            kinds |= {n: pa.float64() for n in SPAN if n in beside and name.endswith(WINDOWED)}
+            kinds |= {n: pa.int32() if n == "track" else pa.float64() for n in keys_of(name)}
             sources = [pa.schema(list(kinds.items())).empty_table()]
         source = pa.concat_tables(sources).combine_chunks()
         ordered = todo.sort_values("shard", kind="stable")
-        if name.endswith(WINDOWED):
-            ordered, take = _windows(ordered, source)
+        if keys := keys_of(name):
+            ordered, take = _parts(ordered, source, keys)
         else:
             take = pa.array(index_in(ordered["content"], source["content"]))
         out = {
@@ -452,7 +451,7 @@ class Writer:
         if entry is None:
             return pd.DataFrame({"sample_id": [], "content": [], "shard": np.array([], np.int32)})
         keys = read_keys(self.store, entry, KEYS).to_pandas()
-        return keys.drop_duplicates("sample_id", ignore_index=True) if entry.windowed else keys
+        return keys.drop_duplicates("sample_id", ignore_index=True) if entry.keys else keys
 
     def _describe(
         self, entries: Mapping[str, FeatureTable], features: Mapping[str, FeatureSpec]
@@ -483,11 +482,11 @@ class Writer:
         return TableRef(path, self.store.replace(path, table, None))
 
 
-def _windows(rows: pd.DataFrame, source: pa.Table) -> tuple[pd.DataFrame, pa.Array]:
-    """Rows, each as often as its content has windows, in order of time, and where those are in ``source``."""
-    spans = source.select(["content", *SPAN]).to_pandas()
-    spans = spans.assign(at=np.arange(len(spans))).drop_duplicates(["content", *SPAN]).sort_values([*SPAN])
-    every = rows.merge(spans[["content", "at"]], on="content", how="left", validate="many_to_many")
+def _parts(rows: pd.DataFrame, source: pa.Table, keys: Sequence[str]) -> tuple[pd.DataFrame, pa.Array]:
+    """Rows, each as often as its content has parts, in order of time, and where those are in ``source``."""
+    parts = source.select(["content", *keys]).to_pandas()
+    parts = parts.assign(at=np.arange(len(parts))).drop_duplicates(["content", *keys]).sort_values([*keys])
+    every = rows.merge(parts[["content", "at"]], on="content", how="left", validate="many_to_many")
     return every.drop(columns="at"), pa.array(every["at"].to_numpy())
 
 

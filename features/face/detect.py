@@ -137,9 +137,7 @@ def find_faces(frames: Sequence[np.ndarray]) -> Faces:
             found.append(face)
     if not found:
         raise NotApplicable(f"no face in {len(frames)} frame{'s' * (len(frames) != 1)}")
-    crops, *rest = (np.stack(part) for part in zip(*found, strict=True))
-    mesh, confidence, presence, size, roll, pixels = (part.astype(np.float32) for part in rest)
-    return Faces(crops, mesh, confidence, presence, size, roll, pixels, np.array(counts))
+    return faces_of(found, counts)
 
 
 def _main(frame: np.ndarray) -> tuple[tuple[Any, ...] | None, int]:
@@ -149,12 +147,55 @@ def _main(frame: np.ndarray) -> tuple[tuple[Any, ...] | None, int]:
             continue
         boxes, confidence, eyes = _blaze.detect(frame, look.margin, look.model, look.side, look.threshold)
         for refuted, i in enumerate(_by_weight(boxes, frame.shape)):
-            points, presence = _mesh.landmarks(frame, boxes[i], *eyes[i, :2])
-            if presence >= PRESENCE:
-                share = float(np.prod(boxes[i, 2:] - boxes[i, :2]) / (frame.shape[0] * frame.shape[1]))
-                crop, mesh, roll, side = _cut(frame, points)
-                return (crop, mesh, confidence[i], presence, min(share, 1.0), roll, side), len(boxes) - refuted
+            face = _confirmed(frame, boxes[i], confidence[i], eyes[i])
+            if face is not None:
+                return face, len(boxes) - refuted
     return None, 0
+
+
+def _confirmed(frame: np.ndarray, box: np.ndarray, confidence: float, eyes: np.ndarray) -> tuple[Any, ...] | None:
+    """What `Faces` holds of a face in one frame; None where the landmarks' network sees none."""
+    points, presence = _mesh.landmarks(frame, box, *eyes[:2])
+    if presence < PRESENCE:
+        return None
+    share = float(np.prod(box[2:] - box[:2]) / (frame.shape[0] * frame.shape[1]))
+    crop, mesh, roll, side = _cut(frame, points)
+    return crop, mesh, confidence, presence, min(share, 1.0), roll, side
+
+
+def every_face(frame: np.ndarray) -> list[tuple[np.ndarray, tuple[Any, ...]]]:
+    """Box and what `Faces` holds of every face in a frame, by all looks at the whole of it, the surest first.
+
+    Larger copies are looked at only where these find nobody.
+    """
+    found: list[tuple[np.ndarray, tuple[Any, ...]]] = []
+    for look in LOOKS:
+        if look.side and (found or look.side > MAGNIFIED * max(frame.shape[:2])):
+            continue
+        boxes, confidence, eyes = _blaze.detect(frame, look.margin, look.model, look.side, look.threshold)
+        for box, sure, points in zip(boxes, confidence, eyes, strict=True):
+            if any(overlap(box, other) > _blaze.OVERLAP for other, _ in found):
+                continue
+            if (face := _confirmed(frame, box, sure, points)) is not None:
+                found.append((box, face))
+    return found
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection of two boxes over their union [0 to 1].
+
+    >>> overlap(np.array([0, 0, 2, 2]), np.array([1, 0, 3, 2]))
+    0.3333333333333333
+    """
+    inner = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0).prod()
+    return float(inner / max((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - inner, 1e-9))
+
+
+def faces_of(found: Sequence[tuple[Any, ...]], counts: Sequence[int]) -> Faces:
+    """One face of what was confirmed of it frame by frame, and the number of faces in each frame."""
+    crops, *rest = (np.stack(part) for part in zip(*found, strict=True))
+    mesh, confidence, presence, size, roll, pixels = (part.astype(np.float32) for part in rest)
+    return Faces(crops, mesh, confidence, presence, size, roll, pixels, np.array(counts))
 
 
 def _by_weight(boxes: np.ndarray, shape: tuple[int, ...]) -> Iterator[int]:
