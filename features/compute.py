@@ -28,6 +28,10 @@ TOGETHER = 16
 """Windows of a sample that are in memory at a time."""
 
 
+PATIENCE: dict[Reads, int] = {"audio": 200, "face": 20}
+"""Windows, times extractors, that may take what one sample may take of time."""
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Samples that one worker takes in one go; all of them need all of ``extractors``.
@@ -130,15 +134,14 @@ def _series(chunk: Chunk, chosen: Sequence[Parted]) -> dict[str, pa.Table]:
 
 def _of_windows(chunk: Chunk, chosen: Sequence[Windowed], request: Request) -> dict[str, Result]:
     """Each extractor's answer about the windows of one request; all have the same."""
-    from affectlake.data.sound import LIMIT
-
-    whole = _attempt(partial(taken, extent, request))
+    whole = _attempt(partial(taken, partial(extent, chunk.reads), request))
     if not isinstance(whole, tuple):
         return {e.name: _answers(e, [whole])[0] for e in chosen}
-    pieces = math.ceil((whole[1] - whole[0]) / LIMIT)
+    until = math.inf if request.end is None else request.end
+    cut = spans(whole[0], whole[1], chosen[0].window, chosen[0].hop, until)
+    pieces = math.ceil(len(cut) * len(chosen) / PATIENCE.get(chunk.reads, 1))
     if chunk.pieces is not None and pieces > max(1, chunk.pieces):
         return {e.name: _Long(pieces) for e in chosen}
-    cut = spans(whole[0], whole[1], chosen[0].window, chosen[0].hop)
     answers: dict[str, list[Result]] = {e.name: [] for e in chosen}
     for first in range(0, len(cut), TOGETHER):
         parts = [replace(request, start=a, end=b) for a, b in cut[first : first + TOGETHER]]

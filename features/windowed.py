@@ -120,27 +120,39 @@ def with_series(chosen: Sequence[Extractor]) -> list[Extractor]:
     return found
 
 
-def extent(request: Request) -> tuple[float, float]:
-    """Seconds at which what a request is about begins and ends.
+def extent(reads: Reads, request: Request) -> tuple[float, float]:
+    """Seconds at which what is read of a request begins and ends.
 
     Raises
     ------
     BadMedia
-        As `affectlake.data.sound.audio_length`.
+        As what reads it.
     NotApplicable
         It has no time: pictures, folders of frames, films without the sound that is asked for.
     """
+    from affectlake.data.pictures import film_extent
     from affectlake.data.sound import audio_length
 
-    return request.start or 0.0, min(audio_length(request.uri), math.inf if request.end is None else request.end)
+    first, last = request.start or 0.0, math.inf if request.end is None else request.end
+    if reads != "face":
+        return first, min(audio_length(request.uri), last)
+    shown = film_extent(request.uri, request.start, request.end)
+    if shown is None:
+        raise NotApplicable("a picture has no time")
+    return first, shown[1]
 
 
-def spans(first: float, last: float, window: float, hop: float) -> list[tuple[float, float]]:
-    """Windows of a sample, to the millisecond; the last one ends with it.
+def spans(first: float, last: float, window: float, hop: float, until: float = math.inf) -> list[tuple[float, float]]:
+    """Windows from ``first`` on, to the millisecond, until all that there is up to ``last`` has been in one.
+
+    The last one may end later than the recording, of which sound and picture differ by some milliseconds, but not later
+    than ``until``, where the part ends that a row is about.
 
     >>> spans(2.0, 4.5, window=1.0, hop=1.0)
+    [(2.0, 3.0), (3.0, 4.0), (4.0, 5.0)]
+    >>> spans(2.0, 4.5, window=1.0, hop=1.0, until=4.5)
     [(2.0, 3.0), (3.0, 4.0), (4.0, 4.5)]
     """
     count = max(1, math.ceil(round((last - first - window) / hop, 6)) + 1)
     starts = [round(first + hop * i, 3) for i in range(count)]
-    return [(a, min(round(a + window, 3), last)) for i, a in enumerate(starts) if not i or last - a >= LEAST]
+    return [(a, min(round(a + window, 3), until)) for i, a in enumerate(starts) if not i or last - a >= LEAST]

@@ -277,7 +277,7 @@ def _ending(code: int | None) -> str:
 
 def _long(chunk: Chunk, tables: dict[str, pa.Table]) -> tuple[Chunk, dict[str, pa.Table], list[tuple[Chunk, int]]]:
     """What was computed, and each recording that wants more time, with its number of pieces."""
-    if chunk.reads not in ("audio", "speech"):
+    if chunk.reads not in ("audio", "speech", "face"):
         return chunk, tables, []
     outcome = next(iter(tables.values()))["outcome"].to_numpy(zero_copy_only=False)
     later = outcome == LONG

@@ -1,6 +1,7 @@
 """Features over time: tables by windows, and that refresh, erasure, failures and readers hold for them."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from affectlake.data import Store
 from affectlake.data.demo_voice import RATE, speak, speaker_voice
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.features import registry, settings
-from affectlake.features.compute import Chunk, compute
+from affectlake.features.compute import LONG, Chunk, compute
 from affectlake.features.inputs import Request
 from affectlake.features.windowed import spans
 from affectlake.flows.refresh import RefreshOptions, dry_run, refresh
@@ -164,7 +165,19 @@ def test_what_is_not_there_is_named(lake):
         settings.parsed({"series.window": 0.05})
 
 
+def test_many_windows_get_more_time(tmp_path):
+    """A worker that was given the time of one sample hands back what takes longer, and says how much longer."""
+    sf.write(tmp_path / "long.wav", np.tile(voice(0, 3.0), 10), RATE)
+    request = Request("x", str(tmp_path / "long.wav"))
+    with settings.use({"series.window": 0.1, "series.hop": 0.1}):
+        given = tuple(settings.changed().items())
+    chunk = Chunk("audio", ("audio.spectral@window",), (request,), given, pieces=1)
+    table = compute(chunk)["audio.spectral@window"]
+    assert table["outcome"].to_pylist() == [LONG] and table["reason"].to_pylist() == ["2"]
+    assert compute(replace(chunk, pieces=2))["audio.spectral@window"].num_rows > 200
+
+
 def test_what_is_left_of_a_sample_is_a_window_unless_it_is_next_to_nothing():
-    assert spans(0.0, 0.4, 1.0, 0.5) == [(0.0, 0.4)]
+    assert spans(0.0, 0.4, 1.0, 0.5) == [(0.0, 1.0)] and spans(0.0, 0.4, 1.0, 0.5, 0.4) == [(0.0, 0.4)]
     assert spans(0.0, 2.01, 1.0, 1.0) == [(0.0, 1.0), (1.0, 2.0)]
     assert spans(0.0, 2.5, 1.0, 0.5) == [(0.0, 1.0), (0.5, 1.5), (1.0, 2.0), (1.5, 2.5)]

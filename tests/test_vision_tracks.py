@@ -139,3 +139,31 @@ def test_each_box_is_of_one_track_and_a_track_has_one_box_a_frame(places):
         frames = [i for i, _ in track]
         assert frames == sorted(set(frames))
         assert all(overlap(boxes[a][b], boxes[c][d]) >= 0.2 for (a, b), (c, d) in pairwise(track))
+
+
+@needs_weights
+def test_sound_and_face_of_a_film_share_their_windows(tmp_path, looks):
+    """Picture of 2 s, sound of 2.03 s: the last window is the same for both."""
+    path = tmp_path / "said.mp4"
+    tone = 0.2 * np.sin(2 * np.pi * 200 * np.arange(32_480) / 16_000)
+    with av.open(str(path), "w") as out:
+        video, audio = out.add_stream("mpeg4", rate=4), out.add_stream("aac", rate=16_000, layout="mono")
+        video.height, video.width, video.bit_rate = 240, 480, 4_000_000
+        for i in range(8):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(scene(looks, "L", i))))
+        sound = av.AudioFrame.from_ndarray(tone.astype(np.float32)[None], format="fltp", layout="mono")
+        sound.sample_rate = 16_000
+        out.mux(audio.encode(sound))
+        for stream in (video, audio):
+            out.mux(stream.encode())
+    pd.DataFrame({"sample_id": ["f"], "video": [str(path)]}).to_csv(tmp_path / "m.csv", index=False)
+    asked = RefreshOptions(
+        dataset="d", manifest=str(tmp_path / "m.csv"), store=str(tmp_path / "lake"), workers=1,
+        only=("face.geometry", "audio.spectral"),
+        settings={"series.window": 1.0, "series.hop": 0.75, "video.frames": 4},
+    )  # fmt: skip
+    refresh(asked)
+    frame = Store(tmp_path / "lake").series("d", "f")
+    assert frame.index.tolist()[:2] == [(0.0, 1.0), (0.75, 1.75)] and frame.index.is_unique
+    assert frame.index.tolist()[2] == (1.5, 2.5)
+    assert frame.iloc[:3][["face.geometry.mouth_open_mean", "audio.spectral.centroid_mean"]].notna().all(axis=None)

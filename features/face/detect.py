@@ -106,6 +106,7 @@ class FaceMeasures:
     """What extractors share that measure found faces by formulas: no weights but the detector's."""
 
     reads: Reads = "face"
+    windowed = True
     requires = REQUIRES
     install = INSTALL
     licence = "Apache-2.0"

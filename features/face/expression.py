@@ -38,6 +38,7 @@ class Expression:
     name = "face.expression"
     version = "2"
     reads = "face"
+    windowed = True
     parameters: Mapping[str, object] = PARAMETERS
     columns: Sequence[Column] = (*pooled_columns(_SHARES, STATISTICS), *_EMBEDDING, *_MOTION)
     requires = (*REQUIRES, "torch", "h5py")
