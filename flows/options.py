@@ -132,7 +132,7 @@ class PredictOptions(TableReading, _OfModel):
     model : Path
         Model saved by `affectlake bench --save`.
     files : tuple of str
-        Audio, video or image files, each a sample of its own.
+        Audio, video or image files, each a sample of its own; also s3://, gs://, az://, https://.
     files_from : Path or None
         A file that names them, one a line, read as they come: /dev/stdin takes them from a pipe.
     manifest : str or None

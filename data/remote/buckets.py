@@ -2,14 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.remote.addresses import common_folder
@@ -25,6 +26,9 @@ _AT_ONCE = 16
 _PER_LISTING = 20_000  # keys that one thread looks for
 _LISTINGS = 4
 _BLOCK = 1 << 20
+_TRIES = 3
+
+T = TypeVar("T")
 
 _RETRY: Any = {
     "max_retries": 8,
@@ -40,6 +44,20 @@ _VARIABLES = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true for a public one",
 }
+
+
+class _BrokeOff(Unreachable):
+    """A list that ended too soon, which the library does not ask for again."""
+
+
+def _whole(action: Callable[[], T]) -> T:
+    """What an action gives, tried again where a list broke off."""
+    for attempt in range(_TRIES):
+        try:
+            return action()
+        except _BrokeOff:
+            time.sleep(0.2 * 2**attempt)
+    return action()
 
 
 class Bucket:
@@ -92,7 +110,7 @@ class Bucket:
         at = 0
         while at < len(wanted):
             try:
-                at = self._some(wanted, at, folder, found)
+                at = _whole(partial(self._some, wanted, at, folder, found))
             except InvalidPathError:
                 # Some key there, such as "a//b", is none to the library, and spoils its page.
                 found |= self._asked(wanted[at : at + PAGE])
@@ -129,7 +147,7 @@ class Bucket:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return {key: state for key, state in zip(keys, pool.map(one, keys), strict=True) if state}
 
-    def below(self, folder: str) -> Iterator[tuple[str, Object]]:
+    def below(self, folder: str) -> list[tuple[str, Object]]:
         """Keys below a folder, in their order, with what they are.
 
         Raises
@@ -140,10 +158,13 @@ class Bucket:
         import obstore
         from obstore.exceptions import InvalidPathError
 
-        try:
+        def every() -> list[tuple[str, Object]]:
             with self._said(None):
-                for page in obstore.list(self._store, folder.strip("/") or None, chunk_size=PAGE):
-                    yield from ((meta["path"], self._object(meta)) for meta in page)
+                found = obstore.list(self._store, folder.strip("/") or None, chunk_size=PAGE).collect()
+            return [(meta["path"], self._object(meta)) for meta in found]
+
+        try:
+            return _whole(every)
         except InvalidPathError:
             raise AffectlakeError(
                 f"{self.root}/{folder} holds a key with an empty folder name or a dot for one (a//b, a/./b), which "
@@ -215,6 +236,8 @@ class Bucket:
                 reason = "the name or the environment's settings are not understood"
             else:
                 reason = "no answer, or it broke off again and again"
+                if not key and "retries" not in text:
+                    raise _BrokeOff(f"{self.root}: {reason}") from None
             if key:
                 raise Refused(reason) from None
             raise Unreachable(f"{self.root}: {reason}") from None

@@ -1,0 +1,127 @@
+"""What media in a bucket cost in requests: `python benchmarks/elsewhere.py [--objects 2000] [--workers 2]`.
+
+A local server that speaks S3 (moto, a process of its own) holds so many short sounds, each another one. Every night is
+a process of its own: the first, one without changes, one with 1 % of new objects, one with another extractor, and one
+after all objects moved to another folder. Printed are the requests that the server answered (lists, objects, others),
+those of objects per object that was new, and seconds.
+"""
+
+import argparse
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import obstore
+import soundfile
+from obstore.store import S3Store
+
+NIGHT = """
+if __name__ == "__main__":
+    import sys
+    from affectlake.flows.options import RefreshOptions
+    from affectlake.flows.refresh import refresh
+    manifest, only, workers = sys.argv[1:]
+    options = RefreshOptions("calls", manifest=manifest, only=tuple(only.split(",")), workers=int(workers))
+    done = refresh(options)
+    assert done.failed == 0, done
+    print(f"{done.seconds:.1f}")
+"""
+
+
+def sound(number: int) -> bytes:
+    """0.5 s of noise at 16 kHz, another one for each number."""
+    out = BytesIO()
+    soundfile.write(out, 0.1 * np.random.default_rng(number).standard_normal(8000), 16000, format="WAV")
+    return out.getvalue()
+
+
+class Bucket:
+    """The server, its bucket, and what it was asked."""
+
+    def __init__(self, folder: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        url, self.said = f"http://127.0.0.1:{port}", folder / "server.log"
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        with self.said.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        os.environ |= {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ENDPOINT_URL": url,
+        }
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(urllib.request.Request(f"{url}/calls", method="PUT"), timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        self.store, self.seen = S3Store("calls"), 0
+
+    def put(self, key: str, content: bytes) -> None:
+        obstore.put(self.store, key, content)
+
+    def asked(self) -> tuple[int, int, int]:
+        """Lists, objects and others since the last call."""
+        lines = re.findall(r'"(GET|HEAD|POST|PUT|DELETE) (\S+) HTTP', self.said.read_text())
+        new, self.seen = lines[self.seen :], len(lines)
+        lists = sum("list-type=2" in path for _, path in new)
+        objects = sum(method == "GET" and ".wav" in path and "list-type" not in path for method, path in new)
+        return lists, objects, len(new) - lists - objects
+
+
+def manifest(bucket: Bucket, folder: str, count: int) -> str:
+    rows = "".join(f"s{i},{folder}/{i // 1000:03}/{i:06}.wav\n" for i in range(count))
+    bucket.put("calls.csv", f"sample_id,audio\n{rows}".encode())
+    return "s3://calls/calls.csv"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", type=int, default=2000)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("night.py").write_text(NIGHT)
+        bucket, count, one = Bucket(Path(folder)), given.objects, "audio.recording"
+        try:
+            for i in range(count):
+                bucket.put(f"a/{i // 1000:03}/{i:06}.wav", sound(i))
+
+            def night(name: str, uri: str, only: str, new: int) -> None:
+                bucket.asked()
+                command = [sys.executable, "night.py", uri, only, str(given.workers)]
+                seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
+                lists, objects, others = bucket.asked()
+                each = f"{objects / new:.3f}" if new else "–"
+                print(f"| {name} | {lists} | {objects} | {others} | {each} | {seconds} |", flush=True)
+
+            print("| night | lists | objects | others | objects per new one | s |\n|---|---|---|---|---|---|")
+            night("first", manifest(bucket, "a", count), one, count)
+            night("unchanged", manifest(bucket, "a", count), one, 0)
+            for i in range(0, count, 100):
+                bucket.put(f"a/{i // 1000:03}/{i:06}.wav", sound(count + i))
+            night("1 % changed", manifest(bucket, "a", count), one, len(range(0, count, 100)))
+            night("another extractor", manifest(bucket, "a", count), f"{one},audio.fingerprint", count)
+            for i in range(count):
+                bucket.put(f"b/{i // 1000:03}/{i:06}.wav", sound(i if i % 100 else count + i))
+            night("moved", manifest(bucket, "b", count), f"{one},audio.fingerprint", 0)
+        finally:
+            bucket.process.kill()
+            bucket.process.wait()
+
+
+if __name__ == "__main__":
+    main()
