@@ -13,6 +13,8 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
+import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from explored import IDS, LABELS, store_of
@@ -20,6 +22,7 @@ from starlette.testclient import TestClient
 
 from affectlake.data.store import Store
 from affectlake.flows import report
+from affectlake.flows.benchmark import BenchOptions, benchmark
 from affectlake.flows.cli.app import run
 from affectlake.flows.explore.app import application
 from affectlake.flows.explore.site import PAGES
@@ -202,8 +205,6 @@ def test_a_file_that_is_no_longer_what_was_read_is_not_sent(client, lake, tmp_pa
 
 
 def test_a_sample_that_was_only_imported_does_not_open_other_files(tmp_path):
-    import pandas as pd
-
     secret = tmp_path / "secret.txt"
     secret.write_text("nobody's business")
     store = Store(tmp_path / "lake", create=True)
@@ -345,6 +346,29 @@ def test_a_browser_clicks_through_and_runs_nothing_that_data_says(served, tmp_pa
         assert tab.value("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
         assert tab.said == [], "dialogs, errors, refusals"
         assert [asked for asked in tab.asked if not asked.startswith((served, "data:"))] == []
+
+
+def test_whatever_a_store_holds_has_its_pages(tmp_path):
+    """A sample without a speaker, columns without values or with one value, labels that are numbers."""
+    store = Store(tmp_path / "lake", create=True)
+    one = pd.DataFrame({"sample_id": ["q"], "text": ["hi"]})
+    store.put("one", "text", "x", pd.DataFrame({"a": [1.0], "b": [None]}, index=["q"], dtype="float64"), samples=one)
+    rng, ids = np.random.default_rng(0), [f"i{i}" for i in range(36)]
+    values = pd.DataFrame(rng.normal(size=(36, 4)), index=ids, columns=["up", "same", "none", "other"])
+    about = pd.DataFrame(
+        {"sample_id": ids, "speaker": [f"p{i % 6}" for i in range(36)], "valence": values["up"].to_list()}
+    )
+    about = about.assign(text="w", flag=[True, None, False] * 12, when=pd.Timestamp("2026-01-01"), nothing=None)
+    values = values.assign(same=7.0, none=float("nan"))
+    values.loc["i3"] = float("nan")
+    store.put("odd", "audio", "x", values, samples=about)
+    options = BenchOptions("odd", label="valence", store=store.uri, folds=3, models=("ridge",), fusions=("unimodal",))
+    benchmark(options, map=map)
+    with TestClient(application(store), HOST) as client:
+        kinds = {urlsplit(where).path for where in crawl(client, 12)}
+        assert {"/run", "/map", "/column", "/sample"} <= kinds
+        nowhere = client.get(address("map", dataset="one", extractor="text.x"))
+        assert nowhere.status_code == 404 and "fewer than 3" in nowhere.text
 
 
 def test_who_is_erased_is_on_no_page_any_more(lake, tmp_path):

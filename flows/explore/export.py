@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from affectlake.data.errors import UsageError
+from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.store import Store
+from affectlake.flows.compare import SELECTED
 from affectlake.flows.explore.app import ASSETS
 from affectlake.flows.explore.ask import Ask
 from affectlake.flows.explore.lake import Lake
-from affectlake.flows.explore.site import PAGES
+from affectlake.flows.explore.page import page
+from affectlake.flows.explore.site import PAGES, Page
 
 _ASSETS = sorted(path.name for path in ASSETS.iterdir())
 
@@ -55,6 +57,8 @@ class Files:
         dataset = said.get("dataset", "")
         if page in _LEFT_OUT or (said.keys() & set(_ASKED) and said.get("way") != "pca"):
             return False
+        if page == "run" and said.get("row", SELECTED) != SELECTED:  # each of a hundred rows would have its confusions
+            return False
         if page == "sample":
             return said["id"] in self._samples.get(dataset, ())
         if page == "column":
@@ -88,11 +92,19 @@ def export(store: Store, out: Path, samples: int, progress: Callable[[int, int],
     done: set[str] = set()
     while waiting := [name for name in files.wanted if name not in done]:
         for name in waiting:
-            page, said = files.wanted[name]
-            (out / name).write_text(PAGES[page](lake, Ask(said), files), encoding="utf-8")
+            kind, said = files.wanted[name]
+            (out / name).write_text(_shown(PAGES[kind], lake, Ask(said), files), encoding="utf-8")
             done.add(name)
             progress(len(done), len(files.wanted))
     return len(done)
+
+
+def _shown(show: Page, lake: Lake, ask: Ask, files: Files) -> str:
+    """The page, or one that says why there is none: the others are written in any case."""
+    try:
+        return show(lake, ask, files)
+    except AffectlakeError as error:
+        return page("sorry", files, "Not to be had", why=str(error))
 
 
 def _prepare(out: Path) -> None:
@@ -103,7 +115,7 @@ def _prepare(out: Path) -> None:
     others = [p.name for p in held if p.name not in _ASSETS and not _OURS.fullmatch(p.name)]
     if others:
         raise UsageError(f"{out} holds files that are no copy of pages, such as {others[0]!r}: name a new folder")
-    for page in held:  # of somebody who was erased since, for instance
-        page.unlink()
+    for old in held:  # of somebody who was erased since, for instance
+        old.unlink()
     for name in _ASSETS:
         shutil.copy(ASSETS / name, out / name)

@@ -49,7 +49,7 @@ def extractor(lake: Lake, ask: Ask, to: Links) -> str:
         rows=rows,
         part=here,
         table=table,
-        several=len(about) > 1,
+        mapped=which in maps.extractors(lake, name),
     )
 
 
@@ -101,7 +101,7 @@ def map_of(lake: Lake, ask: Ask, to: Links) -> str:
         f"Map of {which}",
         name,
         extractor=which,
-        extractors=[t["extractor"] for t in lake.tables(name) if t["columns"] > 1],
+        extractors=maps.extractors(lake, name),
         way=way,
         ways=maps.ways(),
         found=found,

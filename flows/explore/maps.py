@@ -18,6 +18,10 @@ POINTS = 5_000
 """Samples on a map at most, evenly spread over the dataset."""
 
 
+LEAST = 3
+"""Samples below which there is nothing to see on a map."""
+
+
 @dataclass(frozen=True)
 class Map:
     """Samples as points.
@@ -40,7 +44,13 @@ class Map:
 
 def ways() -> list[str]:
     """Ways of drawing a map that are installed."""
-    return ["pca", "umap"] if find_spec("umap") else ["pca"]
+    found = find_spec("umap")
+    return ["pca", "umap"] if found and found.origin else ["pca"]  # a folder of this name has no origin
+
+
+def extractors(lake: Lake, dataset: str) -> list[str]:
+    """Those of which there is a map."""
+    return [t["extractor"] for t in lake.tables(dataset) if t["columns"] > 1 and t["rows"] >= LEAST]
 
 
 def drawn(lake: Lake, dataset: str, extractor: str, way: str) -> Map:
@@ -51,7 +61,7 @@ def drawn(lake: Lake, dataset: str, extractor: str, way: str) -> Map:
     UnknownName
         No such dataset, extractor or way.
     NotApplicable
-        Fewer than three samples.
+        Fewer than `LEAST` samples.
     """
     if way not in ways():
         raise UnknownName("map", way, ways())
@@ -63,6 +73,8 @@ def drawn(lake: Lake, dataset: str, extractor: str, way: str) -> Map:
 def _drawn(lake: Lake, dataset: str, extractor: str, way: str) -> Map:
     samples = lake.contents(dataset)
     known = samples.index[samples[extractor].notna()]
+    if len(known) < LEAST:
+        raise NotApplicable(f"{extractor} has values for {len(known)} sample(s): no map of fewer than {LEAST}")
     frame = numbers(lake.store.load(dataset, [extractor], ids=spread(known, POINTS)))
     x = frame.to_numpy(np.float64)
     x = x[:, np.isfinite(x).any(axis=0)]
@@ -70,8 +82,6 @@ def _drawn(lake: Lake, dataset: str, extractor: str, way: str) -> Map:
     x = np.nan_to_num(x - np.nanmean(x, axis=0))
     spreads = x.std(axis=0)
     x = x[:, spreads > 0] / spreads[spreads > 0]
-    if len(x) < 3:
-        raise NotApplicable(f"{extractor} has values for {len(x)} sample(s): no map of fewer than 3")
     if x.shape[1] < 2:  # all on a line, or in one place
         return Map(list(frame.index), np.pad(x, ((0, 0), (0, 2 - x.shape[1]))), (), len(known))
     xy, explained = (_pca if way == "pca" else _umap)(x)

@@ -8,7 +8,7 @@ import pandas as pd
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.data.remote.addresses import redacted
 from affectlake.flows.document import Document
-from affectlake.flows.explore import media
+from affectlake.flows.explore import maps, media
 from affectlake.flows.explore.ask import Ask, Links
 from affectlake.flows.explore.lake import Lake, of_ids
 from affectlake.flows.explore.lake import media as media_of
@@ -48,7 +48,7 @@ def dataset(lake: Lake, ask: Ask, to: Links) -> str:
         speakers=samples["speaker"].nunique(),
         classes={c: list(n[:_BARS].items()) for c, n in classes.items()},
         more={c: (len(n) - _BARS, int(n[_BARS:].sum())) for c, n in classes.items()},
-        embeddings=lake.embeddings(name),
+        maps=[e for e in maps.extractors(lake, name) if e in lake.embeddings(name)],
         runs=runs,
         pairs=_pairs(runs),
         quarantined=int((lake.outcomes(name)["outcome"] == "failed").sum()),
