@@ -6,10 +6,11 @@ belong to.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from affectlake.features.inputs import Request, forget_read, sha256_read
 from affectlake.features.scan import UNLEARNT, content_of, unlearnt
@@ -38,37 +39,17 @@ def learnt_of(tables: Mapping[str, pa.Table]) -> dict[str, str]:
     return found
 
 
-class Named:
-    """Gives results the names of their contents; each content is kept once, however many objects turn out to hold it.
+def named(tables: dict[str, pa.Table], learnt: Mapping[str, str]) -> dict[str, pa.Table]:
+    """Results under their contents' names, without those of objects that could not be read."""
+    return {name: _named(table.replace_schema_metadata(None), learnt) for name, table in tables.items()}
 
-    Parameters
-    ----------
-    known : callable(extractor) -> iterable of str
-        Contents that are known already.
-    """
 
-    def __init__(self, known: Callable[[str], Iterable[str]]):
-        self._known = known
-        self._from: dict[str, dict[str, str]] = {}
-        self.learnt: dict[str, str] = {}
-
-    def __call__(self, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
-        """Results under their contents' names, without those of objects that could not be read."""
-        self.learnt |= learnt_of(tables)
-        return {name: self._named(name, table) for name, table in tables.items()}
-
-    def _named(self, name: str, table: pa.Table) -> pa.Table:
-        table = table.replace_schema_metadata(None)
-        contents = table["content"].to_pylist()
-        if not any(c.startswith(UNLEARNT) for c in contents):
-            return table
-        if name not in self._from:
-            self._from[name] = dict.fromkeys(self._known(name), "")
-        new = [content_of(c, self.learnt) for c in contents]
-        first = self._from[name]
-        kept = [n is not None and (n == c or first.setdefault(n, c) == c) for c, n in zip(contents, new, strict=True)]
-        at = table.schema.get_field_index("content")
-        return table.set_column(at, "content", pa.array(new, pa.string())).filter(pa.array(kept, pa.bool_()))
+def _named(table: pa.Table, learnt: Mapping[str, str]) -> pa.Table:
+    contents = table["content"].to_pylist()
+    if not any(c.startswith(UNLEARNT) for c in contents):
+        return table
+    new = pa.array([content_of(c, learnt) for c in contents], pa.string())
+    return table.set_column(table.schema.get_field_index("content"), "content", new).filter(pc.is_valid(new))
 
 
 def with_learnt(stats: pd.DataFrame, learnt: Mapping[str, str]) -> pd.DataFrame:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from affectlake.data.manifest import Manifest
     from affectlake.data.store import ColumnDoc, FeatureSpec, Store
     from affectlake.data.store._writer import Writer
-    from affectlake.features.learning import Named
     from affectlake.features.plan import Plan
 
 
@@ -190,15 +189,11 @@ class _Steps:
             retried = replace(options, retry_failed=False)
             return _plan(samples, stats, chosen, self.writer.known, retried, retry_unread=False)
 
-        def known(name: str) -> "pd.Series":
-            found = self.writer.known(name, work.fingerprints[name])
-            return found.loc[found["outcome"] == "ok", "content"]
-
-        named = learning.Named(known)
+        learnt: dict[str, str] = {}
 
         def compute(work: "Plan", given_up: bool) -> list[str]:
             how = _give_up if given_up else self.run
-            changed = self._computed(work, how, options, named)
+            changed = self._computed(work, how, options, learnt)
             if changed:
                 _log.warning("%d files of %s changed while they were read", len(changed), options.dataset)
             return changed
@@ -206,14 +201,17 @@ class _Steps:
         with self.clock(stage):
             if unread := learning.to_be_read(r for c in work.chunks for r in c.requests):
                 compute(work, False)
-                stats = learning.with_learnt(stats, named.learnt)
+                stats = learning.with_learnt(stats, learnt)
                 stats = scan.rescan(stats, [uri for uri in learning.still_unlearnt(stats) if uri in unread])
                 work = again(stats)
             work, stats = settled(work, stats, again, compute)
         return {e.name: _wanted(e, work) for e in chosen}, stats
 
-    def _computed(self, work: "Plan", run: Run, options: RefreshOptions, named: "Named") -> list[str]:
-        """Compute and keep what is to be done; returns the files that are not those that were hashed."""
+    def _computed(self, work: "Plan", run: Run, options: RefreshOptions, learnt: dict[str, str]) -> list[str]:
+        """Compute and keep what is to be done; returns the files that are not those that were hashed.
+
+        ``learnt`` takes what objects turned out to be.
+        """
         import pyarrow.compute as pc
 
         from affectlake.features import learning
@@ -224,8 +222,9 @@ class _Steps:
         for tables in self.progress.track(shards, "computing", sum(len(c.requests) for c in work.chunks), _size):
             kept, files = steady(work, tables)
             changed |= dict.fromkeys(files)
-            self.writer.learn(learning.learnt_of(tables))
-            for name, results in named(kept).items():
+            learnt |= (new := learning.learnt_of(tables))
+            self.writer.learn(new)
+            for name, results in learning.named(kept, learnt).items():
                 self.writer.keep(name, work.fingerprints[name], results)
                 self.computed[name] += pc.count_distinct(results["content"]).as_py()
         return list(changed)

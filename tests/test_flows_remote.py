@@ -291,7 +291,7 @@ def test_equal_objects_are_computed_once(cloud, bucket):
     assert result.computed["image.color"] == 2 and values()["s1"] == values()["s2"]
 
 
-def test_objects_that_turn_out_to_be_equal_are_kept_once(cloud, bucket):
+def test_objects_that_turn_out_to_be_equal_have_their_values_once(cloud, bucket):
     """Where lists do not tell, and what is known already, in a table with several rows for each content, too."""
     web, sound = Front(), BytesIO()
     soundfile.write(sound, 0.1 * np.sin(np.arange(80000) ** 1.2 / 20), 16000, format="WAV")
