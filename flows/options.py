@@ -149,6 +149,8 @@ class PredictOptions(TableReading, _OfModel):
         Seconds of a window.
     hop : float
         Seconds from a window's beginning to the next one's.
+    speakers : "auto", int or None
+        Of a timeline by speech, silence or transcript: tell apart who speaks, by the voice; see `affectlake segment`.
     features : Path or None
         Parquet or CSV of features by their full names with a column sample_id, as `affectlake load --out` writes.
     dataset : str or None
@@ -169,6 +171,7 @@ class PredictOptions(TableReading, _OfModel):
     by: By = "windows"
     window: float = 3.0
     hop: float = 1.0
+    speakers: Literal["auto"] | int | None = None
     features: Path | None = None
     dataset: str | None = None
     as_of: str | None = None

@@ -89,6 +89,8 @@ def answers(options: "PredictOptions") -> Iterator[Prediction]:
         raise UsageError("--transcribe hears files and samples of a manifest; a dataset: affectlake transcribe")
     if options.timeline and not options.files:
         raise UsageError("a timeline is one of recordings: name their files")
+    if options.speakers is not None and not options.timeline:
+        raise UsageError("speakers are told apart along a --timeline")
     if options.features is not None:
         return from_features(options.model, options.features)
     if options.dataset is not None:
@@ -101,7 +103,9 @@ def answers(options: "PredictOptions") -> Iterator[Prediction]:
         options.processes,
         table=options.table,
         transcribe=options.transcribe,
-        cutting=Cutting(options.by, options.window, options.hop) if options.timeline else None,
+        cutting=Cutting(options.by, options.window, options.hop, speakers=options.speakers)
+        if options.timeline
+        else None,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile as sf
 
 from affectlake.data.store import Store
+from affectlake.features import registry
 from affectlake.flows import timeline
 from affectlake.flows.cli.app import run
 from affectlake.flows.refresh import RefreshOptions, refresh
@@ -112,6 +113,16 @@ def test_levels_are_those_of_the_sound(call, monkeypatch):
     levels = np.array(timeline.levels(str(quiet), 2.0))
     assert len(levels) == timeline.BINS and levels.max() == 1
     assert np.median(levels[:490]) == pytest.approx(0.25, rel=0.2) and np.median(levels[510:]) > 0.6
+
+
+def test_who_speaks_is_told_along_a_timeline(model, call, capsys):
+    if reason := registry.unavailable(registry.get("audio.ge2e")):
+        pytest.skip(f"audio.ge2e {reason}")
+    rows = labelled(capsys, model, call, "--timeline", "--by", "silence", "--speakers", "1")
+    assert {r["speaker"] for r in rows} == {f"{call.stem}/A"}
+    assert run(["predict", str(model), str(call), "--timeline", "--speakers", "2"]) == 2
+    assert "windows are not turns" in capsys.readouterr().err
+    assert run(["predict", str(model), str(call), "--speakers", "2"]) == 2
 
 
 def test_a_timeline_is_one_of_files(model, capsys):
