@@ -38,7 +38,7 @@ def corpus(folder: Path) -> pd.DataFrame:
 
 
 def store_of(folder: Path) -> str:
-    """Refreshed, with an embedding brought in, benchmarked twice."""
+    """Refreshed, with two embeddings brought in, benchmarked twice."""
     from affectlake.data.store import Store
     from affectlake.flows.benchmark import BenchOptions, benchmark
     from affectlake.flows.options import RefreshOptions
@@ -54,6 +54,7 @@ def store_of(folder: Path) -> str:
     values = rng.normal(size=(len(IDS), 16)) + np.arange(len(IDS))[:, None] % 3
     frame = pd.DataFrame(values, index=IDS, columns=[f"e{i}" for i in range(16)])
     Store(uri).put("calls", "audio", "embedding", frame)
+    Store(uri).put("calls", "text", "embedding", -frame)
     for model in ("lda", "logreg"):
         options = BenchOptions(
             "calls", label="mood", store=uri, models=(model,), fusions=("unimodal", "dummy"), folds=3, explain=False
