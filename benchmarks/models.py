@@ -3,16 +3,22 @@
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/models.py table DATASET --store lake [--workers 2]
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/models.py ratio DATASET --store lake
 
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/models.py memory [--samples 15956] [--columns 1367]
+
 ``table`` is what `affectlake bench` does with its defaults: every modality alone, every fusion of every subset, five
 folds grouped by speaker, intervals; wall-clock time and memory at the peak. ``ratio`` compares, on the first of these
 folds and one core, the table with the same rows by independent calls of scikit-learn's `cross_validate`, each with its
 own inner folds, in seconds of processor time (which other work on the machine disturbs less), and holds the
-answers of both against each other.
+answers of both against each other. ``memory`` makes up samples of four classes with that many columns (half of them
+audio, half text) and tells what a table took beyond what its processes hold before they see data: the sum of the
+proportional set sizes of this process and of its workers, every 50 ms.
 """
 
 import argparse
+import multiprocessing
 import os
 import resource
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -34,15 +40,22 @@ from affectlake.models.training import Data
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("table", "ratio"))
-    parser.add_argument("dataset")
+    parser.add_argument("what", choices=("table", "ratio", "memory"))
+    parser.add_argument("dataset", nargs="?")
     parser.add_argument("--store", default="lake")
     parser.add_argument("--label", default="emotion")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--models", nargs="+", default=zoo.DEFAULT)
     parser.add_argument("--fusions", nargs="+", default=benchmark.FUSIONS)
+    parser.add_argument("--samples", type=int, default=15_956)
+    parser.add_argument("--columns", type=int, default=1_367)
+    parser.add_argument("--folds", type=int, default=5)
     given = parser.parse_args()
     one_thread()
+    if given.what == "memory":
+        plan = Plan("label", models=tuple(given.models), fusions=tuple(given.fusions), folds=given.folds, explain=True)
+        memory(*made_up(given.samples, given.columns), plan, given.workers)
+        return
     options = BenchOptions(given.dataset, given.label, store=given.store)
     store = Store(given.store)
     samples, blocks = features(store, options, store.snapshot(given.dataset, None).id)
@@ -76,6 +89,60 @@ def table(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, wo
     score = best[plan.metric]
     print(f"best: {best['fusion']} {'+'.join(best['modalities'])} {best['model'] or ''} {plan.metric}", end=" ")
     print(f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
+
+
+def made_up(n: int, columns: int) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Samples of 60 speakers and four classes, and float32 features of a rank of 40 with noise."""
+    rng = np.random.default_rng(0)
+    y, who = rng.integers(0, 4, n), rng.integers(0, 60, n)
+    index = pd.Index([f"s{i:07}" for i in range(n)], name="sample_id")
+    samples = pd.DataFrame({"label": np.array(list("abcd"))[y], "speaker": [f"p{w:02}" for w in who]}, index=index)
+    blocks = {}
+    for m, width in (("audio", columns - columns // 2), ("text", columns // 2)):
+        hidden = rng.normal(size=(n, 40)) + 0.4 * rng.normal(size=(4, 40))[y] + 0.5 * rng.normal(size=(60, 40))[who]
+        x = rng.normal(size=(n, width)).astype(np.float32)
+        x += (hidden @ rng.normal(size=(40, width))).astype(np.float32)
+        blocks[m] = pd.DataFrame(x, index=index, columns=[f"{m}.made.c{i:04}" for i in range(width)])
+    return samples, blocks
+
+
+def memory(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, workers: int) -> None:
+    size = sum(b.to_numpy().nbytes for b in blocks.values())
+    seen: list[tuple[float, float]] = []
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_imported, range(4 * workers)))
+        pids = [os.getpid(), *(p.pid for p in multiprocessing.active_children())]
+        before = [_held(p) for p in pids]
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.05):
+                held = [_held(p) - b for p, b in zip(pids, before, strict=True)]
+                seen.append((sum(held), held[0]))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        start = time.perf_counter()
+        benchmark.run(samples, blocks, plan, map=pool.map)
+        wall = time.perf_counter() - start
+        done.set()
+        watcher.join()
+    peak, own = max(seen)
+    print(f"{len(samples)} samples, features of {size / 2**20:.0f} MiB, {workers} workers, {wall:.0f} s")
+    print(f"processes before: {sum(before) / 2**20:.0f} MiB, the features of the caller among them")
+    print(f"peak beyond that: {peak / 2**20:.0f} MiB, {peak / size:.1f} times the features; at that time the")
+    print(f"first process {own / 2**20:.0f} MiB; the most that it took {max(o for _, o in seen) / 2**20:.0f} MiB")
+
+
+def _imported(_: int) -> None:
+    """What a worker imports for any job."""
+    time.sleep(0.5)  # or one worker would do for all of them
+
+
+def _held(pid: int) -> int:
+    """Bytes of a process' proportional set: pages that several share are divided among them."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return next(1024 * int(line.split()[1]) for line in file if line.startswith("Pss:"))
 
 
 def ratio(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan) -> None:

@@ -21,6 +21,12 @@ def present(block: np.ndarray) -> np.ndarray:
     return ~np.isnan(block).all(axis=1)
 
 
+def steps(length: int, width: int) -> Iterator[slice]:
+    """Slices of ``length`` by which a matrix is worked off in 8 MiB of doubles at a time: copies stay small."""
+    step = max(1, 2**20 // max(1, width))
+    return (slice(start, start + step) for start in range(0, length, step))
+
+
 @dataclass(frozen=True)
 class Rotation:
     """The principal axes of a block's training samples.
@@ -45,17 +51,30 @@ class Rotation:
     def fit(cls, z: np.ndarray) -> "Rotation":
         """Fit on scaled columns [shape=(n, columns)], by the smaller of their two matrices of inner products."""
         mean = z.mean(axis=0, dtype=np.float64).astype(np.float32)
-        centred = (z - mean).astype(np.float64)
-        wide = centred.shape[1] > centred.shape[0]
-        values, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+
+        def centred(rows: slice, columns: slice) -> np.ndarray:
+            return (z[rows, columns] - mean[columns]).astype(np.float64)
+
+        n, width = z.shape
+        wide, whole = width > n, slice(None)
+        products = np.zeros((min(n, width),) * 2)
+        for some in steps(width, n) if wide else steps(n, width):
+            part = centred(whole, some) if wide else centred(some, whole)
+            products += part @ part.T if wide else part.T @ part
+        values, vectors = np.linalg.eigh(products)
         values, vectors = values[::-1], vectors[:, ::-1]
         kept = max(1, int((values > cls.SMALLEST * max(values[0], 1e-12)).sum()))
         values, vectors = np.maximum(values[:kept], 1e-12), vectors[:, :kept]
-        axes = centred.T @ vectors / np.sqrt(values) if wide else vectors
-        return cls(mean, axes.astype(np.float32))
+        axes = np.empty((width, kept), dtype=np.float32)
+        for some in steps(width, n):
+            axes[some] = centred(whole, some).T @ vectors / np.sqrt(values) if wide else vectors[some]
+        return cls(mean, axes)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
-        return (z - self.mean) @ self.axes
+        out = np.empty((len(z), self.axes.shape[1]), dtype=np.float32)
+        for some in steps(*z.shape):
+            out[some] = (z[some] - self.mean) @ self.axes
+        return out
 
 
 class Block:
@@ -96,7 +115,10 @@ class Block:
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Prepared features [shape=(n, columns)], float32."""
-        return np.clip(self.pipeline.transform(x), -self.CLIP, self.CLIP).astype(np.float32)
+        out = np.empty(x.shape, dtype=np.float32)
+        for some in steps(*x.shape):
+            out[some] = np.clip(self.pipeline.transform(x[some]), -self.CLIP, self.CLIP)
+        return out
 
 
 class View:
@@ -116,15 +138,18 @@ class View:
     def fitted(cls, x: np.ndarray) -> "View":
         """Training samples [shape=(n, columns)], with a block that is fitted on those that have the modality."""
         has = present(x)
-        view = cls(Block().fit(x[has]), x)
-        view.block.variance = max(float(view.columns[has].var(axis=0, dtype=np.float64).sum()), 1e-12)
+        known = slice(None) if has.all() else has
+        view = cls(Block().fit(x[known]), x)
+        parts = [view.columns[known, s].var(axis=0, dtype=np.float64) for s in steps(x.shape[1], len(x))]
+        view.block.variance = max(float(np.concatenate(parts).sum()), 1e-12)
         view.block.usual = float(np.quantile(view.cut[has], 0.995))
         return view
 
     @property
     def cut(self) -> np.ndarray:
         """Share of each sample's columns that were cut as outliers [shape=(n,)]."""
-        return np.asarray((np.abs(self.columns) >= self.block.CLIP).mean(axis=1))
+        clip, z = self.block.CLIP, self.columns
+        return np.concatenate([np.empty(0), *((np.abs(z[s]) >= clip).mean(axis=1) for s in steps(*z.shape))])
 
     @property
     def far(self) -> np.ndarray:
@@ -134,6 +159,8 @@ class View:
     @cached_property
     def columns(self) -> np.ndarray:
         """Prepared columns [shape=(n, columns)], float32; zeros where a sample lacks the modality."""
+        if self.there.all():
+            return self.block.transform(self._x)
         out = np.zeros(self._x.shape, dtype=np.float32)
         if self.there.any():
             out[self.there] = self.block.transform(self._x[self.there])
@@ -143,7 +170,8 @@ class View:
     def components(self) -> np.ndarray:
         """The same along the block's principal axes [shape=(n, components)], which a training view fits."""
         if self.block.rotation is None:
-            self.block.rotation = Rotation.fit(self.columns[self.there])
+            known = slice(None) if self.there.all() else self.there
+            self.block.rotation = Rotation.fit(self.columns[known])
         out = self.block.rotation(self.columns)
         out[~self.there] = 0
         return out

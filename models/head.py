@@ -4,7 +4,7 @@
 linear layer; modality dropout hides whole modalities in training, so that a missing one is nothing new.
 ``dense``: the simplest head, relu(Wx + b) with 128 units over everything side by side.
 Both end in a softmax, or in one sigmoid unit for two classes (one linear unit for numbers), and are trained with Adam
-(3e-3) on cross-entropy (numbers: 1 - CCC), stopped early on a held-out group of speakers.
+(4e-3) on cross-entropy (numbers: 1 - CCC), stopped early on a held-out group of speakers.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ import numpy as np
 from affectlake.models.splits import Fold
 
 UNITS = 128
-RATE = 3e-3
+RATE = 4e-3
 BATCH = 128
 EPOCHS = 200
-PATIENCE = 10
+PATIENCE = 6
 DROPOUT = 0.5
 MODALITY_DROPOUT = 0.2
 INPUT_DROPOUT = 0.2
