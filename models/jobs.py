@@ -104,7 +104,7 @@ def _read(folder: str) -> Data:
     return Data(blocks, np.load(root / "y.npy"), np.load(root / "groups.npy"))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _halves(folder: str, number: int) -> tuple[Data, Callable[[str], View]]:
     """The training part of a fold, and its tested part by modality: prepared once for the jobs of a worker."""
     data = _read(folder)
@@ -159,6 +159,7 @@ class Explain:
 
 
 def explain(job: Explain) -> tuple[np.ndarray, np.ndarray]:
+    _halves.cache_clear()  # jobs of the table are done: their fold would lie beside this one
     data = _read(job.folder)
     fold = np.load(Path(job.folder) / f"fold-{job.fold}.npz")
     mine = Data({m: data.blocks[m] for m in job.names}, data.y, data.groups)
