@@ -385,6 +385,7 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     """
     from affectlake.data.store import Store
     from affectlake.flows.band import trained_band
+    from affectlake.models.bounds import measured
     from affectlake.models.document import scores
     from affectlake.models.fit import fit
     from affectlake.models.persistence import save
@@ -414,6 +415,7 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
         "settings": settings_of(store.snapshot(options.dataset, done.about["snapshot"])),
         "scores": scores(selected),
         "selected": selected["rule"],
+        "measured": measured(about),
         "no_better_than_chance": no_better_than_chance(about),
         "store": store.identity,
     }

@@ -65,7 +65,7 @@ class TranscribedSample(AnsweredSample):
 
 
 class PlacedAnswer(AnsweredSample):
-    """An answer about a part of a recording [s]; ``unsure`` where no class has half of the probability."""
+    """An answer about a part of a recording [s]; ``unsure`` where a model would rather not answer."""
 
     recording: str
     start: float

@@ -45,8 +45,9 @@ class Prediction:
     rows : sequence of AnsweredSample
         Per sample: sample_id, label, probabilities (class to number), modalities (what each alone said: label and
         probabilities), far (modalities whose features lie far from those of the training), band (``narrower`` or
-        ``wider`` where the sound's is another one than the training's), uri. The label of a sample of which nothing
-        could be read is None.
+        ``wider`` where the sound's is another one than the training's), prediction_set (classes that hold the truth as
+        often as the model's card says) and abstain (whether it would rather not answer), None where the model cannot
+        promise it, uri. The label of a sample of which nothing could be read is None.
     failures : list of dict
         sample_id, extractor, reason of what could not be read.
     """
@@ -323,19 +324,27 @@ def _band(fitted: "Fitted") -> "Band | None":
 
 
 def _banded(fitted: "Fitted", rows: Sequence[AnsweredSample], frame: "pd.DataFrame") -> Sequence[AnsweredSample]:
-    """Answers that say where the band of the sound [index as rows] is another one than the training's."""
+    """Answers that say where the band of the sound [index as rows] is another one than the training's.
+
+    Of these nothing is promised: models are surer of them than they should be.
+    """
     import pandas as pd
 
     band = _band(fitted)
     if band is None or BANDWIDTH not in frame:
         return rows
     beside = band.beside(pd.to_numeric(frame[BANDWIDTH]).to_numpy(dtype="float64"))
-    return [{**row, "band": str(word) or None} for row, word in zip(rows, beside, strict=True)]
+    return [_beside(row, str(word)) if word else row for row, word in zip(rows, beside, strict=True)]
+
+
+def _beside(row: AnsweredSample, band: str) -> AnsweredSample:
+    return {**row, "band": band, "prediction_set": None, "abstain": None if row["abstain"] is None else True}
 
 
 def _known(row: AnswerOfAll) -> AnswerOfAll:
     """No label where no modality was there: class frequencies say nothing about the sample."""
-    return row if row["modalities"] else {**row, "label": None, "probabilities": {}}
+    nothing: AnswerOfAll = {**row, "label": None, "probabilities": {}, "prediction_set": None, "abstain": None}
+    return row if row["modalities"] else nothing
 
 
 def _computed(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from affectlake.features.cutting import Cutting
 
 UNSURE = 0.5
-"""Probability that no class reaches where a model is called unsure."""
+"""Probability that no class reaches where a model that has no bound of its own is called unsure."""
 
 BINS = 1000
 """Bars of the picture of a recording's level."""
@@ -101,7 +101,12 @@ def placed(rows: Sequence[AnsweredSample], samples: pd.DataFrame) -> list[Placed
 
 
 def unsure(row: AnsweredSample) -> bool:
-    """Whether no class has half of the probability; never where a model says quantities."""
+    """Whether a model would rather not answer; of one that has no bound, whether no class has half of the probability.
+
+    Never where it says quantities.
+    """
+    if row["abstain"] is not None:
+        return row["abstain"]
     return bool(row["probabilities"]) and max(row["probabilities"].values()) < UNSURE
 
 
@@ -145,6 +150,7 @@ def write_page(rows: Sequence[PlacedAnswer], model: str, out: Path) -> Path:
         height=_HEIGHT,
         wave=_WAVE,
         unsure=UNSURE,
+        bound=any(row["abstain"] is not None for row in rows),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")

@@ -114,6 +114,17 @@ def least(truth: np.ndarray, p: np.ndarray, groups: np.ndarray, level: float) ->
     return float(own[order][at]) if at < len(own) else 0.0
 
 
+def speakers_for(level: float) -> int:
+    """How many speakers sets take that are not those of all classes.
+
+    Examples
+    --------
+    >>> [speakers_for(level) for level in LEVELS]
+    [4, 9, 19]
+    """
+    return int(np.ceil(level / (1 - level) - 1e-9))
+
+
 def sets(p: np.ndarray, least: np.ndarray) -> np.ndarray:
     """Which classes belong to each sample's set [shape=(n, classes)], the most probable one in any case.
 
@@ -145,12 +156,8 @@ def _level(level: float, scorer: Scorer, entry: Entry, attributes: tuple[str, ..
         for g in sorted({n for n in names if isinstance(n, str)})
     ]
     everyone = np.ones(len(held), dtype=bool)
-    fewest = min(len(np.unique(scorer.everyone[f.train])) for f in folds)
-    reason = None
-    if fewest < level / (1 - level) - 1e-9:
-        reason = (
-            f"{fewest} speakers in a training part: sets of {level:.0%} take {int(np.ceil(level / (1 - level) - 1e-9))}"
-        )
+    fewest, needed = min(len(np.unique(scorer.everyone[f.train])) for f in folds), speakers_for(level)
+    reason = f"{fewest} speakers in a training part: sets of {level:.0%} take {needed}" if fewest < needed else None
     return Level(
         level, _coverage(scorer, held, everyone), float(size.mean()), float((size == 1).mean()), reason, groups
     )

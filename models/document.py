@@ -129,10 +129,16 @@ class Answer(TypedDict):
 
 
 class AnswerOfAll(Answer):
-    """The same with what each modality alone says, and those whose features lie far from the training's."""
+    """The same with what each modality alone says, and those whose features lie far from the training's.
+
+    ``prediction_set``: classes of which one is the truth as often as the model's card says; ``abstain``: whether it
+    would rather not answer. Both are None of a model that has no bounds, see `affectlake.models.bounds`.
+    """
 
     modalities: dict[str, Answer]
     far: list[str]
+    prediction_set: list[str] | None
+    abstain: bool | None
 
 
 class SharePoint(Score):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.models import benchmark, calibration, normalise, splits, training
+from affectlake.models.bounds import Bounds, bounds
 from affectlake.models.document import AnswerOfAll
 from affectlake.models.early import View, present
 from affectlake.models.member import Settings
@@ -34,6 +35,8 @@ class Answers:
         Thresholds or divisors of probabilities, see `affectlake.models.tasks.Task`.
     priors : pair of float array, shape=(classes,), or None
         The frequencies of the training and those at which probabilities are to be shown; None: the training's.
+    bounds : Bounds or None
+        From which probability on classes count and answers are given, at the training's frequencies.
     """
 
     ids: list[str]
@@ -43,6 +46,7 @@ class Answers:
     far: dict[str, np.ndarray]
     cuts: np.ndarray | None = None
     priors: tuple[np.ndarray, np.ndarray] | None = None
+    bounds: Bounds | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -50,10 +54,15 @@ class Answers:
         return self.target.classes
 
     def to_rows(self) -> list[AnswerOfAll]:
-        """Per sample: label, probabilities by class, the same for each modality that it has, and which are far."""
+        """Per sample: label, probabilities by class, the same for each modality that it has, and which are far.
+
+        Of what lies far nothing is promised: there is no set, and no answer that the model would rather give.
+        """
         task = self.target.task
         decided = {m: task.decide(self.target, np.nan_to_num(p), self.cuts) for m, p in self._all().items()}
         shown = {m: p if self.priors is None else calibration.at_prior(p, *self.priors) for m, p in self._all().items()}
+        sets = None if self.bounds is None else self.bounds.prediction_sets(self.fused)
+        abstains = None if self.bounds is None else self.bounds.abstains(self.fused, decided[""])
         rows: list[AnswerOfAll] = []
         for i in range(len(self.fused)):
             said = {
@@ -62,8 +71,19 @@ class Answers:
                 if not np.isnan(p[i]).any()
             }
             far = [m for m, f in self.far.items() if f[i]]
-            rows.append({**task.describe(self.target, shown[""][i], decided[""][i]), "modalities": said, "far": far})
+            rows.append(
+                {
+                    **task.describe(self.target, shown[""][i], decided[""][i]),
+                    "modalities": said,
+                    "far": far,
+                    "prediction_set": None if sets is None or far else self._named(sets[i]),
+                    "abstain": None if abstains is None else bool(far) or bool(abstains[i]),
+                }
+            )
         return rows
+
+    def _named(self, inside: np.ndarray) -> list[str]:
+        return [c for c, there in zip(self.classes, inside, strict=True) if there]
 
     def _all(self) -> dict[str, np.ndarray]:
         return {"": self.fused, **self.single}
@@ -124,6 +144,10 @@ class Fitted:
         Names of quantities.
     cuts : float array, shape=(outputs,), or None
         Thresholds of probabilities, from inner folds.
+    shown : float array, shape=(classes,), or None
+        Frequencies of classes at which probabilities are shown; None: the training's.
+    bounds : Bounds or None
+        What it promises of its answers; None in a file of before.
     """
 
     label: str
@@ -139,6 +163,7 @@ class Fitted:
     outputs: tuple[str, ...] = ()
     cuts: np.ndarray | None = None
     shown: np.ndarray | None = None
+    bounds: Bounds | None = None
 
     @property
     def extractors(self) -> list[str]:
@@ -198,9 +223,9 @@ class Fitted:
             m: np.where(there[m][:, None], target.task.combine([s[m] for s in single]), np.nan) for m in self.columns
         }
         far = {m: view.far for m, view in self.machines[0].views(arrays).items()}
-        return Answers(
-            [str(i) for i in index], target, target.task.combine(fused), alone, far, self.cuts, self._priors()
-        )
+        answers = target.task.combine(fused)
+        rest = (self.cuts, self._priors(), self.bounds)
+        return Answers([str(i) for i in index], target, answers, alone, far, *rest)
 
     def _priors(self) -> tuple[np.ndarray, np.ndarray] | None:
         prior = next(iter(self.machines[0].single.values())).prior
@@ -243,16 +268,20 @@ def fit(
         copies = {m: np.repeat(x, problem.copies, axis=0) for m, x in arrays.items()}
         data = Data(copies, problem.y, np.repeat(groups, problem.copies))
         settings = benchmark.settings_of(plan, target, problem)
-        machine, oof = _machine(data, plan, fusion, model, settings)
+        machine, said = _machine(data, plan, fusion, model, settings)
         machines.append(machine)
-        inner.append(oof[:: problem.copies])
-    cuts = target.task.cuts(target.y, target.task.combine(inner), metric_of(target, plan.metric))
+        inner.append(said[:: problem.copies])
+    oof = target.task.combine(inner)
+    cuts = target.task.cuts(target.y, oof, metric_of(target, plan.metric))
+    folds = splits.inner_folds(groups, target.strata, plan.inner, plan.seed)
+    unit = splits.unit(samples, plan.group_by, plan.copies_together)
+    promised = bounds(target, oof, target.task.decide(target, oof, cuts), groups, folds, unit)
     columns = {m: [str(c) for c in blocks[m].columns] for m in arrays}
     about = {"samples": len(samples), "speakers": int(samples["speaker"].nunique()) if "speaker" in samples else 0}
     about |= card or {}
     what = (plan.labelled, target.classes, fusion, model, columns)
     shown = None if plan.prior == "training" else calibration.prior_of(plan.prior, target.classes)
-    task = (target.task.name, target.outputs, cuts, shown)
+    task = (target.task.name, target.outputs, cuts, shown, promised)
     fitted = Fitted(*what, {}, tuple(machines), about, plan.normalise, *task)
     made_of = {name: fingerprints[name] for name in fitted.extractors if name in fingerprints}
     return replace(fitted, fingerprints=made_of)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from affectlake.models import boosters, early, head, zoo
 from affectlake.models.archive import Parts, get_object, put_object, weigh
+from affectlake.models.bounds import Bound, Bounds
 from affectlake.models.calibration import Line, Temperature, divisors
 from affectlake.models.fit import Fitted, Machine
 from affectlake.models.member import Ensemble, Selected, Settings
@@ -47,6 +48,7 @@ def save(fitted: Fitted, path: Path | str) -> Path:
         "cuts": None if fitted.cuts is None else fitted.cuts.tolist(),
         "normalise": fitted.normalise,
         "shown": None if fitted.shown is None else fitted.shown.tolist(),
+        "bounds": None if fitted.bounds is None else asdict(fitted.bounds),
         "card": fitted.card,
         "versions": _versions(),
         **_put_machine(parts, fitted.machines[0]),
@@ -84,13 +86,14 @@ def card(path: Path | str) -> dict[str, Any]:
     BadModel
         See there.
     """
-    document = _reading(path, _about)
+    document, promised = _reading(path, lambda file: (about := _about(file), _promised(about)))
     shown = {k: document[k] for k in ("label", "classes", "fusion", "model")}
-    shown |= {"task": document.get("task", "class" if document["classes"] else "number")}
+    shown |= {"task": _task(document)}
     shown |= {"modalities": list(document["single"]), "features": "as they are"}
     if document["normalise"] != "none":
         shown["features"] = f"relative to their {document['normalise']} (transductive: all of one are needed at once)"
-    shown |= {k: v for k, v in document["card"].items() if v not in (None, [], {}, "")}
+    shown |= {k: v for k, v in document["card"].items() if v not in (None, [], {}, "") and k != "measured"}
+    shown |= promised
     names = sorted({".".join(c.split(".")[:2]) for cs in document["columns"].values() for c in cs})
     count = {n: sum(c.startswith(f"{n}.") for cs in document["columns"].values() for c in cs) for n in names}
     shown["extractors"] = [
@@ -189,8 +192,7 @@ def _fitted(about: dict[str, Any], read: Parts) -> Fitted:
     machines = [_get_machine(about, read)]
     for i, other in enumerate(about.get("others", []), 1):
         machines.append(_get_machine(other, read.below(f"{i}.")))
-    # A model of a quantity of before there were tasks says so by having no classes.
-    task = about.get("task", "class" if classes else "number")
+    task = _task(about)
     for machine in machines:
         if task not in ("multilabel", "number") and len(classes) != machine.settings.classes:
             raise BadModel("the classes do not agree with each other")
@@ -216,7 +218,54 @@ def _fitted(about: dict[str, Any], read: Parts) -> Fitted:
         tuple(about.get("outputs", ())),
         None if cuts is None else finite("cuts", np.array(cuts, dtype=np.float64)),
         shown,
+        _get_bounds(about.get("bounds"), task),
     )
+
+
+def _task(about: dict[str, Any]) -> str:
+    """A model of a quantity of before there were tasks says so by having no classes."""
+    return str(about.get("task", "class" if about["classes"] else "number"))
+
+
+def _promised(about: dict[str, Any]) -> dict[str, Any]:
+    """What the model promises of its answers, beside what its benchmark measured; nothing of a file of before."""
+    bounds = _get_bounds(about.get("bounds"), _task(about))
+    if bounds is None:
+        return {}
+    found = {}
+    of = (
+        ("prediction_sets", bounds.sets, "coverage", "size"),
+        ("abstention", bounds.abstention, "accuracy", "coverage"),
+    )
+    for name, bound, scored, number in of:
+        found[name] = asdict(bound) | {"unit": bounds.unit}
+        given = about["card"].get("measured", {}).get(name)
+        if given and bound.value is not None:
+            score = {k: given[scored][k] for k in ("value", "low", "high")}
+            ends = [v for v in (score["low"], score["high"]) if v is not None]
+            if len(ends) == 1:
+                raise BadModel("an interval of one end in the card")
+            known = [given[number], score["value"], *ends]
+            finite("the card", np.array(known, dtype=np.float64))
+            found[name] |= {scored: score, number: given[number]}
+    return found
+
+
+def _get_bounds(about: dict[str, Any] | None, task: str) -> Bounds | None:
+    if about is None:  # a file of before
+        return None
+    found = Bounds(Bound(**about["sets"]), Bound(**about["abstention"]), about["unit"])
+    for bound in (found.sets, found.abstention):
+        for value in (bound.aim, 0.0 if bound.value is None else bound.value):
+            if type(value) not in (int, float) or not 0 <= value <= 1:
+                raise BadModel(f"a bound of {str(value)[:40]}: expected a probability")
+        if bound.value is not None and task not in ("class", "ordinal"):
+            raise BadModel(f"a bound of answers to the task {task}, which are no single classes")
+        if (bound.value is None) != isinstance(bound.reason, str):
+            raise BadModel("a bound that has neither a value nor a reason, or both")
+    if not isinstance(found.unit, str):
+        raise BadModel("bounds that hold for nobody")
+    return found
 
 
 def _put_machine(parts: dict[str, bytes], machine: Machine) -> dict[str, Any]:

@@ -168,6 +168,11 @@ def test_a_saved_model_says_where_it_comes_from(lake, done, tmp_path):
         selected["row"][k] for k in ("fusion", "modalities", "model")
     ]
     assert selected["rule"] == card["selected"] and card["no_better_than_chance"] is False
+    about = done.result.about
+    answered = next(p for p in about["abstention"] if p["aimed"] == model.bounds.abstention.aim)
+    assert card["measured"]["abstention"] == {k: answered[k] for k in ("coverage", "accuracy")}
+    sets = next(v for v in about["conformal"] if v["level"] == model.bounds.sets.aim)
+    assert card["measured"]["prediction_sets"] == ({} if sets["reason"] else {k: sets[k] for k in ("coverage", "size")})
 
 
 def test_the_selected_stands_above_the_rows(lake, done, capsys):

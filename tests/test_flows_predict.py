@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from affectlake.data.store import Store
 from affectlake.flows import predict as predicting
 from affectlake.flows.cli.app import run
 from affectlake.models.benchmark import Plan
+from affectlake.models.bounds import Bound, Bounds
 from affectlake.models.fit import fit
 from affectlake.models.persistence import load, save
 
@@ -279,3 +281,36 @@ def test_a_manifest_is_read_as_it_says(made, tmp_path):
     assert samples["text"].tolist()[0] == "难过" and pd.isna(samples["text"][1]) and samples["speaker"][1] == "王"
     with pytest.raises(BadManifest, match="utf-8"):
         predicting._media(load(models["none"]), [], str(path), None, 9, TableOptions("utf-8"))
+
+
+def test_what_is_promised_is_told(made, tmp_path, capsys):
+    store, models, frame = made
+    words = ["predict", "", "--dataset", "made", "--store", store.uri]
+    words[1] = str(models["none"])
+    assert run([*words, "--card"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "none: 5 speakers: sets of 90% take 9" in out and "20% of those of training; not measured" in out
+    score = {"value": 0.93, "low": 0.9, "high": 0.95}
+    measured = {
+        "prediction_sets": {"coverage": score, "size": 1.5},
+        "abstention": {"coverage": 0.79, "accuracy": score},
+    }
+    fitted = load(models["none"])
+    bounds = Bounds(Bound(0.9, 0.001), Bound(0.8, 0.999))
+    words[1] = str(save(replace(fitted, bounds=bounds, card=fitted.card | {"measured": measured}), tmp_path / "m"))
+    assert run([*words, "--card"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1.50 classes each" in out and "of the other 79% 0.930" in out
+    assert run([*words, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert run(words) == 0
+    captured = capsys.readouterr()
+    assert f"{sum(r['abstain'] for r in rows)} answer(s) that the model would rather not give" in captured.err
+    assert "prediction set" in captured.out and "a, b" in captured.out and "yes" in captured.out
+
+
+def test_nothing_is_promised_of_what_cannot_be_read_or_sounds_otherwise():
+    row = {"modalities": {}, "label": "a", "probabilities": {"a": 1.0}, "prediction_set": ["a"], "abstain": False}
+    assert predicting._known(row)["prediction_set"] is None and predicting._known(row)["abstain"] is None
+    assert predicting._beside(row, "narrower")["abstain"] is True
+    assert predicting._beside(row | {"abstain": None}, "narrower")["abstain"] is None

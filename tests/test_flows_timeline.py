@@ -1,6 +1,7 @@
 """What a model says along a recording: rows by window or turn, and a page that opens offline."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,8 +15,9 @@ from affectlake.flows import timeline
 from affectlake.flows.cli.app import run
 from affectlake.flows.refresh import RefreshOptions, refresh
 from affectlake.models.benchmark import Plan
+from affectlake.models.bounds import Bound, Bounds
 from affectlake.models.fit import fit
-from affectlake.models.persistence import save
+from affectlake.models.persistence import load, save
 
 RATE = 16_000
 HERTZ = {"low": 130.0, "high": 260.0}
@@ -70,6 +72,20 @@ def test_each_window_has_its_answer(model, call, capsys):
     assert [r["label"] for r in rows if r["start"] >= 2] == ["high"] * 3
     assert {r["recording"] for r in rows} == {call.stem} and not any(r["text"] for r in rows)
     assert all(r["unsure"] == (max(r["probabilities"].values()) < timeline.UNSURE) for r in rows)
+
+
+def test_a_model_is_unsure_by_its_own_bound_where_it_has_one(model, call, capsys):
+    assert not timeline.unsure({"probabilities": {"a": 0.4, "b": 0.3, "c": 0.3}, "abstain": False})
+    assert timeline.unsure({"probabilities": {"a": 0.6, "b": 0.4}, "abstain": True})
+    assert timeline.unsure({"probabilities": {"a": 0.4, "b": 0.3, "c": 0.3}, "abstain": None})
+    promised = {"sets": Bound(0.9, 0.0), "abstention": Bound(0.8, 0.9)}
+    sure = save(replace(load(model), bounds=Bounds(**promised)), call.with_name("sure"))
+    page = call.with_name("t.html")
+    rows = labelled(capsys, sure, call, "--page", page, "--window", "1", "--hop", "0.5")
+    assert all(r["unsure"] == r["abstain"] for r in rows) and any(r["abstain"] for r in rows)
+    assert "would rather not answer" in page.read_text()
+    timeline.write_page([rows[0] | {"unsure": True}], "m", page)
+    assert "low (unsure: high, low)" in page.read_text()
 
 
 def test_turns_of_a_transcript_bring_speaker_and_text(model, call, capsys):
