@@ -14,7 +14,7 @@ from affectlake.flows.document import Document
 from affectlake.flows.report import METRIC_NAMES, template
 from affectlake.models import splits
 from affectlake.models.across import TELLING, Ranking, ranking
-from affectlake.models.change import Change, changes, recorded_answers
+from affectlake.models.change import Change, by_output, changes, recorded_answers
 from affectlake.models.document import score
 from affectlake.models.tasks import target_of
 
@@ -52,7 +52,9 @@ class Changed:
     relabelled : int
         Samples of both whose label has changed; they take no part.
     rows : list of Change
-        The selected first.
+        The selected first; of several quantities or labels by the mean over them.
+    outputs : list of Change
+        The first row in each of several quantities or labels by itself.
     """
 
     dataset: str
@@ -63,6 +65,7 @@ class Changed:
     only_after: int
     relabelled: int
     rows: list[Change]
+    outputs: list[Change]
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,9 @@ def _changed(lake: "Store", before: Document, after: Document, metric: str) -> C
     truth, who = np.concatenate([target.y[at]] * len(repeats)), np.tile(groups, len(repeats))
     inflation = max(before["inflation"], after["inflation"])
     found = changes(target, truth, who, first, second, metric, inflation)
-    return Changed(dataset, after["label"], before["run"], after["run"], *counts, found)
+    row = found[0].row
+    outputs = by_output(target, truth, who, first[row], second[row], metric, inflation)
+    return Changed(dataset, after["label"], before["run"], after["run"], *counts, found, outputs)
 
 
 def rows_of(records: pd.DataFrame, document: Document) -> dict[str, pd.DataFrame]:

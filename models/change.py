@@ -66,13 +66,13 @@ def recorded_answers(rows: pd.DataFrame, target: Target) -> RecordedAnswers:
     Raises
     ------
     UsageError
-        Several quantities at once: what was said of each is not recorded as numbers.
+        Not as many quantities were recorded as there are.
     """
     if not target.classes:
-        if len(target.outputs) > 1:
-            raise UsageError("a change of several quantities at once is not tested: compare runs of one --label each")
-        numbers = rows["predicted"].astype("float64").to_numpy()
-        return RecordedAnswers(numbers[:, None], numbers[:, None])
+        numbers = rows["predicted"].astype("str").str.split("|", expand=True).astype("float64").to_numpy()
+        if numbers.shape[1] != len(target.outputs):
+            raise UsageError(f"{numbers.shape[1]} quantities were recorded, expected {', '.join(target.outputs)}")
+        return RecordedAnswers(numbers, numbers)
     code = {c: i for i, c in enumerate(target.classes)}
     answers = np.stack(rows["probabilities"].to_list()).astype(np.float64)
     if target.task.name != "multilabel":
@@ -107,20 +107,58 @@ def changes(
         See `affectlake.models.intervals.overlap`.
     """
     draws = metrics.Draws.of(groups)
-    found = []
-    for row in [r for r in before if r in after]:
-        one, other = (
-            target.task.scores(target, truth, s.answers, s.decided, draws)[metric] for s in (before[row], after[row])
+    rows = [r for r in before if r in after]
+    found = [_change(r, target, truth, draws, before[r], after[r], metric, inflation) for r in rows]
+    return [*found[:1], *_corrected(found[1:])]
+
+
+def by_output(
+    target: Target,
+    truth: np.ndarray,
+    groups: np.ndarray,
+    before: RecordedAnswers,
+    after: RecordedAnswers,
+    metric: str,
+    inflation: float = 1.0,
+) -> list[Change]:
+    """The change of one row in each of several quantities or labels by itself; none of a label that is one.
+
+    ``row`` is what each is called. Their p are corrected for their number (Holm); parameters as those of `changes`.
+    """
+    names = target.outputs or target.classes
+    if truth.ndim == 1 or target.task.name not in ("number", "multilabel"):
+        return []
+    draws, found = metrics.Draws.of(groups), []
+    for i, name in enumerate(names):
+        # Of a quantity the truth is a vector, of a label it stays a column of one.
+        at = [i] if target.classes else i
+        alone = replace(
+            target, y=target.y[:, at], classes=target.classes and (name,), outputs=target.outputs and (name,)
         )
-        gap = intervals.interval(other - one, inflation=inflation)
-        p = intervals.paired_p(other, one, inflation)
-        rest = (float(one[0]), float(other[0]), gap, p, gap.get("reason"))
-        found.append(Change(row, metric, len(groups), len(np.unique(groups)), *rest))
+        one, other = (RecordedAnswers(s.answers[:, [i]], s.decided[:, [i]]) for s in (before, after))
+        found.append(_change(name, alone, truth[:, at], draws, one, other, metric, inflation))
     return _corrected(found)
 
 
+def _change(
+    row: str,
+    target: Target,
+    truth: np.ndarray,
+    draws: metrics.Draws,
+    before: RecordedAnswers,
+    after: RecordedAnswers,
+    metric: str,
+    inflation: float,
+) -> Change:
+    one, other = (target.task.scores(target, truth, s.answers, s.decided, draws)[metric] for s in (before, after))
+    gap = intervals.interval(other - one, inflation=inflation)
+    p = intervals.paired_p(other, one, inflation)
+    rest = (float(one[0]), float(other[0]), gap, p, gap.get("reason"))
+    return Change(row, metric, len(draws.group), len(np.unique(draws.group)), *rest)
+
+
 def _corrected(found: list[Change]) -> list[Change]:
-    rest = [c.p for c in found[1:] if c.p is not None]
-    if len(rest) < len(found) - 1:
+    known = [c.p for c in found if c.p is not None]
+    if len(known) < len(found):
         return found
-    return [*found[:1], *(replace(c, p=p) for c, p in zip(found[1:], intervals.holm(rest), strict=True))]
+    return [replace(c, p=p) for c, p in zip(found, intervals.holm(known), strict=True)]

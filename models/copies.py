@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from affectlake.models import near
+
 LEAST = {"audio": 0.985, "image": 0.85}
 """Cosine from which two fingerprints are of one recording or picture: docs/measured/copies.md."""
 
 MOST = 200_000
-"""Samples among which copies are looked for: every pair is compared."""
+"""Samples among which copies are looked for."""
 
-_ROWS = 256  # compared with all others at a time: 200 MB of cosines at most
+_EDGES = 1_000_000  # pairs that are remembered before they are joined
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,6 @@ def groups(prints: np.ndarray, least: float) -> np.ndarray:
     >>> groups(np.array([[1, 0], [0, 1], [2, 0.01]]), 0.9).tolist()
     [0, -1, 0]
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     rows = np.flatnonzero(~np.isnan(prints).any(axis=1))
     out = np.full(len(prints), -1)
     if len(rows) < 2:
@@ -68,20 +67,36 @@ def groups(prints: np.ndarray, least: float) -> np.ndarray:
     _, first = np.unique(codes, return_index=True)
     label = np.arange(len(first))
     distinct = x[first]
-    for begin in range(0, len(distinct), _ROWS):
-        alike = distinct[begin : begin + _ROWS] @ distinct[begin:].T >= least
-        a, b = (part + begin for part in np.nonzero(alike))
-        edges = coo_array((np.ones(len(a) + len(label), bool), (np.r_[a, np.arange(len(label))], np.r_[b, label])),
-                          shape=(len(label), len(label)))  # fmt: skip
-        _, joined = connected_components(edges, directed=False)
-        label = np.unique(joined, return_index=True)[1][joined]
-    group = label[codes]
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    # Unit vectors of a cosine are as far apart as it says.
+    for some, others in near.blocks(distinct, float(np.sqrt(max(2 - 2 * least, 0.0)))):
+        alike = distinct[some] @ distinct[others].T >= least
+        if not alike.any():  # much faster told than where
+            continue
+        a, b = np.nonzero(alike)
+        apart = some[a] != others[b]
+        if apart.any():
+            waiting.append((some[a[apart]], others[b[apart]]))
+        if sum(len(found) for found, _ in waiting) > _EDGES:
+            label, waiting = _joined(label, waiting), []
+    group = _joined(label, waiting)[codes]
     sizes = np.bincount(group, minlength=len(label))
     _, begins = np.unique(group, return_index=True)
     firsts = np.full(len(label), -1)
     firsts[group[begins]] = rows[begins]
     out[rows] = np.where(sizes[group] > 1, firsts[group], -1)
     return out
+
+
+def _joined(label: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Labels [shape=(n,)], those of pairs made one: the position of the first of all that are joined."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(label)
+    a, b = (np.concatenate([p[side] for p in pairs] + [own]) for side, own in ((0, np.arange(n)), (1, label)))
+    _, joined = connected_components(coo_array((np.ones(len(a), bool), (a, b)), shape=(n, n)), directed=False)
+    return np.asarray(np.unique(joined, return_index=True)[1][joined])
 
 
 def found(samples: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from affectlake.models import near
 from affectlake.models.document import Leakage
 from affectlake.models.splits import Fold
 
@@ -20,8 +21,16 @@ NARROW = 20
 COARSE = 0.05
 """Where more samples than this share have a near-duplicate, the features are coarse rather than the samples copied."""
 
-MOST = 50_000
-"""Samples among which near-duplicates are looked for: every pair is compared."""
+MOST = 200_000
+"""Samples among which near-duplicates are looked for by their features."""
+
+MOST_TEXTS = 50_000
+"""Texts among which nearly equal ones are looked for: every pair is compared."""
+
+_USUAL = 5_000  # samples, spread evenly, whose nearest neighbours tell how far apart samples are
+_BLOCK = 256  # of them at a time
+_PAIRS = 8_192  # whose distance is computed exactly at a time
+_COLUMNS = 32  # standardised at a time
 
 _CROWD = 20
 _LONG = 60  # words from which one more or less is found by the pairs of words that are shared
@@ -152,33 +161,23 @@ def _near_media(
         why = f"{block.shape[1]} columns" if block.shape[1] < NARROW else f"{len(rows)} samples"
         findings.append(f"copies of {what} were not looked for: no fingerprints, and {why} of features do not tell")
         return None
-    from sklearn.neighbors import NearestNeighbors
-
-    x = _standardised(block[rows])
-    search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(x)
-    nearest = search.kneighbors()[0][:, 0]
-    far = float(np.median(nearest))
-    suspects = np.flatnonzero(nearest < NEAR * far)
-    if not len(suspects):
-        return 0
-    found = search.radius_neighbors(x[suspects], NEAR * far, return_distance=False)
-    pairs = [
-        (rows[i], rows[j])
-        for i, js in zip(suspects, found, strict=True)
-        for j in js
-        if i != j and not (pd.notna(same[rows[i]]) and same[rows[i]] == same[rows[j]])
-    ]
-    if not pairs:
-        return 0
-    alike = len({i for i, _ in pairs})
-    if alike > COARSE * len(rows):
+    x = _standardised(block, rows)
+    codes, _ = pd.factorize(pd.Series(same[rows]))
+    most = int(COARSE * len(rows))
+    found = _near_pairs(x, NEAR * _usual_distance(x), codes, most)
+    alike = len(np.unique(found))
+    if alike > most:
         findings.append(
             f"copies of {what} were not looked for: no fingerprints, and by their features {alike} of {len(rows)} "
-            "samples have a twin, too coarse to tell copies by"
+            "samples and more have a twin, too coarse to tell copies by"
         )
         return None
-    hit, example = _between(pairs, folds)
-    shown = "; ".join(f"{ids[i]} ~ {ids[j]}" for i, j in [p for p in pairs if p[0] < p[1]][:_SHOWN])
+    if not alike:
+        return 0
+    pairs = rows[found]
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    hit, example = _between(both[np.lexsort(both.T[::-1])], folds)
+    shown = "; ".join(f"{ids[i]} ~ {ids[j]}" for i, j in pairs[:_SHOWN])
     findings.append(f"near-duplicates: {alike} samples have nearly the same {what} features as another ({shown})")
     if hit:
         i, j = example
@@ -188,23 +187,76 @@ def _near_media(
     return hit
 
 
-def _standardised(x: np.ndarray) -> np.ndarray:
-    """Columns with zero mean and unit variance, gaps at the mean, outliers cut at five standard deviations."""
-    known = ~np.isnan(x)
-    n = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, x, 0).sum(axis=0, dtype=np.float64) / n
-    centred = np.where(known, x - mean, 0)
-    deviation = np.sqrt((centred**2).sum(axis=0) / n)
-    return np.clip(centred / np.where(deviation > 0, deviation, 1), -5, 5)
+def _usual_distance(x: np.ndarray) -> float:
+    """Median distance of rows to their nearest neighbours; of more than `_USUAL`, of so many of them."""
+    some = np.linspace(0, len(x) - 1, min(len(x), _USUAL)).astype(np.int64)
+    half = np.einsum("ij,ij->i", x, x) / 2
+    nearest = np.empty(len(some))
+    for begin in range(0, len(some), _BLOCK):
+        at = some[begin : begin + _BLOCK]
+        against = half - x[at] @ x.T
+        against[np.arange(len(at)), at] = np.inf
+        nearest[begin : begin + _BLOCK] = _distances(x, at, against.argmin(axis=1))
+    return float(np.median(nearest))
+
+
+def _near_pairs(x: np.ndarray, radius: float, codes: np.ndarray, most: int) -> np.ndarray:
+    """Pairs of rows within a distance, in order [shape=(pairs, 2)]; no more once more than ``most`` rows have one.
+
+    ``codes`` [shape=(n,)]: rows of the same one, which is not negative, are no pair.
+    """
+    if not radius:  # most rows are equal to another: nothing is nearer than that
+        return np.empty((0, 2), dtype=np.int64)
+    half = np.einsum("ij,ij->i", x, x) / 2
+    doubt = radius**2 / 2 + 3e-5 * float(half.max())  # what 32 bits may be wrong by
+    found, paired = [np.empty((0, 2), dtype=np.int64)], np.zeros(len(x), dtype=bool)
+    for rows, others in near.blocks(x, radius):
+        close = half[rows][:, None] + half[others] - x[rows] @ x[others].T <= doubt
+        if not close.any():  # much faster told than where
+            continue
+        a, b = np.nonzero(close)
+        a, b = rows[a], others[b]
+        once = (codes[a] < 0) | (codes[a] != codes[b])
+        if rows is others:
+            once &= a < b
+        a, b = a[once], b[once]
+        for begin in range(0, len(a), _PAIRS):
+            i, j = a[begin : begin + _PAIRS], b[begin : begin + _PAIRS]
+            sure = _distances(x, i, j) < radius
+            found.append(np.sort(np.column_stack([i[sure], j[sure]]), axis=1))
+            paired[found[-1]] = True
+            if paired.sum() > most:
+                return np.concatenate(found)
+    pairs = np.concatenate(found)
+    return pairs[np.lexsort(pairs.T[::-1])]
+
+
+def _distances(x: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Of row ``a[i]`` and row ``b[i]`` [shape=(n,)], in 64 bits."""
+    return np.asarray(np.linalg.norm(x[a].astype(np.float64) - x[b], axis=1))
+
+
+def _standardised(block: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows, float32: columns with zero mean and unit variance, gaps at the mean, outliers cut at five of it."""
+    out = np.empty((len(rows), block.shape[1]), dtype=np.float32)
+    for begin in range(0, block.shape[1], _COLUMNS):
+        x = block[rows, begin : begin + _COLUMNS]
+        known = ~np.isnan(x)
+        n = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, x, 0).sum(axis=0, dtype=np.float64) / n
+        centred = np.where(known, x - mean, 0)
+        deviation = np.sqrt((centred**2).sum(axis=0) / n)
+        out[:, begin : begin + _COLUMNS] = np.clip(centred / np.where(deviation > 0, deviation, 1), -5, 5)
+    return out
 
 
 def _near_texts(samples: pd.DataFrame, plain: pd.Series, folds: list[Fold], findings: list[str]) -> int:
     """Tested samples whose text was trained on but for a few words."""
     distinct = plain.dropna().drop_duplicates()
     distinct = distinct[distinct.str.count(" ") >= _WORDS - 1]
-    if len(distinct) > MOST:
-        findings.append(f"texts that are nearly equal were not looked for: {len(distinct)} are more than {MOST}")
-    if not 2 <= len(distinct) <= MOST:
+    if len(distinct) > MOST_TEXTS:
+        findings.append(f"texts that are nearly equal were not looked for: {len(distinct)} are more than {MOST_TEXTS}")
+    if not 2 <= len(distinct) <= MOST_TEXTS:
         return 0
     from sklearn.feature_extraction.text import HashingVectorizer
     from sklearn.neighbors import NearestNeighbors
@@ -218,7 +270,7 @@ def _near_texts(samples: pd.DataFrame, plain: pd.Series, folds: list[Fold], find
     concerned = {texts[i] for pair in near_texts for i in pair}
     rows = {text: np.flatnonzero(plain == text) for text in concerned}
     pairs = [(int(a), int(b)) for i, j in sorted(near_texts) for a in rows[texts[i]] for b in rows[texts[j]]]
-    hit, example = _between(pairs, folds)
+    hit, example = _between(np.array(pairs, dtype=np.int64).reshape(-1, 2), folds)
     if hit:
         i, j = example
         findings.append(
@@ -247,12 +299,10 @@ def _one_word_apart(texts: list[str]) -> set[tuple[int, int]]:
     }
 
 
-def _between(pairs: list[tuple[int, int]], folds: list[Fold]) -> tuple[int, tuple[int, int]]:
+def _between(pairs: np.ndarray, folds: list[Fold]) -> tuple[int, tuple[int, int]]:
     """Tested samples that have a partner in their fold's training part, and the first such pair."""
     total, first = 0, (-1, -1)
-    if not pairs:
-        return total, first
-    a, b = np.array(pairs).T
+    a, b = pairs.T
     for fold in folds:
         hit = np.isin(a, fold.test) & np.isin(b, fold.train)
         total += len(np.unique(a[hit]))

@@ -128,6 +128,32 @@ def test_runs_that_were_trained_elsewhere_are_compared_too(runs):
     assert found.rows[0].samples == N and found.rows[0].difference["value"] == 0 and found.rows[0].p == 1
 
 
+def test_quantities_are_compared_together_and_each_by_itself(tmp_path, capsys):
+    store = Store(tmp_path / "lake", create=True)
+    rng = np.random.default_rng(4)
+    ids = [f"i{i}" for i in range(N)]
+    truth = rng.normal(size=(N, 2))
+    table = pd.DataFrame({"sample_id": ids, "speaker": [f"s{i % 6}" for i in range(N)], "text": "x"})
+    samples = samples_frame(table.assign(valence=truth[:, 0], arousal=truth[:, 1]), "dims")
+    found = []
+    for noise in (2.0, 0.3):  # of valence: it gets better, arousal stays
+        x = np.column_stack([truth[:, 0] + noise * rng.normal(size=N), truth[:, 1], rng.normal(size=(N, 2))])
+        store.put("dims", "audio", "made", pd.DataFrame(x, index=ids, columns=list("abcd")), samples=samples)
+        plan = QUICK | {"fusions": ("unimodal", "dummy")}
+        done = benchmark(BenchOptions("dims", label=("valence", "arousal"), store=store.uri, **plan), map=map)
+        found.append(done.about["run"])
+    (changed,) = compare(store.uri, found).changes
+    first, (valence, arousal) = changed.rows[0], changed.outputs
+    assert (valence.row, arousal.row) == ("valence", "arousal") and valence.difference["low"] > 0 and valence.p < 0.05
+    assert abs(arousal.difference["value"]) < 0.1 < valence.difference["value"]
+    assert first.after == pytest.approx((valence.after + arousal.after) / 2)
+    records = Store(store.uri).records("benchmarks").set_index("run")["document"].map(json.loads)
+    assert first.after == pytest.approx(records[found[1]]["selected"]["ccc"]["value"], abs=1e-4)
+    page = tmp_path / "page.html"
+    assert run(["compare", *found, "--store", store.uri, "--out", str(page)]) == 0
+    assert "selected, each by itself" in capsys.readouterr().out and ">arousal</th>" in page.read_text()
+
+
 def test_a_store_without_benchmarks_says_so(tmp_path: Path):
     store = Store(tmp_path / "lake", create=True)
     fill(store, "one", 0, 0.0)

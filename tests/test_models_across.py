@@ -97,5 +97,31 @@ def test_recorded_predictions_are_read_back():
     rows = pd.DataFrame({"predicted": ["a|b", "", "b"], "probabilities": [[0.6, 0.7], [0.1, 0.2], [0.3, 0.9]]})
     assert change.recorded_answers(rows, target).decided.tolist() == [[1, 1], [0, 0], [0, 1]]
     quantities = target_of(pd.DataFrame({"v": [0.1, 0.2, 0.35], "w": [0.5, 0.1, 0.2]}), "number")
-    with pytest.raises(UsageError, match="several quantities"):
-        change.recorded_answers(rows, quantities)
+    said = pd.DataFrame({"predicted": ["0.25|-1e-05", "1|2", "0.5|nan"]})
+    assert change.recorded_answers(said, quantities).answers[:2].tolist() == [[0.25, -1e-05], [1.0, 2.0]]
+    with pytest.raises(UsageError, match="3 quantities were recorded, expected v, w"):
+        change.recorded_answers(pd.DataFrame({"predicted": ["1|2|3"]}), quantities)
+    alone = target_of(pd.DataFrame({"v": [0.1, 0.2, 0.35]}), "number")
+    assert change.recorded_answers(pd.DataFrame({"predicted": [0.1, 0.3, 2e-7]}), alone).answers.shape == (3, 1)
+
+
+@pytest.mark.parametrize("task", ["number", "multilabel"])
+def test_each_of_several_outputs_changes_by_itself(task):
+    rng = np.random.default_rng(3)
+    who, names = np.repeat(np.arange(12), 40), ["v", "w", "x"]
+    truth = rng.normal(size=(480, 3))
+    if task == "multilabel":
+        truth = (truth > 0).astype(int)
+    target = target_of(pd.DataFrame(truth, columns=names), task)
+    noise = [1.5, 1.0, 1.0] * rng.normal(size=(480, 3))
+    before = target.y + noise
+    after = target.y + noise * [0.3, 1.0, 1.0] + [0, 0, 1e-3] * rng.normal(size=(480, 3))
+    one, other = (change.RecordedAnswers(a, a if task == "number" else (a > 0.5).astype(int)) for a in (before, after))
+    metric = "ccc" if task == "number" else "f1_macro"
+    found = change.by_output(target, target.y, who, one, other, metric)
+    assert [c.row for c in found] == names and found[0].p < 0.001 and found[0].difference["low"] > 0.1
+    assert found[1].before == found[1].after and found[2].p > 0.05
+    (whole,) = change.changes(target, target.y, who, {"r": one}, {"r": other}, metric)
+    assert whole.after == pytest.approx(np.mean([c.after for c in found]))
+    single = target_of(pd.Series(["a", "b"] * 240))
+    assert change.by_output(single, single.y, who, one, other, "uar") == []

@@ -8,6 +8,7 @@ from affectlake.flows.cli.output import as_json, as_table, note
 
 if TYPE_CHECKING:
     from affectlake.flows.compare import Compared
+    from affectlake.models.change import Change
     from affectlake.models.document import Score
 
 
@@ -65,19 +66,24 @@ def _show(found: "Compared", top: int | None) -> None:
         friedman = "" if found.ranking.friedman is None else f"; Friedman's p {found.ranking.friedman:.3f}"
         note(f"mean ranks differ from {found.ranking.critical:.2f} on (Nemenyi, 5 %){friedman}")
     for c in found.changes:
-        table = [
-            {"row": r.row, "before": f"{r.before:.3f}", "after": f"{r.after:.3f}", "change": _interval(r.difference)}
-            | {"p": "" if r.p is None else f"{r.p:.3f}"}
-            for r in c.rows[:top]
-        ]
         first = c.rows[0]
-        as_table(table, title=f"{c.dataset} {c.label}: {first.metric}, {c.before} to {c.after}")
+        as_table(_changed("row", c.rows[:top]), title=f"{c.dataset} {c.label}: {first.metric}, {c.before} to {c.after}")
+        if c.outputs:
+            as_table(_changed("of", c.outputs), title=f"{first.row}, each by itself")
         note(
             f"{first.samples} samples of {first.speakers} speakers in both; {c.only_before} only before, "
             f"{c.only_after} only after, {c.relabelled} labelled otherwise"
         )
         if first.reason:
             note(f"no interval and no p: {first.reason}")
+
+
+def _changed(of: str, rows: "list[Change]") -> list[dict[str, str]]:
+    return [
+        {of: r.row, "before": f"{r.before:.3f}", "after": f"{r.after:.3f}", "change": _interval(r.difference)}
+        | {"p": "" if r.p is None else f"{r.p:.3f}"}
+        for r in rows
+    ]
 
 
 def _interval(score: "Score") -> str:
