@@ -72,6 +72,9 @@ class Bucket:
     def put(self, key: str, content: bytes) -> None:
         obstore.put(self.store, key, content)
 
+    def get(self, key: str) -> bytes:
+        return bytes(obstore.get(self.store, key).bytes())
+
     def asked(self) -> tuple[int, int, int]:
         """Lists, objects and others since the last call."""
         lines = re.findall(r'"(GET|HEAD|POST|PUT|DELETE) (\S+) HTTP', self.said.read_text())

@@ -46,7 +46,7 @@ class Cutting:
         if self.each_channel and self.by == "transcript":
             raise UsageError(
                 "a transcript does not tell which turn is on which channel: give each channel a row of a manifest "
-                "with its own transcript"
+                "with its speaker, or with its own transcript"
             )
         if isinstance(self.speakers, int) and self.speakers < 1:
             raise UsageError(f"speakers cannot be {self.speakers}: expected auto, or how many there are, from 1")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -78,15 +79,16 @@ def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, 
     ----------
     recordings : DataFrame
         Normal form of `affectlake.data.samples.samples_frame`, a row for each recording (or part of one). A column
-        ``transcript`` names its transcript; where there is none, the one beside it is taken.
+        ``transcript`` names its transcript; where there is none, the one beside it is taken. Where a transcript names
+        the row's ``speaker``, the row has that one's turns, and nobody's.
     cutting : Cutting
 
     Returns
     -------
     DataFrame
         The recordings' columns, ``start``, ``end``, ``channel`` and what a transcript says filled in; ``sample_id`` is
-        the recording's with a number, ``dialogue`` the recording's and ``turn`` that number. ``overlap`` says whether
-        somebody else speaks at that time too. Speakers that have no name but a number are the recording's own.
+        the recording's with a number, ``dialogue`` the recording's and ``turn`` counts on through it. ``overlap`` says
+        whether somebody else speaks at that time too. Speakers that have no name but a number are the recording's own.
     list of Uncut
         Recordings that could not be cut.
     """
@@ -99,8 +101,8 @@ def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, 
     for row in recordings.to_dict("records"):
         try:
             recording = _Recording.of(row)
-            with remote.at_hand(recording.media) as path:
-                cut = _segments(replace(recording, media=path, elsewhere=path != recording.media), cutting)
+            with _at_hand(recording, cutting) as here:
+                cut = _segments(here, cutting)
         except AffectlakeError as error:
             uncut.append(Uncut(str(row["sample_id"]), str(error)))
             continue
@@ -114,7 +116,24 @@ def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, 
         rows = [row | {"speaker": names.get(str(row["speaker"]), row["speaker"])} for row in rows]
     columns = [c for c in recordings if c not in ("dataset", "transcript")]
     frame = pd.DataFrame(rows, columns=[*columns, "overlap"])
-    return frame.dropna(axis=1, how="all") if len(frame) else frame, uncut
+    return _numbered(frame).dropna(axis=1, how="all") if len(frame) else frame, uncut
+
+
+@contextmanager
+def _at_hand(recording: _Recording, cutting: Cutting) -> Iterator[_Recording]:
+    """The recording, its sound fetched if it is to be heard: a transcript alone tells its turns."""
+    if cutting.by == "transcript" and cutting.speakers is None:
+        yield replace(recording, elsewhere=remote.is_remote(recording.media))
+        return
+    with remote.at_hand(recording.media) as path:
+        yield replace(recording, media=path, elsewhere=path != recording.media)
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose turns count on through a dialogue of which several rows, such as two channels, are parts."""
+    part, _ = pd.factorize(frame["audio"].fillna(frame["video"]))
+    order = frame.assign(part=part).sort_values(["part", "start"], kind="stable")
+    return frame.assign(turn=order.groupby("dialogue").cumcount())
 
 
 @dataclass(frozen=True)
@@ -138,6 +157,7 @@ def _segments(recording: _Recording, cutting: Cutting) -> _Cut:
             voices |= {_own(recording, name, alone): code for name, code in told.voices.items()}
         found += [(turn, channel) for turn in turns]
     found.sort(key=lambda one: one[0])
+    theirs = _theirs(recording, [turn for turn, _ in found])
     over = overlapping([turn for turn, _ in found]) if cutting.by != "windows" else [None] * len(found)
     width = max(4, len(str(len(found))))
     rows: list[dict[str, object]] = [
@@ -154,8 +174,15 @@ def _segments(recording: _Recording, cutting: Cutting) -> _Cut:
             "overlap": together,
         }
         for number, ((turn, channel), together) in enumerate(zip(found, over, strict=True))
+        if turn.speaker in theirs
     ]
     return _Cut(rows, voices)
+
+
+def _theirs(recording: _Recording, turns: list[Turn]) -> Set[str | None]:
+    """Whose turns the row is about: its speaker's and nobody's, where they name that speaker, else everybody's."""
+    names = {turn.speaker for turn in turns}
+    return {recording.speaker, ""} if recording.speaker in names else names
 
 
 def _told(recording: _Recording, channel: str | None, turns: list[Turn], cutting: Cutting) -> diarisation.Told:

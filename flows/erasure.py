@@ -54,6 +54,15 @@ def erase(
     return lake.erase(dataset, speaker=speaker, ids=list(ids) if ids else None)
 
 
+def also_in(store: str, dataset: str, speaker: str) -> list[str]:
+    """Other datasets of the store that have samples of a speaker of this name."""
+    from affectlake.data.store import Store
+
+    lake = Store(store)
+    others = [d["dataset"] for d in lake.status()["datasets"] if d["dataset"] != dataset]
+    return [other for other in others if (lake.samples(other)["speaker"] == speaker).any()]
+
+
 def clean(store: "Store", dataset: str, target: ErasureTarget) -> list[Left]:
     """See `affectlake.data.store._beyond.Keeper`."""
     known = _known(store, dataset)

@@ -149,6 +149,8 @@ class PredictOptions(TableReading, _OfModel):
         Seconds of a window.
     hop : float
         Seconds from a window's beginning to the next one's.
+    each_channel : bool
+        Of a timeline: cut every channel for itself, as of two people on a telephone.
     speakers : "auto", int or None
         Of a timeline by speech, silence or transcript: tell apart who speaks, by the voice; see `affectlake segment`.
     features : Path or None
@@ -171,6 +173,7 @@ class PredictOptions(TableReading, _OfModel):
     by: By = "windows"
     window: float = 3.0
     hop: float = 1.0
+    each_channel: Annotated[bool, Parameter(negative=())] = False
     speakers: Literal["auto"] | int | None = None
     features: Path | None = None
     dataset: str | None = None

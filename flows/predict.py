@@ -92,6 +92,8 @@ def answers(options: "PredictOptions") -> Iterator[Prediction]:
         raise UsageError("a timeline is one of recordings: name their files")
     if options.speakers is not None and not options.timeline:
         raise UsageError("speakers are told apart along a --timeline")
+    if options.each_channel and not options.timeline:
+        raise UsageError("channels are cut each for itself along a --timeline; else name one in a manifest's channel")
     if options.features is not None:
         return from_features(options.model, options.features)
     if options.dataset is not None:
@@ -104,9 +106,13 @@ def answers(options: "PredictOptions") -> Iterator[Prediction]:
         options.processes,
         table=options.table,
         transcribe=options.transcribe,
-        cutting=Cutting(options.by, options.window, options.hop, speakers=options.speakers)
-        if options.timeline
-        else None,
+        cutting=_cutting(options) if options.timeline else None,
+    )
+
+
+def _cutting(options: "PredictOptions") -> Cutting:
+    return Cutting(
+        options.by, options.window, options.hop, each_channel=options.each_channel, speakers=options.speakers
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -143,6 +144,7 @@ def write_page(rows: Sequence[PlacedAnswer], model: str, out: Path) -> Path:
         model=model,
         classes=classes,
         strips=[_drawn(strip, classes, out.absolute().parent) for strip in found],
+        origins=_origins(found),
         script=script,
         digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         clock=clock,
@@ -158,14 +160,13 @@ def write_page(rows: Sequence[PlacedAnswer], model: str, out: Path) -> Path:
 
 
 def _drawn(strip: Strip, classes: Sequence[str], folder: Path) -> dict[str, Any]:
-    elsewhere = remote.is_remote(strip.media)
-    name = strip.media if elsewhere else str(local_path(strip.media))
     with remote.at_hand(strip.media) as path:
         bars = levels(path, strip.seconds)
     return {
         "name": strip.name,
-        "source": name if elsewhere else quote(os.path.relpath(name, folder)),
-        "film": Path(remote.name_of(name)).suffix.lower() in VIDEO,
+        "source": _source(strip.media, folder),
+        "bucket": strip.media if remote.is_remote(strip.media) and not _on_the_web(strip.media) else "",
+        "film": Path(remote.name_of(strip.media)).suffix.lower() in VIDEO,
         "seconds": strip.seconds,
         "rows": strip.rows,
         "curves": [_curve(strip, name) for name in classes],
@@ -175,13 +176,42 @@ def _drawn(strip: Strip, classes: Sequence[str], folder: Path) -> dict[str, Any]
     }
 
 
+def _source(media: str, folder: Path) -> str:
+    """What the player of a page in a folder plays; of a bucket, which no browser reads, a copy beside the page."""
+    if _on_the_web(media):
+        return media
+    if remote.is_remote(media):
+        return quote(remote.name_of(media))
+    return quote(os.path.relpath(local_path(media), folder))
+
+
+def _on_the_web(media: str) -> bool:
+    return remote.is_remote(media) and media.lower().startswith("http")
+
+
+_HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
+
+
+def _origins(found: Sequence[Strip]) -> str:
+    """Servers that the page may ask for recordings, with a blank before each."""
+    web = [u for strip in found if _on_the_web(strip.media) and _HOST.fullmatch((u := urlsplit(strip.media)).netloc)]
+    return "".join(f" {origin}" for origin in sorted({f"{u.scheme}://{u.netloc}" for u in web}))
+
+
 def _curve(strip: Strip, name: str) -> str:
-    """Path of a class's probability: through the middles of windows that overlap, else a level for each."""
-    known = [row for row in strip.rows if row["probabilities"]]
-    scale = _WIDTH / strip.seconds
-    ends = [(row["start"] * scale, row["end"] * scale) for row in known]
-    heights = [_HEIGHT * (1 - row["probabilities"].get(name, 0.0)) for row in known]
-    if any(b[0] < a[1] for a, b in pairwise(ends)):
+    """Paths of a class's probability, one for each channel."""
+    channels: dict[str | None, list[PlacedAnswer]] = {}
+    for row in strip.rows:
+        if row["probabilities"]:
+            channels.setdefault(row["channel"], []).append(row)
+    return "".join(_path(rows, name, _WIDTH / strip.seconds) for rows in channels.values())
+
+
+def _path(rows: Sequence[PlacedAnswer], name: str, scale: float) -> str:
+    """Through the middles of windows, which all overlap, else a level for each; turns overlap now and then."""
+    ends = [(row["start"] * scale, row["end"] * scale) for row in rows]
+    heights = [_HEIGHT * (1 - row["probabilities"].get(name, 0.0)) for row in rows]
+    if 2 * sum(b[0] < a[1] for a, b in pairwise(ends)) > len(ends) - 1:
         points = [f"{(x0 + x1) / 2:.1f} {y:.1f}" for (x0, x1), y in zip(ends, heights, strict=True)]
         return "M" + "L".join(points)
     return "".join(f"M{x0:.1f} {y:.1f}H{x1:.1f}" for (x0, x1), y in zip(ends, heights, strict=True))

@@ -11,6 +11,7 @@ from affectlake.data import Store
 from affectlake.data.demo_voice import speak, speaker_voice
 from affectlake.data.errors import UsageError
 from affectlake.data.manifest import read_manifest
+from affectlake.data.samples import samples_frame
 from affectlake.features import segmentation
 from affectlake.features.cutting import Cutting
 from affectlake.features.segmentation import recordings_of, segments, sounding, speech, windows
@@ -109,6 +110,24 @@ def test_a_transcript_gives_text_speaker_and_overlap(meeting):
     assert rows["mood"].tolist() == ["up", "up", "down"] and rows["overlap"].tolist() == ["True", "True", "False"]
     assert rows[["start", "end"]].to_numpy().tolist() == [[0.5, 1.5], [1.2, 2.0], [0.25, 1.0]]
     assert rows["dialogue"].tolist() == ["m1", "m1", "m2"] and rows["turn"].tolist() == [0, 1, 0]
+
+
+def test_a_row_of_a_channel_has_the_turns_of_its_speaker_in_the_transcript_of_both(call):
+    path, _ = call
+    vtt = path.with_suffix(".vtt")
+    said = [("Bo", 1, 2), ("Al", 1.5, 3), ("", 4, 5), ("Bo", 6, 7)]
+    vtt.write_text("WEBVTT\n\n" + "".join(f"00:0{a:.3f} --> 00:0{b:.3f}\n<v {n}>Yes.\n\n" for n, a, b in said))
+    sides = {"sample_id": ["c/a", "c/b", "c/other"], "channel": ["left", "right", None], "speaker": ["Al", "Bo", "Cy"]}
+    rows = samples_frame(pd.DataFrame(sides | {"audio": str(path), "dialogue": ["c", "c", None]}), "d")
+    frame, _ = segments(rows, Cutting(by="transcript"))
+    found = frame.set_index("sample_id")
+    assert found["channel"].dropna().to_dict() == {
+        "c/a/0001": "left", "c/a/0002": "left", "c/b/0000": "right", "c/b/0002": "right", "c/b/0003": "right",
+    }  # fmt: skip
+    assert found["speaker"].tolist() == ["Al", "Al", "Bo", "Bo", "Bo", "Bo", "Al", "Cy", "Bo"]  # Cy is not named: all
+    assert found["overlap"].tolist() == [True, False, True, False, False, True, True, False, False]
+    assert found.loc[found["dialogue"] == "c"].sort_values("turn")["start"].tolist() == [1.0, 1.5, 4.0, 4.0, 6.0]
+    vtt.unlink()
 
 
 def test_refresh_takes_what_was_cut_and_erases_one_speaker(meeting):

@@ -153,6 +153,20 @@ def test_nothing_that_we_wrote_names_them_afterwards(told, capsys):
     assert run(["erase", "--check", str(folder / "receipt.json"), *store]) == 3
 
 
+def test_other_datasets_that_have_the_speaker_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, people in (("calls", [PERSON, "ben-l"]), ("few", [PERSON, "cleo-m"]), ("none", ["cleo-m", "ben-l"])):
+        pd.DataFrame({"sample_id": ["a", "b"], "speaker": people, "text": ["oh", "no"]}).to_csv("m.csv", index=False)
+        only = ["--only", "text.style", "--workers", "1", "--no-prefect"]
+        assert run(["refresh", name, "--manifest", "m.csv", *only]) == 0
+    capsys.readouterr()
+    assert run(["erase", "calls", "--speaker", PERSON, "--yes"]) == 0
+    said = capsys.readouterr().err
+    assert "dataset few has samples of this speaker too" in said and "none" not in said and PERSON not in said
+    assert run(["erase", "few", "--speaker", PERSON, "--yes"]) == 0
+    assert "too" not in capsys.readouterr().err
+
+
 def test_a_reason_does_not_name_the_file():
     from affectlake.data.errors import NotApplicable
     from affectlake.features.compute import nameless

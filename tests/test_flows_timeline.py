@@ -1,6 +1,8 @@
 """What a model says along a recording: rows by window or turn, and a page that opens offline."""
 
 import json
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+from elsewhere import s3
 
 from affectlake.data.store import Store
 from affectlake.features import registry
@@ -122,6 +125,75 @@ def test_the_page_opens_offline_and_shows_what_data_says(model, call, capsys):
     assert not [a for tag in seen.found.values() for a in tag if str(a.get("src", "")).startswith("http")]
 
 
+def test_a_recording_in_a_bucket_has_a_timeline_and_its_page_says_where_it_lies(model, call, capsys):
+    here = labelled(capsys, model, call, "--window", "2", "--hop", "2", "--timeline")
+    page = call.parent / "timeline.html"
+    with s3() as cloud:
+        cloud.put("calls")
+        cloud.put("calls", "a 1.wav", call.read_bytes())
+        cloud.asked.clear()
+        words = ("s3://calls/a 1.wav", "--window", "2", "--hop", "2", "--page", page)
+        rows = labelled(capsys, model, *words)
+        assert cloud.count("GET", ".wav") <= 2  # to be cut, and by the worker
+        assert run(["predict", str(model), "s3://calls/gone.wav", "--timeline"]) == 2
+        assert "gone" in capsys.readouterr().err
+    assert [r["probabilities"] for r in rows] == [r["probabilities"] for r in here]
+    seen = Seen()
+    seen.feed(page.read_text(encoding="utf-8"))
+    assert seen.found["audio"][0]["src"] == "a%201.wav" and "s3://calls/a 1.wav" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_may_ask_the_servers_of_its_recordings_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(timeline, "_seconds", lambda media: 1.0)
+    monkeypatch.setattr(timeline, "levels", lambda media, seconds: [])
+    monkeypatch.setattr(timeline.remote, "at_hand", lambda media: nullcontext(media))
+    row = {"label": "low", "probabilities": {"low": 1.0}, "unsure": False, "start": 0.0, "end": 1.0}
+    row |= {
+        "abstain": None,
+        "prediction_set": [],
+        "channel": None,
+        "recording": "a",
+        "uri": "https://example.org/a%201.wav",
+        "speaker": None,
+        "text": None,
+    }
+    text = timeline.write_page([row], "m", tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "media-src 'self' file: https://example.org\"" in text and 'src="https://example.org/a%201.wav"' in text
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium here")
+def test_a_browser_hears_what_is_clicked(model, call, capsys, tmp_path):
+    from browser import browser
+
+    call.with_suffix(".vtt").write_text(
+        "WEBVTT\n\n00:00.250 --> 00:01.750\n<v Anna>Oh?\n\n00:02.250 --> 00:03.750\n<v Bo>Yes.\n"
+    )
+    page = tmp_path / "timeline.html"
+    labelled(capsys, model, call, "--by", "transcript", "--page", page)
+    with browser(BROWSER, tmp_path / "browser") as tab:
+        tab.go(page.as_uri())
+        tab.until("document.querySelector('audio').readyState >= 1")
+        tab.value("document.querySelector('audio').playbackRate = 0")  # stays where it is put
+        spots = (
+            ("svg.wave", 2.0),
+            ("button[data-at='0.25']", 0.25),
+            ("svg.curves", 2.0),
+            ("button[data-at='2.25']", 2.25),
+        )
+        for selector, at in spots:
+            tab.press(selector)
+            tab.until(f"Math.abs(document.querySelector('audio').currentTime - {at}) < 0.05")
+        tab.until("document.querySelector('tr.now')?.innerText.includes('Yes.')")
+        assert tab.value("[...document.querySelectorAll('line.cursor')].every(l => l.getAttribute('x1') > 500)")
+        for width in (1280, 390):
+            tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+            assert tab.value("document.documentElement.scrollWidth") <= width
+        assert not tab.said and not [a for a in tab.asked if not a.startswith(("file:", "data:"))]
+
+
 def test_levels_are_those_of_the_sound(call, monkeypatch):
     monkeypatch.setattr(timeline, "PIECE", 0.5)
     quiet = call.with_name("half.wav")
@@ -139,6 +211,30 @@ def test_who_speaks_is_told_along_a_timeline(model, call, capsys):
     assert run(["predict", str(model), str(call), "--timeline", "--speakers", "2"]) == 2
     assert "windows are not turns" in capsys.readouterr().err
     assert run(["predict", str(model), str(call), "--speakers", "2"]) == 2
+
+
+def test_each_channel_has_answers_and_curves_of_its_own(model, call, capsys):
+    two = call.with_name("two.wav")
+    low, high = (np.concatenate([tone(name, 2.0), tone(name, 2.0)]) for name in ("low", "high"))
+    sf.write(two, np.stack([low, high], axis=1), RATE)
+    page = call.parent / "page.html"
+    rows = labelled(capsys, model, two, "--each-channel", "--window", "2", "--hop", "1", "--page", page)
+    assert [(r["channel"], r["speaker"], r["label"]) for r in rows] == [
+        ("left", "two/left", "low"),
+        ("right", "two/right", "high"),
+    ] * 3
+    seen = Seen()
+    seen.feed(page.read_text(encoding="utf-8"))
+    curves = [p["d"] for p in seen.found["path"] if p.get("class", "").startswith("k")]
+    assert [(d.count("M"), d.count("L")) for d in curves] == [(2, 4)] * 2
+    assert run(["predict", str(model), str(two), "--each-channel"]) == 2
+    assert "--timeline" in capsys.readouterr().err
+
+
+def test_turns_stay_levels_where_two_of_many_overlap():
+    turns = [(0.0, 2.0), (1.5, 3.0), (4.0, 5.0), (6.0, 7.0)]
+    rows = [{"start": a, "end": b, "channel": None, "probabilities": {"x": 0.5}} for a, b in turns]
+    assert timeline._curve(timeline.Strip("r", "r.wav", 10.0, rows), "x").count("H") == 4
 
 
 def test_a_timeline_is_one_of_files(model, capsys):

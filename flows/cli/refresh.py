@@ -281,6 +281,8 @@ def erase(
     as_json(receipt)
     for left in receipt["left"]:
         note(f"left: {left['what']} {left['where']}: {left['why']}")
+    for other in erasure.also_in(store, dataset, speaker) if speaker else ():
+        note(f"dataset {other} has samples of this speaker too: affectlake erase {other} erases them there")
     return QUARANTINED if receipt["left"] or receipt["still_found_in"] else DONE
 
 

@@ -59,9 +59,8 @@ class Tab:
         self.call("Page.navigate", url=address)
         self.until(f"document.readyState == 'complete' && location.href == {json.dumps(address)}")
 
-    def click(self, selector: str) -> str:
-        """Click in the middle of an element as a hand would; returns the address that comes then."""
-        before = self.value("window.before = location.href")
+    def press(self, selector: str) -> None:
+        """Click in the middle of an element as a hand would."""
         spot = self.value(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
             " e.scrollIntoView({block: 'center'});"
@@ -69,6 +68,11 @@ class Tab:
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=spot[0], y=spot[1], button="left", clickCount=1)
+
+    def click(self, selector: str) -> str:
+        """`press` what leads elsewhere; returns the address that comes then."""
+        before = self.value("window.before = location.href")
+        self.press(selector)
         self.until(f"document.readyState == 'complete' && location.href != {json.dumps(before)}")
         return self.value("location.href")
 
