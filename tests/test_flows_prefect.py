@@ -1,6 +1,5 @@
 """The flows with a real Prefect server: runs, artifacts, and a schedule that really fires."""
 
-import base64
 import functools
 import json
 import os
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,6 +18,9 @@ from threading import Thread
 
 import pandas as pd
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +45,14 @@ def here(api):
 
 
 def ask(api, path, **body) -> list[dict]:
-    data = json.dumps(body).encode()
-    secret = base64.b64encode(os.environ["PREFECT_API_AUTH_STRING"].encode()).decode()
-    headers = {"Content-Type": "application/json", "Authorization": f"Basic {secret}"}
-    request = urllib.request.Request(f"{api}/{path}", data, headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
+    # The server answers 503 while SQLite is locked; whoever asks is meant to ask again.
+    again = Retry(total=10, status_forcelist=[503], allowed_methods=None, backoff_factor=0.2)
+    with requests.Session() as session:
+        session.mount(api, HTTPAdapter(max_retries=again))
+        user, _, secret = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
+        answer = session.post(f"{api}/{path}", json=body, auth=(user, secret), timeout=10)
+    answer.raise_for_status()
+    return answer.json()
 
 
 def environment(api):
