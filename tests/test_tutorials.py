@@ -14,6 +14,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "tutorials").glob("*.ip
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # tests run beside each other
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / ".ipython"))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
