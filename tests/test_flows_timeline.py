@@ -143,11 +143,11 @@ def test_a_recording_in_a_bucket_has_a_timeline_and_its_page_says_where_it_lies(
     assert seen.found["audio"][0]["src"] == "a%201.wav" and "s3://calls/a 1.wav" in page.read_text(encoding="utf-8")
 
 
-def test_a_page_may_ask_the_servers_of_its_recordings_alone(tmp_path, monkeypatch):
+def test_a_page_tells_the_probability_of_the_label_and_asks_the_servers_of_its_recordings_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(timeline, "_seconds", lambda media: 1.0)
     monkeypatch.setattr(timeline, "levels", lambda media, seconds: [])
     monkeypatch.setattr(timeline.remote, "at_hand", lambda media: nullcontext(media))
-    row = {"label": "low", "probabilities": {"low": 1.0}, "unsure": False, "start": 0.0, "end": 1.0}
+    row = {"label": "low", "probabilities": {"low": 0.33, "high": 0.45}, "unsure": False, "start": 0.0, "end": 1.0}
     row |= {
         "abstain": None,
         "prediction_set": [],
@@ -158,6 +158,7 @@ def test_a_page_may_ask_the_servers_of_its_recordings_alone(tmp_path, monkeypatc
         "text": None,
     }
     text = timeline.write_page([row], "m", tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ">0.33<" in text and ">0.45<" not in text  # models that weigh classes do not always say the likeliest
     assert "media-src 'self' file: https://example.org\"" in text and 'src="https://example.org/a%201.wav"' in text
 
 
