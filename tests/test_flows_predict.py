@@ -314,3 +314,12 @@ def test_nothing_is_promised_of_what_cannot_be_read_or_sounds_otherwise():
     assert predicting._known(row)["prediction_set"] is None and predicting._known(row)["abstain"] is None
     assert predicting._beside(row, "narrower")["abstain"] is True
     assert predicting._beside(row | {"abstain": None}, "narrower")["abstain"] is None
+
+
+def test_a_table_tells_the_probability_of_its_label():
+    """Where rare classes weigh more, the label is not the likeliest class."""
+    from affectlake.flows.cli.predict import _probability
+
+    row = {"label": "sad", "probabilities": {"happy": 0.6, "sad": 0.4}}
+    assert [_probability(row), _probability(row | {"label": ["happy", "sad"]})] == [0.4, 0.6]
+    assert _probability({"label": None, "probabilities": {}}) is None

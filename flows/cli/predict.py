@@ -111,7 +111,7 @@ def _answer(row: "AnsweredSample", promised: tuple[str, ...]) -> dict[str, objec
     shown = placed | {
         "sample_id": row["sample_id"],
         "label": _said(row["label"]),
-        "p": max(row["probabilities"].values(), default=None),
+        "p": _probability(row),
     }
     if "abstain" in promised:
         shown["abstain"] = "yes" if row["abstain"] else ""
@@ -120,6 +120,12 @@ def _answer(row: "AnsweredSample", promised: tuple[str, ...]) -> dict[str, objec
     transcribed = "text_source" in by_name
     heard = {"heard": by_name["text"] if by_name["text_source"] else None} if transcribed else {}
     return shown | {m: _said(said["label"]) for m, said in row["modalities"].items()} | heard
+
+
+def _probability(row: "AnsweredSample") -> float | None:
+    """The label's own, which need not be the likeliest: rare classes may weigh more. Of several labels the highest."""
+    label, of = row["label"], row["probabilities"]
+    return of[label] if isinstance(label, str) and label in of else max(of.values(), default=None)
 
 
 def _said(label: object) -> object:
