@@ -77,7 +77,8 @@ def mixed(corpus: Path, folder: Path) -> Path:
     """A manifest of `SAMPLES` samples of sound, pictures, films and text in many encodings; the last one is broken."""
     folder.mkdir(parents=True, exist_ok=True)
     with (corpus / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["audio"] and row["image"] and row["text"]][:SAMPLES]
+        whole = [row for row in csv.DictReader(file) if row["audio"] and row["image"] and row["text"]]
+    rows = whole[:: max(1, len(whole) // SAMPLES)][:SAMPLES]  # of all speakers
     manifest = folder / "我的 samples.csv"
     with manifest.open("w", newline="", encoding="utf-8") as file:
         out = csv.DictWriter(file, ("sample_id", "audio", "image", "video", "text", "speaker", "emotion"))

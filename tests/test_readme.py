@@ -33,7 +33,7 @@ def test_commands_and_their_options_exist(page):
 
 
 def test_every_page_is_linked_from_the_readme():
-    linked = set(re.findall(r"\((docs/[^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    linked = set(re.findall(r"\((docs/[^)]+\.md)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
     pages = {f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")}
     assert linked == pages - {"docs/index.md"} | {"docs/tutorials/index.md"}, (
         "the site's own first page stands for the README there"
