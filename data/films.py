@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,22 +53,14 @@ def read_film(path: Path, start: float | None, end: float | None, count: int) ->
     BadMedia
         It is no film, or truncated, or its frames are too large, or the segment lies outside of it.
     """
-    import av
-
     check_segment(path, start, end)
-    try:
-        with open_container(path) as container:
-            stream = next(iter(tracks(container, "video")), None)
-            if stream is None:
-                raise BadMedia(f"{shown(path)}: holds no pictures")
-            _prepare(path, stream)
-            extent = _extent(path, container, stream)
-            first, last = _segment(path, extent, start, end)
-            times = [first + (i + 0.5) * (last - first) / count for i in range(count)]
-            film = _Film(path, container, stream)
-            pictures = [(film.upright(frame), until) for frame, until in film.shown_at(times)]
-    except (av.FFmpegError, ValueError, MemoryError) as error:
-        raise BadMedia(f"{shown(path)}: {_UNREADABLE} ({reason(error)})") from None
+    with _opened(path) as (container, stream):
+        _prepare(path, stream)
+        extent = _extent(path, container, stream)
+        first, last = _segment(path, extent, start, end)
+        times = [first + (i + 0.5) * (last - first) / count for i in range(count)]
+        film = _Film(path, container, stream)
+        pictures = [(film.upright(frame), until) for frame, until in film.shown_at(times)]
     if not pictures:
         raise BadMedia(f"{shown(path)}: {_UNREADABLE} (no frame can be decoded)")
     reached = pictures[-1][1]
@@ -78,15 +71,22 @@ def read_film(path: Path, start: float | None, end: float | None, count: int) ->
 
 def extent(path: Path, start: float | None = None, end: float | None = None) -> tuple[float, float]:
     """Seconds of a film, or of a part of it, in which there are pictures; raises BadMedia as `read_film`."""
+    check_segment(path, start, end)
+    with _opened(path) as (container, stream):
+        return _segment(path, _extent(path, container, stream), start, end)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """A film's container and its track of pictures; what decoders raise meanwhile becomes BadMedia."""
     import av
 
-    check_segment(path, start, end)
     try:
         with open_container(path) as container:
             stream = next(iter(tracks(container, "video")), None)
             if stream is None:
                 raise BadMedia(f"{shown(path)}: holds no pictures")
-            return _segment(path, _extent(path, container, stream), start, end)
+            yield container, stream
     except (av.FFmpegError, ValueError, MemoryError) as error:
         raise BadMedia(f"{shown(path)}: {_UNREADABLE} ({reason(error)})") from None
 

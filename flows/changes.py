@@ -288,8 +288,8 @@ def _bad(store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot
     else:
         earlier = store.failures(dataset, as_of=before).to_dict("records")
     earlier_keys = [(renamed.get(r["sample_id"], r["sample_id"]), r["extractor"]) for r in earlier]
-    now_bad = {(r["sample_id"], r["extractor"]) for r in after}
-    new = [r for r in after if (r["sample_id"], r["extractor"]) not in set(earlier_keys)]
+    now_bad, was_bad = {(r["sample_id"], r["extractor"]) for r in after}, set(earlier_keys)
+    new = [r for r in after if (r["sample_id"], r["extractor"]) not in was_bad]
     mended = [r | {"now": key[0]} for r, key in zip(earlier, earlier_keys, strict=True) if key not in now_bad]
     if mended:  # who took the sample out has mended nothing
         here = set(store.samples(dataset, now)["sample_id"])
@@ -297,7 +297,7 @@ def _bad(store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot
     return {
         "new": _first(_bad_files(new)),
         "mended": _first(_bad_files(mended)),
-        "standing": _first(_bad_files(r for r in after if (r["sample_id"], r["extractor"]) in set(earlier_keys))),
+        "standing": _first(_bad_files(r for r in after if (r["sample_id"], r["extractor"]) in was_bad)),
     }
 
 

@@ -2,9 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
-import time
 import urllib.request
 import uuid
 from contextlib import suppress
@@ -13,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from elsewhere import moto
 from lakes import contents_of, expected, put_at_once, read, refresh
 
 from affectlake.data import Store
@@ -28,28 +26,13 @@ ACCESS = {
 @pytest.fixture(scope="module")
 def endpoint():
     """URL of a server of one's own; credentials come by the usual environment variables."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in (ACCESS | {"AWS_ENDPOINT_URL": url}).items():
-                patch.setenv(name, value)
-            request = urllib.request.Request(f"{url}/lakes", method="PUT")
-            urllib.request.urlopen(request, timeout=5).close()
-            yield url
-    finally:
-        process.kill()
-        process.wait()
+    with moto() as port, pytest.MonkeyPatch.context() as patch:
+        url = f"http://127.0.0.1:{port}"
+        for name, value in (ACCESS | {"AWS_ENDPOINT_URL": url}).items():
+            patch.setenv(name, value)
+        request = urllib.request.Request(f"{url}/lakes", method="PUT")
+        urllib.request.urlopen(request, timeout=5).close()
+        yield url
 
 
 @pytest.fixture
