@@ -12,8 +12,11 @@ class UsageError(AffectlakeError):
     """The request itself is malformed (the command line exits with 2)."""
 
 
+_NEAR, _SHOWN = 3, 20  # names that are like the wrong one, and names at most, in a message
+
+
 class UnknownName(UsageError):
-    """A name that is not among the valid ones.
+    """A name that is not among the valid ones, of which the nearest are listed first.
 
     >>> raise UnknownName("extractor", "audio.prosodi", ["audio.prosody", "text.minilm"])
     Traceback (most recent call last):
@@ -23,9 +26,10 @@ valid: audio.prosody, text.minilm
 
     def __init__(self, kind: str, name: object, valid: Iterable[object]):
         names = sorted(str(v) for v in valid)
-        close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+        close = get_close_matches(str(name), names, n=_NEAR, cutoff=0.5)
         hint = f", did you mean {close[0]!r}?" if close else ","
-        shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
+        first = list(dict.fromkeys([*close, *names[: _SHOWN + _NEAR]]))[:_SHOWN]
+        shown = ", ".join(first) + (f", … ({len(names)} in all)" if len(names) > _SHOWN else "")
         super().__init__(f"unknown {kind} {str(name)!r}{hint} valid: {shown or 'none yet'}")
         self.kind, self.name, self.valid = kind, name, names
 

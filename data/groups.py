@@ -2,6 +2,9 @@
 
 import pandas as pd
 
+RECORDING = "segment.recording"
+"""Column of the recording that a segment is cut from: manifests have columns called ``recording`` of their own."""
+
 
 def recordings(samples: pd.DataFrame) -> pd.Series:
     """The film or sound that a segment is cut from; missing where a sample is a whole file, or none.
@@ -28,7 +31,7 @@ def own_groups(samples: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     samples : DataFrame [index=sample_id]
-        Columns recording, dialogue and speaker as far as known.
+        Columns `RECORDING`, dialogue and speaker as far as known.
 
     Examples
     --------
@@ -37,7 +40,7 @@ def own_groups(samples: pd.DataFrame) -> pd.Series:
     ['ann', 'd1', 'c']
     """
     names = pd.Series(samples.index.astype(str), index=samples.index)
-    for column in ("recording", "dialogue", "speaker"):
+    for column in (RECORDING, "dialogue", "speaker"):
         if column in samples:
             given = samples[column]
             names = given.astype("str").where(given.notna(), names)

@@ -35,6 +35,12 @@ CORE = (
 )
 """Columns of every samples frame, in this order; labels and attributes follow."""
 
+ADDED = ("content.", "print.", "copies.", "segment.", "audio.recording.")
+"""What names of columns begin with that are added to samples on the way: none of a manifest is in their way."""
+
+SHARED = ("split", "language", "speaker", "channel", "dialogue")
+"""Columns of `CORE` that say what several samples have in common."""
+
 MEDIA = ("audio", "image", "video")
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -109,6 +115,16 @@ def samples_frame(
     out["channel"] = _channels(out["channel"], out["sample_id"], rows)
     out["turn"] = _whole(df["turn"], out["sample_id"], rows) if "turn" in df else _no_numbers(len(df)).astype("Int64")
     return pd.DataFrame(out | {c: _without_secrets(_attribute(df[c], c)) for c in df.columns if c not in out})
+
+
+def attributes(columns: Iterable[str]) -> list[str]:
+    """Labels and attributes among a table's columns: all that are not of `CORE`."""
+    return [c for c in columns if c not in CORE]
+
+
+def shared(columns: Iterable[str]) -> list[str]:
+    """Columns by whose values samples can be grouped: labels, attributes and `SHARED`; none that a benchmark adds."""
+    return [c for c in columns if (c not in CORE or c in SHARED) and not c.startswith(ADDED)]
 
 
 def _without_secrets(values: pd.Series) -> pd.Series:

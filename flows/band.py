@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from affectlake.features import registry
-from affectlake.models.band import Band
+from affectlake.models.band import COLUMN, Band
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ def trained_band(
     """
     if "audio" not in modalities:
         return {}
-    heard = Band.of(samples["bandwidth"].to_numpy("float64")) if "bandwidth" in samples else None
+    heard = Band.of(samples[COLUMN].to_numpy("float64")) if COLUMN in samples else None
     if heard is None and any(e.startswith("audio.") and e in registry.extractors() for e in extractors):
         remark("nothing will tell this model's user of a telephone: for that refresh --only audio.recording first")
     return {"band": heard.to_json()} if heard else {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
-from affectlake.data.groups import recordings
+from affectlake.data.groups import RECORDING, recordings
 from affectlake.flows.columns import left_out, usual
 from affectlake.flows.machine import Map, Mapping, cores
 from affectlake.flows.mistakes import of_benchmark
@@ -260,7 +260,7 @@ def features(store: "Store", options: BenchOptions, as_of: str) -> "Corpora":
     samples = store.samples(options.dataset, as_of=as_of).set_index("sample_id")
     for label in options.labels:
         if label not in samples:
-            raise UnknownName("label", label, samples.columns)
+            raise UnknownName("label", label, _labels(samples))
     samples = samples[samples[list(options.labels)].notna().all(axis=1)]
     if samples.empty:
         raise UsageError(f"no sample of {options.dataset!r} has a value in {options.labelled!r}")
@@ -289,12 +289,19 @@ def features(store: "Store", options: BenchOptions, as_of: str) -> "Corpora":
         samples[f"print.{name.split('.')[0]}"] = rows.reindex(samples.index)
     if band.COLUMN.rsplit(".", 1)[0] in {t["extractor"] for t in tables}:
         heard = store.load(options.dataset, [band.COLUMN], as_of=as_of)
-        samples["bandwidth"] = heard[band.COLUMN].reindex(samples.index)
+        samples[band.COLUMN] = heard[band.COLUMN].reindex(samples.index)
     # Segments of one recording belong together even where nobody says who speaks.
-    samples["recording"] = recordings(samples)
+    samples[RECORDING] = recordings(samples)
     if not blocks:
         raise AffectlakeError(f"the store holds no features of {options.dataset!r} that match: affectlake refresh …")
     return samples, blocks
+
+
+def _labels(samples: "pd.DataFrame") -> list[str]:
+    """Columns that somebody could want to predict: labels and attributes that differ from sample to sample."""
+    from affectlake.data.samples import attributes
+
+    return [c for c in attributes(samples.columns) if samples[c].nunique() > 1]
 
 
 def _usual(store: "Store", dataset: str, as_of: str) -> list[str]:

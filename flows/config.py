@@ -329,10 +329,10 @@ def _labels(dataset: Dataset, config: Config) -> Iterable[str]:
         known = datasets.get(dataset.name)
         return {*known.labels, *known.label_maps}
     from affectlake.data.manifest import TableOptions, load_manifest
-    from affectlake.data.samples import CORE
+    from affectlake.data.samples import attributes
 
     options = TableOptions(dataset.encoding, dataset.missing_values or None, dataset.sheet)
-    return set(load_manifest(dataset.manifest, dataset.name, options).samples.columns) - set(CORE)
+    return attributes(load_manifest(dataset.manifest, dataset.name, options).samples.columns)
 
 
 def _beside(path: str) -> str:

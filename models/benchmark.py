@@ -100,7 +100,7 @@ def run(
     Parameters
     ----------
     samples : DataFrame [index=sample_id]
-        Columns ``plan.labels``, and speaker, dialogue, split, text, bandwidth as far as known.
+        Columns ``plan.labels``, and speaker, dialogue, split, text, `RECORDING`, `band.COLUMN` as far as known.
     blocks : mapping of modality to DataFrame [index=sample_id]
         float32 features; samples without a row lack the modality.
     plan : Plan
@@ -135,8 +135,8 @@ def run(
         if part is main or part.name.startswith("size-"):
             checks.check_folds(part.folds, target, part.data)
     remarks = checks.remarks(main.folds, target, main.data.groups, plan)
-    if "audio" in blocks and "bandwidth" in samples:
-        remarks += band.remarks(samples["bandwidth"], main.folds)
+    if "audio" in blocks and band.COLUMN in samples:
+        remarks += band.remarks(samples[band.COLUMN], main.folds)
     if remark:
         for line in remarks:
             remark(line)

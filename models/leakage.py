@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from affectlake.data.groups import RECORDING
 from affectlake.models import near
 from affectlake.models.document import Leakage
 from affectlake.models.splits import Fold
@@ -43,7 +44,7 @@ def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndar
     Parameters
     ----------
     samples : DataFrame [index=sample_id]
-        Columns speaker, dialogue, recording, text; ``content.<what>`` columns hold content hashes, and
+        Columns speaker, dialogue, `RECORDING`, text; ``content.<what>`` columns hold content hashes, and
         ``copies.<what>`` the first sample of each group of copies (`affectlake.models.copies.found`).
     folds : list of Fold
     blocks : mapping of modality to float array, shape=(n, columns), optional
@@ -61,8 +62,8 @@ def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndar
     findings: list[str] = []
     tested = sum(len(f.test) for f in folds)
     counts = Counter[str]()
-    for name in ("speaker", "dialogue", "recording"):
-        column, key = name, f"{name}s"
+    for name, column in (("speaker", "speaker"), ("dialogue", "dialogue"), ("recording", RECORDING)):
+        key = f"{name}s"
         if column in samples and samples[column].notna().any():
             shared, values = _shared(samples[column], folds)
             counts[key] = shared

@@ -10,6 +10,7 @@ import pandas as pd
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.data.groups import own_groups
+from affectlake.data.samples import shared
 
 PROTOCOLS = ("official", "loso", "grouped", "kfold", "random")
 REPEATED = ("grouped", "kfold", "random")
@@ -59,7 +60,7 @@ def groups(samples: pd.DataFrame, by: str | None = None, copies: bool = False) -
     """
     names = own_groups(samples)
     if by is not None and by not in samples:
-        raise UnknownName("column", by, samples.columns)
+        raise UnknownName("column", by, shared(samples.columns))
     keys = [] if by is None else [samples[by]]
     keys += [samples[c] for c in samples if copies and str(c).startswith(("content.", "copies."))]
     return _together(names, keys) if keys else names

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UnknownName, UsageError
+from affectlake.data.samples import shared
 from affectlake.models import intervals, metrics
 from affectlake.models.document import Gap, GroupScore, Score, Subgroups
 from affectlake.models.scores import OVER_CLASSES, Entry, Scorer
@@ -28,7 +29,7 @@ def check(samples: pd.DataFrame, attributes: tuple[str, ...]) -> None:
     """
     for name in attributes:
         if name not in samples:
-            raise UnknownName("attribute", name, samples.columns)
+            raise UnknownName("attribute", name, shared(samples.columns))
         n = grouped(samples[name]).nunique()
         if not 2 <= n <= MOST:
             raise UsageError(f"--by {name}: it has {n} different value(s), groups are 2 to {MOST}")

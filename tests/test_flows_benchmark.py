@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.samples import samples_frame
 from affectlake.data.store import Store
-from affectlake.flows.benchmark import BenchOptions, benchmark, history, save_best
+from affectlake.flows.benchmark import BenchOptions, benchmark, features, history, save_best
 from affectlake.flows.cli.app import run
 from affectlake.flows.report import html
+from affectlake.models import splits, subgroups
 
 N = 60
 QUICK = {"label": "emotion", "models": ("logreg",), "fusions": ("unimodal", "early", "dummy"), "folds": 3}
@@ -197,3 +198,29 @@ def test_inner_folds_that_promise_too_much_are_told(done):
     high = result["selected"]["uar"] | {"low": 0.6, "high": 0.9}
     told = _reserve(result | {"selected": result["selected"] | {"folds": easy, "uar": high}})
     assert any("promised uar 0.999" in line for line in told)
+
+
+def test_labels_and_columns_that_could_be_meant_are_listed_and_those_of_a_manifest_stay_their_own(tmp_path):
+    store = Store(tmp_path / "lake", create=True)
+    ids = [f"i{i}" for i in range(12)]
+    table = pd.DataFrame({"sample_id": ids, "speaker": ["ann", "bob"] * 6, "text": "x", "synthetic": True})
+    table = table.assign(mood=["up", "down"] * 6, recording=[f"tape{i % 4}" for i in range(12)], bandwidth="wide")
+    frame = pd.DataFrame({"c0": np.arange(12.0)}, index=ids)
+    store.put("calls", "audio", "made", frame, samples=samples_frame(table, "calls"))
+    snapshot = store.snapshot("calls", None).id
+    with pytest.raises(UnknownName, match=r"'modd', did you mean 'mood'\? valid: mood, recording$"):
+        features(store, BenchOptions("calls", "modd", store=store.uri), snapshot)
+    samples, _ = features(store, BenchOptions("calls", "mood", store=store.uri), snapshot)
+    assert samples["recording"].tolist() == table["recording"].tolist() and set(samples["bandwidth"]) == {"wide"}
+    assert splits.groups(samples, "recording").nunique() == 2  # tapes 0 and 2 are ann's
+    for unknown in (lambda: splits.groups(samples, "reccording"), lambda: subgroups.check(samples, ("reccording",))):
+        with pytest.raises(UnknownName, match="'recording'") as raised:
+            unknown()
+        assert raised.value.valid == ["bandwidth", "channel", "dialogue", "language", "mood", "recording"] + [
+            "speaker", "split", "synthetic"
+        ]  # fmt: skip
+
+
+def test_what_is_like_the_wrong_name_comes_first():
+    many = [f"c{i:02}" for i in range(40)]
+    assert "valid: zebra, c00, c01" in str(UnknownName("column", "zebrra", [*many, "zebra"]))

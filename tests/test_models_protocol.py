@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from affectlake.data.errors import UnknownName, UsageError
+from affectlake.data.groups import RECORDING
 from affectlake.models import copies, head, leakage, metrics, missing, normalise, transfer
 from affectlake.models.benchmark import Plan, run
 from affectlake.models.fit import fit
@@ -404,7 +405,7 @@ def test_nearly_equal_texts_and_shared_recordings_are_found():
     texts[2] = "We really should go home now, before it gets dark and cold!"
     texts[5] = texts[35] = "Yes."
     samples = pd.DataFrame(
-        {"text": texts, "recording": ["tape"] + [None] * 38 + ["tape"]}, index=[f"i{i}" for i in range(40)]
+        {"text": texts, RECORDING: ["tape"] + [None] * 38 + ["tape"]}, index=[f"i{i}" for i in range(40)]
     )
     found = leakage.audit(samples, halves(40))
     assert found["near_texts"] == 2 and found["texts"] == 2 and found["recordings"] == 2 and found["leaks"]

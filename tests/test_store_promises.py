@@ -228,7 +228,7 @@ def test_missing_modalities(store):
     [
         (lambda s: s.load("dd"), "unknown dataset 'dd', did you mean 'd'"),
         (lambda s: s.load("d", "audio.y"), "did you mean 'audio.x'"),
-        (lambda s: s.load("d", "audio.x.c"), "valid: audio.x.a, audio.x.b"),
+        (lambda s: s.load("d", "audio.x.c"), "valid: audio.x.b, audio.x.a"),
         (lambda s: s.load("d", label="emotoin"), "unknown label"),
         (lambda s: s.load("d", speaker="speaker-p"), "did you mean 'speaker-p"),
         (lambda s: s.load("d", missing="dropp"), "did you mean 'drop'"),

@@ -15,6 +15,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from affectlake.data.errors import AffectlakeError, UnknownName
+from affectlake.data.samples import attributes
 from affectlake.data.store import _checksums
 from affectlake.data.store._arrow import strings, to_arrow
 from affectlake.data.store._read import read
@@ -40,7 +41,7 @@ def load(store: TableStore, snapshot: Snapshot, features: Sequence[str] | None, 
     names = _names(store, snapshot)
     for name in which.labels:
         if name not in names:
-            raise UnknownName("label", name, names)
+            raise UnknownName("label", name, attributes(names))
     shown = list(dict.fromkeys([*(kept_label(n) for n in which.labels), "speaker"]))
     frame = samples(store, snapshot, list(dict.fromkeys(["sample_id", *shown, "split", "speaker", *HIDDEN])))
     frame = _only(frame, "split", which.split)

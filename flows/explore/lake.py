@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UnknownName
-from affectlake.data.samples import CORE, MEDIA
+from affectlake.data.samples import MEDIA, attributes
 from affectlake.data.store import Snapshot, Store, TableStatus
 from affectlake.flows.compare import rows_of
 from affectlake.flows.document import Document
@@ -84,7 +84,7 @@ class Lake:
         samples = self.samples(dataset)
 
         def counted() -> dict[str, pd.Series]:
-            names = [c for c in samples.columns if c not in CORE] + ["split", "language", "speaker", "channel"]
+            names = [*attributes(samples.columns), "split", "language", "speaker", "channel"]
             found = {n: samples[n].value_counts() for n in names if n in samples and _classes(samples[n])}
             return {n: c.rename(index=str) for n, c in found.items() if n == "speaker" or 1 < len(c) <= CLASSES}
 
