@@ -176,14 +176,14 @@ def test_a_second_call_finishes_one_that_stopped_anywhere(lived_in, monkeypatch,
 KILLED = """
 import os, signal, sys
 from affectlake.data.store import Store, _table_store
-left, real = int(sys.argv[2]), _table_store.TableStore._kept
-def commit(self, *arguments):
+left, real = int(sys.argv[2]), _table_store._said
+def said(added):
     global left
     left -= 1
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    return real(self, *arguments)
-_table_store.TableStore._kept = commit
+    return real(added)
+_table_store._said = said
 Store(sys.argv[1]).erase("d", speaker="speaker-p3")
 """
 

@@ -1,11 +1,18 @@
 """Large tables are written a group of shards at a time, and their statistics are kept shard by shard."""
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from lakes import contents_of, expected, read, refresh
 
 from affectlake.data import Store
-from affectlake.data.store import _shards, _statistics, _writer
+from affectlake.data.store import _assemble, _checksums, _shards, _statistics, _writer
+from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._table_store import TableStore
 
 
@@ -29,8 +36,8 @@ def check_statistics(store):
 def shards_read(monkeypatch):
     """Counts the shards whose statistics are made."""
     made = []
-    real = _statistics._statistics
-    monkeypatch.setattr(_statistics, "_statistics", lambda table: made.append(table.num_rows) or real(table))
+    real = _statistics.statistics
+    monkeypatch.setattr(_statistics, "statistics", lambda table: made.append(table.num_rows) or real(table))
     return made
 
 
@@ -77,20 +84,60 @@ def test_a_crash_between_two_groups_changes_nothing(store, monkeypatch):
     contents = contents_of(100)
     refresh(store, contents)
     changed = {i: f"{c}-new" for i, c in contents.items()}
-    real, done = TableStore.replace, []
+    real, done = TableStore.add, []
 
-    def replace(place, table, *arguments):
-        if "audio.x" in table:
+    def add(place, table, *arguments):
+        if "features" in table:
             done.append(table)
             if len(done) == 4:
                 raise KeyboardInterrupt
         return real(place, table, *arguments)
 
-    monkeypatch.setattr(TableStore, "replace", replace)
+    monkeypatch.setattr(TableStore, "add", add)
     with pytest.raises(KeyboardInterrupt):
         refresh(store, changed)
-    monkeypatch.setattr(TableStore, "replace", real)
-    assert len(done) == 4 and read(store) == expected(contents)
+    monkeypatch.setattr(TableStore, "add", real)
+    assert len(done) >= 4 and read(store) == expected(contents)
     _, todo = refresh(store, changed)
     assert todo == [] and read(store) == expected(changed)
     check_statistics(store)
+
+
+def test_what_rots_before_its_sum_is_noted_is_told(store, monkeypatch):
+    """A sum is of what was to be written, not of what lies there later."""
+    real = _checksums.note
+
+    def note(place, draft, base):
+        file = next(Path(store.uri).rglob("features/**/part-*.parquet"))
+        file.write_bytes(file.read_bytes().replace(b"p1-00001", b"p1-00002"))
+        real(place, draft, base)
+
+    monkeypatch.setattr(_checksums, "note", note)
+    refresh(store, contents_of(16))
+    with pytest.raises(Damaged):
+        store.load("d")
+
+
+def test_a_change_reads_its_shard_though_others_hold_its_contents_too(store, monkeypatch):
+    contents = {f"a-{i:03d}": f"c{i % 16}" for i in range(160)}
+    refresh(store, contents)
+    paths, real = [], _assemble.read_file
+    monkeypatch.setattr(
+        _assemble, "read_file", lambda place, file, columns: paths.append(file.path) or real(place, file, columns)
+    )
+    changed = contents | {"a-100": "other"}
+    refresh(store, changed)
+    assert [p.split("/")[-2] for p in paths if "features" in p] == ["shard=6"]
+    assert read(store) == expected(changed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float32, (3, 7), elements=st.floats(-1e6, 1e6, width=32) | st.just(np.nan)))
+def test_statistics_are_those_of_numpy(x):
+    found = _statistics.statistics(pa.table(list(x), ["a", "b", "c"]))
+    for column, (rows, n, low, high, mean, squares) in zip(x.astype(np.float64), found.T, strict=True):
+        there = column[~np.isnan(column)]
+        assert (rows, n) == (7, len(there))
+        assert (low, high) == ((there.min(), there.max()) if n else (np.inf, -np.inf))
+        centre = there.mean() if n else 0.0
+        assert (mean, squares) == pytest.approx((centre, ((there - centre) ** 2).sum()), rel=1e-9, abs=1e-6)

@@ -60,6 +60,21 @@ def changed_shards(base: pd.DataFrame, good: pd.DataFrame) -> list[int]:
     return np.unique(np.concatenate([new[~same], old[moved], old[gone]])).astype(int).tolist()
 
 
+PENDING = -1
+"""In place of the number of a shard (or file): what the last snapshot does not hold was kept since."""
+
+
+def sources(rows: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
+    """Shard of the last snapshot that holds each row's content, its own before others; else `PENDING`."""
+    if base.empty:
+        return np.full(len(rows), PENDING, np.int32)
+    shards = base["shard"].to_numpy()
+    own = index_in(rows["sample_id"], base["sample_id"])
+    same = (own >= 0) & pc.equal(strings(base["content"].iloc[own]), strings(rows["content"])).to_numpy()
+    at = index_in(rows["content"], base["content"])
+    return np.where(same, shards[own], np.where(at >= 0, shards[at], PENDING))
+
+
 def outcomes_of(outcomes: pd.DataFrame) -> tuple[int, int]:
     """How many failed, and to how many the extractor does not apply."""
     failed, not_applicable = (int((outcomes["outcome"] == k).sum()) for k in ("failed", "not_applicable"))

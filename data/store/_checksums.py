@@ -55,7 +55,7 @@ def compared(store: TableStore, path: str, commits: int | None = None) -> Table 
         sums = in_log(store, path, commits)
         for file in (f"{path}/{f}" for f in table.paths()):
             if file in sums:
-                _compare(store, file, sums[file])
+                compare_file(store, file, sums[file])
     return table
 
 
@@ -69,9 +69,15 @@ def note(store: TableStore, snapshot: Snapshot, base: Snapshot | None) -> None:
     if not new:
         return
     have = known(store, snapshot.dataset)
-    fresh = list(dict.fromkeys(f for e in new for f in files(store, e) if f not in have))
+    versions = {e.path: e.version for e in base.tables.values()} if base else {}
+    fresh: dict[str, str] = {}
+    for e in new:
+        lacking = [f for f in files(store, e) if f not in have and f not in fresh]
+        # Of what an earlier version committed, or somebody else, nobody said sums.
+        said = in_log(store, e.path, e.version - versions.get(e.path, -1)) if lacking else {}
+        fresh |= {f: said.get(f) or sum_of(store, f) for f in lacking}
     if fresh:
-        rows = {"file": fresh, "sum": [sum_of(store, f) for f in fresh]}
+        rows = {"file": list(fresh), "sum": list(fresh.values())}
         store.append(f"{FOLDER}/{snapshot.dataset}", pa.table(rows))
     if table is not None and len(table.paths()) > _PIECES:
         store.compact(f"{FOLDER}/{snapshot.dataset}")
@@ -103,7 +109,7 @@ def sum_of(store: TableStore, file: str) -> str:
     return digest.hexdigest()
 
 
-def _compare(store: TableStore, file: str, wanted: str) -> None:
+def compare_file(store: TableStore, file: str, wanted: str) -> None:
     """Compare a local file with its sum, once in a process while it stays as it is; raises Damaged."""
     found = os.stat(store.path(file))
     key = store.path(file), found.st_ino, found.st_size, found.st_mtime_ns
@@ -129,10 +135,14 @@ class Sums:
             self._known = known(self.store, self.dataset)
             self._unknown |= {f for f in new if f not in self._known}
 
+    def get(self, file: str) -> str | None:
+        """The sum of a file that was prepared, where one was noted."""
+        return self._known.get(file)
+
     def compare(self, file: str) -> None:
         """Raise Damaged where a file is not what was written; nothing where no sum was noted."""
-        if (wanted := self._known.get(file)) is not None:
-            _compare(self.store, file, wanted)
+        if (wanted := self.get(file)) is not None:
+            compare_file(self.store, file, wanted)
 
 
 def compare(store: TableStore, path: str, table: Table) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from affectlake.data.store import _checksums
 from affectlake.data.store._damaged import Damaged
+from affectlake.data.store._delta import Table
+from affectlake.data.store._read import StoredFile, read_file
 from affectlake.data.store._table_store import TableStore
 
 _log = logging.getLogger("affectlake.store")
@@ -57,27 +58,26 @@ class Pending:
         table = self.read(*_OBJECTS, ["object", "sha256"])
         return {} if table is None else dict(zip(*(c.to_pylist() for c in table.columns), strict=True))
 
-    def read(
-        self, extractor: str, fingerprint: str, columns: list[str], only: pa.Array | None = None
-    ) -> pa.Table | None:
-        """Columns of what is durable, of ``only`` these contents that came out well; None where there is nothing."""
-        path = self._path(extractor, fingerprint)
+    def read(self, extractor: str, fingerprint: str, columns: list[str]) -> pa.Table | None:
+        """Columns of what is durable; None where there is nothing."""
+        table = self._table(self._path(extractor, fingerprint))
+        return None if table is None else table.to_pyarrow_dataset().to_table(columns=columns)
+
+    def _table(self, path: str) -> Table | None:
         try:
-            table = _checksums.compared(self.store, path)
+            return _checksums.compared(self.store, path)
         except Damaged as error:
             _log.warning("%s is damaged: what an unfinished refresh had kept goes, and is computed again", error.file)
             self.store.delete(path)
             return None
-        if table is None:
-            return None
-        chosen = None if only is None else pc.field("content").isin(only) & (pc.field("outcome") == "ok")
-        return table.to_pyarrow_dataset().to_table(columns=columns, filter=chosen)
 
-    def outcomes(self, extractor: str, fingerprint: str) -> pd.DataFrame:
-        """Outcome and reason of each content [columns=(content, outcome, reason)]."""
-        columns = ["content", "outcome", "reason"]
-        table = self.read(extractor, fingerprint, columns)
-        return pd.DataFrame(columns=columns) if table is None else table.to_pandas()
+    def outcomes(self, extractor: str, fingerprint: str) -> tuple[pd.DataFrame, list[StoredFile]]:
+        """Outcome of each content [columns=(content, outcome, reason, file)], and the files that hold them in order."""
+        path, columns = self._path(extractor, fingerprint), ["content", "outcome", "reason"]
+        table = self._table(path)
+        files = [] if table is None else [StoredFile(f"{path}/{f}") for f in table.paths()]  # they were compared
+        parts = [read_file(self.store, f, columns).to_pandas().assign(file=i) for i, f in enumerate(files)]
+        return pd.concat(parts or [pd.DataFrame(columns=[*columns, "file"])], ignore_index=True), files
 
     def clear(self, extractors: Iterable[str]) -> None:
         """Forget what was published; results under older fingerprints go too: nobody will ask for them again."""

@@ -1,13 +1,16 @@
 """Reads a table as a snapshot names it, its files compared with their checksums."""
 
+from dataclasses import dataclass
+
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from affectlake.data.store import _checksums
 from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._delta import Table
 from affectlake.data.store._snapshot import TableRef
-from affectlake.data.store._table_store import TableStore
+from affectlake.data.store._table_store import PARTITION, TableStore
 
 
 def read(
@@ -45,3 +48,36 @@ def _rows(
             raise
         _checksums.compare(store, path, table)  # which names the file
         raise Damaged(store.root, path, f"it cannot be read ({' '.join(str(error).split())[:120]})") from error
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a table, relative to the store, and its sum where it is to be compared."""
+
+    path: str
+    sha256: str | None = None
+
+
+def files_by_shard(store: TableStore, entry: TableRef) -> dict[int, list[StoredFile]]:
+    """Files of a table that is dealt out by shard."""
+    found: dict[int, list[StoredFile]] = {}
+    actions = pa.table(store.load_version(entry).get_add_actions(flatten=True))
+    paths = [f"{entry.path}/{path}" for path in actions["path"].to_pylist()]
+    sums = _checksums.sums(store, entry.path, paths)
+    for path, shard in zip(paths, actions[f"partition.{PARTITION}"].to_pylist(), strict=True):
+        found.setdefault(shard, []).append(StoredFile(path, sums.get(path) if sums else None))
+    return found
+
+
+def read_file(store: TableStore, file: StoredFile, columns: list[str]) -> pa.Table:
+    """Columns of one file of a table; raises FileNotFoundError where it is gone, Damaged where it is."""
+    if file.sha256 is not None:
+        _checksums.compare_file(store, file.path, file.sha256)
+    try:
+        with store.files.open_input_file(file.path) as stream:
+            # One thread: several files are read at a time.
+            return pq.ParquetFile(stream, pre_buffer=not store.local).read(columns, use_threads=False).select(columns)
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise Damaged(store.root, file.path, f"it cannot be read ({' '.join(str(error).split())[:120]})") from error

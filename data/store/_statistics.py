@@ -1,7 +1,6 @@
 """Statistics of a shard's columns, of which those of a table are put together: a change costs the shards it touches."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -12,28 +11,28 @@ from affectlake.data.store._snapshot import TableRef
 from affectlake.data.store._spelling import IN_FEATURES, kept
 from affectlake.data.store._table_store import TableStore
 
-# Rows of a shard's statistics, see `shard_statistics`.
+# Rows of a shard's statistics, see `statistics`.
 ROWS, N, LOW, HIGH, MEAN, M2 = range(6)
 
 ShardStatistics = dict[int, np.ndarray]
 """By shard float64 [shape=(6, columns)]: rows, values present, least, greatest, mean, sum of squares about the mean."""
 
 
-def shard_statistics(values: pa.Table, names: Sequence[str]) -> ShardStatistics:
-    """What the statistics of each shard's columns can be put together from; ``values`` lies shard by shard."""
-    shards = values["shard"].to_numpy()
-    bounds = [*np.flatnonzero(np.diff(shards, prepend=-1)), len(shards)]
-    return {int(shards[a]): _statistics(values.slice(a, b - a).select(names)) for a, b in pairwise(bounds)}
-
-
-def _statistics(values: pa.Table) -> np.ndarray:
-    x = np.stack([c.to_numpy() for c in values.columns]).astype(np.float64)
+def statistics(values: pa.Table) -> np.ndarray:
+    """What the statistics of the columns can be put together from."""
+    x = np.stack([c.to_numpy() for c in values.columns])
     present = ~np.isnan(x)
     n = present.sum(axis=1)
-    mean = np.where(present, x, 0).sum(axis=1) / np.maximum(n, 1)
-    centred = np.where(present, x - mean[:, None], 0)
-    low = np.where(present, x, np.inf).min(axis=1)
-    high = np.where(present, x, -np.inf).max(axis=1)
+    if all_there := bool(present.all()):
+        low, high = x.min(axis=1), x.max(axis=1)
+        centred = x.astype(np.float64)
+    else:
+        low, high = np.where(present, x, np.inf).min(axis=1), np.where(present, x, -np.inf).max(axis=1)
+        centred = np.where(present, x, 0).astype(np.float64)
+    mean = centred.sum(axis=1) / np.maximum(n, 1)
+    centred -= mean[:, None]
+    if not all_there:
+        centred[~present] = 0
     return np.stack([np.full(len(x), x.shape[1]), n, low, high, mean, np.einsum("ij,ij->i", centred, centred)])
 
 
@@ -45,7 +44,7 @@ def table_statistics(store: TableStore, entry: TableRef, names: Sequence[str]) -
     names = [n if n in known else kept(n) for n in names]
     for fragment in table.get_fragments():
         shard = pads.get_partition_keys(fragment.partition_expression)["shard"]
-        new = _statistics(fragment.to_table(columns=list(names)))
+        new = statistics(fragment.to_table(columns=list(names)))
         found[shard] = merged([found[shard], new]) if shard in found else new
     return found
 

@@ -8,12 +8,12 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -218,7 +218,8 @@ class TableStore:
                 head = self.open_or_none(table)
                 try:
                     if head is None:
-                        self._commit(None, table, rows)
+                        with self._added(table, rows) as added:
+                            self._commit(None, table, added, rows.schema)
                     else:
                         self._add(head, table, rows)
                     return
@@ -231,8 +232,9 @@ class TableStore:
         with native(f"could not write {table} of the store at {self.root}"):
             head = self.open(table)
             if len(head.paths()) > 1:
-                with suppress(CommitFailedError):  # somebody adds to it: another time
-                    self._commit(head, table, head.to_pyarrow_table())
+                rows = head.to_pyarrow_table()
+                with suppress(CommitConflict), self._added(table, rows) as added:  # somebody adds to it: another time
+                    self._commit(head, table, added, rows.schema)
             return len(self.open(table).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False))
 
     def _add(self, head: Table, table: str, rows: pa.Table) -> None:
@@ -243,12 +245,10 @@ class TableStore:
             head = self.open(table)
             known = pa.schema(head.schema().to_arrow())
         rows = rows.cast(pa.schema([f if f.name not in known.names else known.field(f.name) for f in rows.schema]))
-        added, once = self._written(table, rows)
-        self._kept(
-            table,
-            added,
-            lambda: head.create_write_transaction([*added], "append", head.schema(), commit_properties=once),
-        )
+        with self._added(table, rows) as added:
+            actions, said = _said(added)
+            head.create_write_transaction(actions, "append", head.schema(), commit_properties=said)
+            self.copy_log(table)
 
     def swap(self, table: str, rows: pa.Table, version: int | None) -> int:
         """Replace the whole table, which must still be at ``version`` (None: must not exist); the new version.
@@ -262,7 +262,8 @@ class TableStore:
             head = self.open_or_none(table)
             if (head.version() if head else None) != version:
                 raise CommitConflict(table)
-            return self._commit(head, table, rows)
+            with self._added(table, rows) as added:
+                return self._commit(head, table, added, rows.schema)
 
     def replace(self, table: str, rows: pa.Table, base: int | None, shards: Sequence[int] | None = None) -> int:
         """Commit ``rows`` on top of version ``base`` (None: as the whole content); the new version.
@@ -279,6 +280,18 @@ class TableStore:
             Partitions that ``rows`` stand for; all others stay as they are. None: all are replaced.
         """
         with native(f"could not write {table} of the store at {self.root}"):
+            return self.commit(table, self._written(table, rows), rows.schema, base, shards)
+
+    def commit(
+        self,
+        table: str,
+        added: Sequence["Added"],
+        schema: pa.Schema,
+        base: int | None,
+        shards: Sequence[int] | None = None,
+    ) -> int:
+        """`replace` by files that `add` wrote, here or on another machine; the new version."""
+        with native(f"could not write {table} of the store at {self.root}"):
             for attempt in range(_ATTEMPTS):
                 head = self.open_or_none(table)
                 try:
@@ -286,26 +299,29 @@ class TableStore:
                         before = head.version()
                         head.restore(cast("int", base), ignore_missing_files=True, commit_properties=_ONCE)
                         head = self.open(table, before + 1)
-                    return self._commit(head, table, rows, shards)
+                    return self._commit(head, table, added, schema, shards)
                 except (CommitFailedError, CommitConflict):
                     wait(attempt)
+        self._drop(table, added)
         raise AffectlakeError(f"could not write {table}: too many others write to it")
 
-    def _commit(self, head: Table | None, table: str, rows: pa.Table, shards: Sequence[int] | None = None) -> int:
-        partitions = [PARTITION] if PARTITION in rows.schema.names else []
-        schema, (added, once) = Schema.from_arrow(rows.schema), self._written(table, rows)
+    def _commit(
+        self,
+        head: Table | None,
+        table: str,
+        added: Sequence["Added"],
+        schema: pa.Schema,
+        shards: Sequence[int] | None = None,
+    ) -> int:
+        partitions = [PARTITION] if PARTITION in schema.names else []
+        kinds, (actions, said) = Schema.from_arrow(schema), _said(added)
         if head is None:
-            self._kept(table, added, lambda: self._created(table, schema, added, partitions, once))
-            return 0
-        chosen = None if shards is None else [(PARTITION, "in", [str(s) for s in sorted(shards)])]
-        self._kept(
-            table,
-            added,
-            lambda: head.create_write_transaction(
-                [*added], "overwrite", schema, partitions, chosen, commit_properties=once
-            ),
-        )
-        return head.version() + 1  # what a commit without a second attempt can only be
+            self._created(table, kinds, actions, partitions, said)
+        else:
+            chosen = None if shards is None else [(PARTITION, "in", [str(s) for s in sorted(shards)])]
+            head.create_write_transaction(actions, "overwrite", kinds, partitions, chosen, commit_properties=said)
+        self.copy_log(table)
+        return head.version() + 1 if head else 0  # what a commit without a second attempt can only be
 
     def _created(
         self, table: str, schema: Schema, added: list[AddAction], partitions: list[str], once: CommitProperties
@@ -327,43 +343,49 @@ class TableStore:
                 raise CommitConflict(table) from None
             raise
 
-    def _written(self, table: str, rows: pa.Table) -> tuple[list[AddAction], CommitProperties]:
-        """Write a file per shard (or one), which no version of the table names yet; what their commit says of them."""
+    @contextmanager
+    def _added(self, table: str, rows: pa.Table) -> Iterator[list["Added"]]:
+        """Files of ``rows``, one per shard (or one), that go where somebody else's commit was quicker."""
+        added = self._written(table, rows)
+        try:
+            yield added
+        except (CommitFailedError, CommitConflict):
+            self._drop(table, added)
+            raise CommitConflict(table) from None
+
+    def _drop(self, table: str, added: Sequence["Added"]) -> None:
+        for file in added:
+            with suppress(OSError):
+                self.files.delete_file(f"{table}/{file.action.path}")
+
+    def _written(self, table: str, rows: pa.Table) -> list["Added"]:
         if not rows.num_rows:
-            return [], _ONCE
+            return []
         if PARTITION not in rows.schema.names:
-            return _said([self._file(table, "", rows, {})])
+            return [self.add(table, rows)]
         shards = rows[PARTITION].to_numpy()
         if (np.diff(shards) < 0).any():
             rows = rows.sort_by(PARTITION)
             shards = rows[PARTITION].to_numpy()
         values = rows.drop_columns([PARTITION])
         bounds = [*np.flatnonzero(np.diff(shards, prepend=-1)), len(shards)]
-        return _said(
-            [
-                self._file(table, f"{PARTITION}={shards[a]}/", values.slice(a, b - a), {PARTITION: str(shards[a])})
-                for a, b in pairwise(bounds)
-            ]
-        )
+        return [self.add(table, values.slice(a, b - a), int(shards[a])) for a, b in pairwise(bounds)]
 
-    def _file(
-        self, table: str, folder: str, rows: pa.Table, partition: Mapping[str, str | None]
-    ) -> tuple[AddAction, str]:
+    def add(self, table: str, rows: pa.Table, shard: int | None = None) -> "Added":
+        """Write a file in the table's place that no version names yet: it counts for nothing until `commit` does."""
+        folder = "" if shard is None else f"{PARTITION}={shard}/"
         path = f"{folder}part-{uuid.uuid4()}.parquet"
         sha256 = self.write(f"{table}/{path}", rows)
         size = self.files.get_file_info(f"{table}/{path}").size
-        return AddAction(path, size, dict(partition), int(time.time() * 1000), True, "{}"), sha256
+        partition: dict[str, str | None] = {} if shard is None else {PARTITION: str(shard)}
+        return Added(AddAction(path, size, partition, int(time.time() * 1000), True, "{}"), sha256)
 
-    def _kept(self, table: str, added: Sequence[AddAction], commit: Callable[[], None]) -> None:
-        """Commit; where somebody was quicker, what was written for it goes."""
-        try:
-            commit()
-            self.copy_log(table)
-        except (CommitFailedError, CommitConflict):
-            for action in added:
-                with suppress(OSError):
-                    self.files.delete_file(f"{table}/{action.path}")
-            raise CommitConflict(table) from None
+
+class Added(NamedTuple):
+    """A file that was written for a commit, and its sum."""
+
+    action: AddAction
+    sha256: str
 
 
 PARTITION = "shard"
@@ -376,9 +398,9 @@ SHA256 = "sha256"
 """What a commit says of the files that it adds: JSON, by path the sum."""
 
 
-def _said(files: Sequence[tuple[AddAction, str]]) -> tuple[list[AddAction], CommitProperties]:
-    sums = json.dumps({action.path: sha256 for action, sha256 in files})
-    return [action for action, _ in files], CommitProperties({SHA256: sums}, max_commit_retries=0)
+def _said(added: Sequence[Added]) -> tuple[list[Any], CommitProperties]:
+    sums = json.dumps({file.action.path: file.sha256 for file in added})
+    return [file.action for file in added], CommitProperties({SHA256: sums}, max_commit_retries=0)
 
 
 def wait(attempt: int) -> None:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -195,8 +194,7 @@ def _describe_anew(out: Path) -> None:
             inside = [_spelling.kept(d["name"]) for d in documented]
             names = [k if k in here else d["name"] for k, d in zip(inside, documented, strict=True)]
             table = pq.read_table(path, columns=names).select(names).rename_columns(inside)
-            table = table.append_column("shard", pa.array(np.zeros(table.num_rows, np.int32)))
-            moments = _statistics.shard_statistics(table, inside) if table.num_rows else {}
+            moments = {0: _statistics.statistics(table)} if table.num_rows else {}
             parts.append(_catalog.describe(str(name), documented, moments))
     # What was not exported has no values here to describe it by.
     if parts:

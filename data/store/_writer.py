@@ -1,10 +1,13 @@
 """Writes one snapshot of one dataset: keeps results as they come, publishes them all at once."""
 
 import logging
+import os
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -13,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectlake.data.store import (
+    _assemble,
     _attributes,
     _catalog,
     _changes,
@@ -25,11 +29,13 @@ from affectlake.data.store import (
     _tombstones,
     _view,
 )
-from affectlake.data.store._arrow import index_in, is_in, strings, to_arrow
+from affectlake.data.store._arrow import index_in, is_in, to_arrow
+from affectlake.data.store._assemble import Job, Layout
+from affectlake.data.store._changes import PENDING
 from affectlake.data.store._feature_spec import FeatureSpec, source_of
 from affectlake.data.store._load import kept_columns
 from affectlake.data.store._pending import Pending
-from affectlake.data.store._read import read, read_keys, read_or_none
+from affectlake.data.store._read import StoredFile, files_by_shard, read, read_keys, read_or_none
 from affectlake.data.store._shards import SHARD, assign_shards
 from affectlake.data.store._snapshot import (
     Counts,
@@ -44,9 +50,11 @@ from affectlake.data.store._spelling import KEYS, kept, kept_label
 from affectlake.data.store._table_store import PARTITION, CommitConflict, TableStore
 from affectlake.data.windows import keys_of
 
-GROUP_BYTES = 2**26
-"""Values that are put together and written at a time, in whole shards: what a publish may take of memory, some copies
-of it."""
+GROUP_BYTES = 2**25
+"""Values that a thread puts together and writes at a time, in whole shards: what it may take of memory, some copies."""
+
+THREADS = min(os.cpu_count() or 1, 4)
+"""Groups that are written at a time."""
 
 
 _logger = logging.getLogger("affectlake.store")
@@ -307,7 +315,7 @@ class Writer:
         base = self._keys(known)
         lacking_before = outcomes[outcomes["extractor"] == name]
         valid = base if same else base.iloc[:0]
-        pending = self._pending.outcomes(name, wanted.fingerprint)
+        pending, files = self._pending.outcomes(name, wanted.fingerprint)
         source = source_of(name, wanted, same)
         if same and pending.empty and _changes.nothing_changed(wanted.rows, base, lacking_before, shards):
             counts = Counts(0, 0, len(wanted.rows), 0, *_changes.outcomes_of(lacking_before))
@@ -325,7 +333,8 @@ class Writer:
         else:
             every = not same or base.empty
             todo = good if every else good[good["shard"].isin(changed)]
-            table = wanted.table(self._write_features(name, wanted, todo, valid, None if every else changed, known))
+            todo = todo.assign(source=_changes.sources(todo, valid), file=_held_in(todo, pending))
+            table = wanted.table(self._write_features(name, wanted, todo, files, None if every else changed, known))
         failed, not_applicable = _changes.outcomes_of(lacking)
         new = replace(
             table,
@@ -350,7 +359,8 @@ class Writer:
         at = TableRef(*old.key)
         if changed:
             todo = good[good["shard"].isin(changed)]
-            at = self._write_features(name, None, todo, base, changed, old)
+            todo = todo.assign(source=_changes.sources(todo, base), file=PENDING)
+            at = self._write_features(name, None, todo, [], changed, old)
         left = len(base) - len(good) + len(lacking) - len(stays)
         failed, not_applicable = _changes.outcomes_of(stays)
         new = replace(
@@ -369,28 +379,40 @@ class Writer:
         name: str,
         wanted: FeatureSpec | None,
         todo: pd.DataFrame,
-        base: pd.DataFrame,
+        pending: Sequence[StoredFile],
         shards: Sequence[int] | None,
         old: FeatureTable | None,
     ) -> TableRef:
-        """Replace some shards (None: all), a group at a time, so that memory does not grow with the archive."""
+        """Replace some shards (None: all), a group at a time, so that memory does not grow with the archive.
+
+        Parameters
+        ----------
+        todo : DataFrame [columns=(sample_id, content, shard, source, file)]
+            Their rows; see `_assemble.Job`. ``file`` is the place in ``pending`` of the content's file.
+        """
         path = old.path if old else f"features/{self.dataset}/{name}"
-        fingerprint = wanted.fingerprint if wanted else existing(old).fingerprint
         names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.store, existing(old))
-        beside = wanted.texts if wanted else existing(old).texts
-        beside = (*beside, *keys_of(name))
-        version = old.version if old and shards is not None else None
-        found = self._statistics_before(name, old, names) if shards is not None else {}
-        every = np.unique(todo["shard"]) if shards is None else np.array(shards)
+        layout = Layout(tuple(names), tuple(wanted.texts if wanted else existing(old).texts), keys_of(name))
+        before = files_by_shard(self.store, old) if old else {}
+        todo = todo.sort_values("shard", kind="stable")
+        every = np.unique(todo["shard"])
         size = max(GROUP_BYTES // (4 * len(names) * SHARD), 1)
+        jobs = []
         for group in np.array_split(every, max(-(-len(every) // size), 1)):
-            part = todo[np.isin(todo["shard"], group)]
-            values = self._values(name, fingerprint, part, base, old, names, beside)
-            whole = shards is None and version is None
-            version = self.store.replace(path, values, version, None if whole else group.tolist())
-            found = {s: m for s, m in found.items() if s not in group} | _statistics.shard_statistics(values, names)
-        self._statistics[name] = found
-        return TableRef(path, existing(version))
+            rows = todo[np.isin(todo["shard"], group)]
+            held = rows.loc[rows["source"] == PENDING, "file"].unique()
+            needed = set(rows["source"].unique()) - {PENDING}
+            jobs.append(Job(path, layout, rows, {s: before[s] for s in needed}, [pending[i] for i in held]))
+        with ThreadPoolExecutor(THREADS) as threads:
+            done = list(threads.map(partial(_assemble.write, self.store), jobs))
+        files = [file for one in done for file in one.files]
+        schema = next((one.schema for one in done if one.schema), None) or layout.schema()
+        version = self.store.commit(path, files, schema, old.version if old else None, shards)
+        found = self._statistics_before(name, old, names) if shards is not None else {}
+        gone = set(shards or ())
+        found = {s: m for s, m in found.items() if s not in gone}
+        self._statistics[name] = found | {s: m for one in done for s, m in one.statistics.items()}
+        return TableRef(path, version)
 
     def _statistics_before(
         self, name: str, old: FeatureTable | None, names: Sequence[str]
@@ -399,45 +421,6 @@ class Writer:
         found = _statistics.from_table(table, name) if table is not None else {}
         # Older stores have none, nor have others after an erasure.
         return found or _statistics.table_statistics(self.store, existing(old), names)
-
-    def _values(
-        self,
-        name: str,
-        fingerprint: str,
-        todo: pd.DataFrame,
-        base: pd.DataFrame,
-        old: FeatureTable | None,
-        names: Sequence[str],
-        beside: Sequence[str],
-    ) -> pa.Table:
-        """The rows of ``todo`` with their values, from the last snapshot or from what was kept since."""
-        contents = pc.unique(strings(todo["content"]))
-        sources = []
-        needed = base[is_in(base["content"], todo["content"])]
-        needed = needed[~needed["content"].duplicated()]
-        if len(needed):
-            shards = pa.array(needed["shard"].unique())
-            is_needed = pc.field("shard").isin(shards) & pc.field("content").isin(contents)
-            sources.append(read(self.store, existing(old), ["content", *names, *beside], is_needed))
-        pending = self._pending.read(name, fingerprint, ["content", *names, *beside], only=contents)
-        if pending is not None:
-            sources.append(pending)
-        if not sources:
-            kinds = dict.fromkeys(["content", *beside], pa.string()) | dict.fromkeys(names, pa.float32())
-            kinds |= {n: pa.int32() if n == "track" else pa.float64() for n in keys_of(name)}
-            sources = [pa.schema(list(kinds.items())).empty_table()]
-        source = pa.concat_tables(sources).combine_chunks()
-        ordered = todo.sort_values("shard", kind="stable")
-        if keys := keys_of(name):
-            ordered, take = _parts(ordered, source, keys)
-        else:
-            take = pa.array(index_in(ordered["content"], source["content"]))
-        out = {
-            "sample_id": strings(ordered["sample_id"]),
-            "content": strings(ordered["content"]),
-            "shard": pa.array(ordered["shard"], pa.int32()),
-        }
-        return pa.table(out | {n: source[n].take(take) for n in (*names, *beside)})
 
     # Reading back
 
@@ -482,12 +465,11 @@ class Writer:
         return TableRef(path, self.store.replace(path, table, None))
 
 
-def _parts(rows: pd.DataFrame, source: pa.Table, keys: Sequence[str]) -> tuple[pd.DataFrame, pa.Array]:
-    """Rows, each as often as its content has parts, in order of time, and where those are in ``source``."""
-    parts = source.select(["content", *keys]).to_pandas()
-    parts = parts.assign(at=np.arange(len(parts))).drop_duplicates(["content", *keys]).sort_values([*keys])
-    every = rows.merge(parts[["content", "at"]], on="content", how="left", validate="many_to_many")
-    return every.drop(columns="at"), pa.array(every["at"].to_numpy())
+def _held_in(rows: pd.DataFrame, pending: pd.DataFrame) -> np.ndarray:
+    """Where each content came out well among what was kept: its file's place; `PENDING` where it did not."""
+    ok = pending[pending["outcome"] == "ok"]
+    at = index_in(rows["content"], ok["content"])
+    return np.where(at >= 0, ok["file"].to_numpy(dtype=np.int64)[at], PENDING) if len(ok) else np.full(len(at), PENDING)
 
 
 def existing(value: Known | None) -> Known:
