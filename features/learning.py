@@ -61,9 +61,10 @@ def with_learnt(stats: pd.DataFrame, learnt: Mapping[str, str]) -> pd.DataFrame:
     return stats.assign(sha256=pd.Series(sha256, dtype="str", index=stats.index))
 
 
-def to_be_read(requests: Iterable[Request]) -> set[str]:
+def to_be_read(stats: pd.DataFrame, requests: Iterable[Request]) -> set[str]:
     """Addresses of objects that nobody has read yet, among those that are asked for."""
-    return {r.uri for r in requests if r.sha256 == UNLEARNT}
+    # Requests are made as they are asked for: of files here none are.
+    return {r.uri for r in requests if r.sha256 == UNLEARNT} if (stats["sha256"] == UNLEARNT).any() else set()
 
 
 def still_unlearnt(stats: pd.DataFrame) -> list[str]:

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
-from affectlake.data import remote
-from affectlake.data.samples import channel_number
-from affectlake.data.store import index_in
+from affectlake.data import remote, spill
+from affectlake.data.lookup import Positions
+from affectlake.data.samples import MEDIA, channel_number
 from affectlake.features import _files
 from affectlake.features._files import ABSENT, UNLEARNT, Read, State
 from affectlake.features.inputs import SOURCES
@@ -24,17 +24,23 @@ UNREAD = "unread "
 """How the content of a sample begins whose file could not be read, its place following: no identity, for whatever is
 said of it holds until the next refresh only."""
 
-_STATS = ["uri", "size", "mtime_ns", "stamp", "sha256"]
 
-
-def media_uris(samples: pd.DataFrame) -> list[str]:
+def media_uris(samples: pd.DataFrame) -> pd.Series:
     """Distinct non-empty media URIs of a samples frame, in order of appearance."""
-    columns = [samples[c].dropna() for c in ("audio", "image", "video")]
-    return pd.unique(pd.concat(columns)).tolist() if columns else []
+    every = spill.Spill()
+    for medium in MEDIA:
+        for part in spill.parts(samples[[medium]].set_axis(["uri"], axis=1)):
+            every.add(part.dropna())
+    uris = every.frame()
+    first = Positions(uris["uri"]).first
+    if len(first) == len(uris):
+        return uris["uri"]
+    chosen = (spill.taken(uris, first[a : a + spill.ROWS]) for a in range(0, len(first), spill.ROWS))
+    return spill.spilled(chosen)["uri"]
 
 
 def scan(
-    uris: Iterable[str],
+    uris: Iterable[str] | pd.Series,
     cached: pd.DataFrame,
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -71,37 +77,71 @@ def scan(
     affectlake.data.remote.Unreachable
         A bucket or server does not.
     """
-    uris = list(uris)
+    every = (uris if isinstance(uris, pd.Series) else pd.Series(list(uris), dtype="str")).to_frame("uri")
+    known = Positions(cached["uri"]) if not verify and "stamp" in cached and len(cached) else None
+    # Buckets are listed once for all that is in them.
+    apart = [every] if any_remote(every["uri"]) else spill.parts(every)
+    count = _Count(progress)
+    return spill.spilled(_scanned(part["uri"], cached, known, verify, count, learn) for part in apart)
+
+
+class _Count:
+    """Says how many files were read of those that were found to need it so far."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None):
+        self.progress, self.done, self.total = progress, 0, 0
+
+    def add(self, done: int) -> None:
+        self.done += done
+        if self.progress:
+            self.progress(self.done, self.total)
+
+
+def any_remote(uris: pd.Series) -> bool:
+    """Whether any of the files is elsewhere."""
+    schemes = (part["uri"] for part in spill.parts(uris.to_frame("uri")))
+    return any(map(remote.is_remote, (uri for part in schemes for uri in part[part.str.contains(":", regex=False)])))
+
+
+def _scanned(
+    given: pd.Series,
+    cached: pd.DataFrame,
+    index: Positions | None,
+    verify: bool,
+    count: _Count,
+    learn: bool,
+) -> pd.DataFrame:
+    """Some files' part of `scan`; ``index`` tells where they are among those that are ``cached``."""
+    uris = given.tolist()
     found = _states(uris)
     stamps = np.array([state.stamp for state in found], dtype=np.int64)
     known: np.ndarray = np.full(len(uris), None, dtype=object)
-    if not verify and "stamp" in cached and len(cached):
-        at = index_in(pd.Series(uris, dtype="str"), cached["uri"])
-        same = (at >= 0) & (cached["stamp"].to_numpy()[at] == stamps) & (stamps != _files.UNSURE)
-        sha256 = cached["sha256"].to_numpy(dtype=object)[at]
-        known[same & (sha256 != ABSENT)] = sha256[same & (sha256 != ABSENT)]
+    if index is not None:
+        at = index.of(given)
+        was = spill.taken(cached[["stamp", "sha256"]], np.maximum(at, 0))
+        sha256 = was["sha256"].to_numpy(dtype=object)
+        same = (at >= 0) & (was["stamp"].to_numpy() == stamps) & (stamps != _files.UNSURE) & (sha256 != ABSENT)
+        known[same] = sha256[same]
     known[[state.size < 0 for state in found]] = ABSENT
     if not verify:
         _told_by_lists(uris, found, known, cached, learn)
     todo = np.flatnonzero([sha256 is None for sha256 in known])
     _files.settle([found[i].newest_ns for i in todo])
-    done = 0
+    count.total += len(todo)
     for part, results in _reads(uris, todo):
         for i, result in zip(part, results, strict=True):
             found[i], known[i] = result.state, result.sha256
-        done += len(part)
-        if progress:
-            progress(done, len(todo))
+        count.add(len(part))
     stamp = [_files.UNSURE if k == ABSENT else state.stamp for state, k in zip(found, known, strict=True)]
     return pd.DataFrame(
         {
-            "uri": pd.Series(uris, dtype="str"),
+            "uri": given,
             "size": np.array([state.size for state in found], dtype=np.int64),
             "mtime_ns": np.array([state.mtime_ns for state in found], dtype=np.int64),
             "stamp": np.array(stamp, dtype=np.int64),
-            "sha256": pd.Series(known, dtype="str"),
+            "sha256": pd.Series(known, dtype="str", index=given.index),
         }
-    )[_STATS]
+    )
 
 
 def _told_by_lists(uris: list[str], found: list[State], known: np.ndarray, cached: pd.DataFrame, learn: bool) -> None:
@@ -161,6 +201,10 @@ def unread(stats: pd.DataFrame, uris: Iterable[str]) -> pd.DataFrame:
 
 
 def _replaced(stats: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    return spill.spilled(_with(part, rows) for part in spill.parts(stats))
+
+
+def _with(stats: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     stats, at = stats.copy(), np.flatnonzero(stats["uri"].isin(rows.index))
     for name in rows:
         column = stats[name].to_numpy(copy=True)
@@ -208,8 +252,18 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.DataFrame:
+def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Positions | None = None) -> pd.DataFrame:
     """What extractors that read ``reads`` would be given: one row per sample that has it.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Of dialogues all samples; else they may be some of many.
+    stats : DataFrame
+        Result of `scan` over the samples' media.
+    reads : Reads
+    files : Positions, optional
+        Where files are in ``stats``, for who asks several times.
 
     Returns
     -------
@@ -218,6 +272,11 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
         file that cannot be read it begins with `UNREAD`. ``sha256``, ``stamp`` and ``size`` are those of the
         file.
     """
+    return asked(samples, stats, reads, files).reset_index(drop=True)
+
+
+def asked(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Positions | None = None) -> pd.DataFrame:
+    """`requests`, each under the index of its sample."""
     if reads in ("text", "dialogue"):
         return _text_requests(samples, with_context=reads == "dialogue")
     uri = pd.Series(pd.NA, index=samples.index, dtype="str")
@@ -225,13 +284,14 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
         uri = uri.fillna(samples[column])
     wanted = uri.notna() & samples["text"].isna() if reads == "speech" else uri.notna()
     rows, uri = samples[wanted], uri[wanted]
-    at = index_in(uri, stats["uri"])
-    digest = stats["sha256"].take(at).set_axis(uri.index)
+    at = (Positions(stats["uri"]) if files is None else files).of(uri)
+    found = spill.taken(stats, at).set_axis(uri.index)
+    digest = found["sha256"]
     stamped = "stamp" in stats  # by a scan, not by a caller who knows
     segmented = rows["start"].notna() | rows["end"].notna()
     content = digest.where(digest != ABSENT, UNREAD + uri)
     if (waiting := digest == UNLEARNT).any():
-        objects = stats.take(at).set_axis(uri.index)[waiting]
+        objects = found[waiting]
         names = [unlearnt(*name) for name in zip(objects["stamp"], objects["size"], strict=True)]
         content = content.astype(object)
         content[waiting] = names
@@ -256,10 +316,10 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.Dat
             "context": None,
             "language": rows["language"].fillna(""),
             "sha256": digest if stamped else "",
-            "stamp": stats["stamp"].to_numpy()[at] if stamped else _files.UNSURE,
-            "size": stats["size"].to_numpy()[at] if "size" in stats else 0,
+            "stamp": found["stamp"] if stamped else _files.UNSURE,
+            "size": found["size"] if "size" in stats else 0,
         }
-    ).reset_index(drop=True)
+    )
 
 
 def _channel(rows: pd.DataFrame, reads: Reads) -> pd.Series:
@@ -294,15 +354,15 @@ def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
     content = [digests[one] for one in given]
     return pd.DataFrame(
         {
-            "sample_id": rows["sample_id"].to_numpy(),
-            "content": pd.Series(content, dtype="str"),
-            "uri": "",
+            "sample_id": rows["sample_id"],
+            "content": pd.Series(content, dtype="str", index=rows.index),
+            "uri": pd.Series("", dtype="str", index=rows.index),
             "start": np.nan,
             "end": np.nan,
             "channel": None,
-            "text": rows["text"].to_numpy(),
-            "context": pd.Series(context, dtype=object),
-            "language": language.to_numpy(),
+            "text": rows["text"],
+            "context": pd.Series(context, dtype=object, index=rows.index),
+            "language": language,
             "sha256": "",
             "stamp": _files.UNSURE,
             "size": 0,

@@ -25,6 +25,8 @@ def filled(samples: pd.DataFrame, stats: pd.DataFrame, known: pd.DataFrame) -> p
     known : DataFrame [columns=(content, text, language)]
         Content as in `affectlake.features.scan.requests` for "speech".
     """
+    if known.empty:
+        return samples
     wanted = requests(samples, stats, "speech")
     transcripts = known.set_index("content").reindex(wanted["content"]).set_index(pd.Index(wanted["sample_id"]))
     return _with_texts(samples, transcripts[transcripts["text"].notna()])

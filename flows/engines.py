@@ -8,7 +8,7 @@ task engine on every worker: seconds of imports in each, and an API that every w
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ def start(options: RefreshOptions, shards: Iterable[list[Chunk]]) -> Iterator[Co
         yield compute
 
 
-def run(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
+def run(shards: Sequence[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
     """Compute shards on the engine that the options name, results in order of completion."""
     if not shards:
         return

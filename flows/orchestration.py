@@ -9,7 +9,7 @@ import os  # noqa: E402
 import re  # noqa: E402
 import signal  # noqa: E402
 import warnings  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402, Sequence
 from contextlib import contextmanager, nullcontext  # noqa: E402
 from datetime import UTC, datetime, timedelta  # noqa: E402
 from functools import partial  # noqa: E402
@@ -59,7 +59,7 @@ def compute_shard(work: Callable[[], list[dict[str, "pa.Table"]]]) -> list[dict[
     return work()
 
 
-def run_as_tasks(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
+def run_as_tasks(shards: Sequence[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
     """Compute shards as tasks of the current flow run, results in order of completion."""
     if not shards:
         return

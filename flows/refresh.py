@@ -68,7 +68,7 @@ class RefreshResult:
         return cast("Refreshed", asdict(self))
 
 
-Run = Callable[[list[list[Chunk]], RefreshOptions], Iterable[dict[str, "pa.Table"]]]
+Run = Callable[[Sequence[list[Chunk]], RefreshOptions], Iterable[dict[str, "pa.Table"]]]
 """Computes shards somewhere and yields each chunk's results as they come."""
 
 
@@ -111,7 +111,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
             w.check(samples)
             before, listed = w.file_index(), len(samples)
             samples = _without(samples, w.erased(samples))  # their files are not even read
-            stats = _scan(samples, w, options, progress)
+            stats = _scan(samples, before, w, options, progress)
             samples = _without(samples, w.erased(samples, stats))
             if len(samples) < listed:
                 _log.info("%s: %d samples were erased and are not taken", options.dataset, listed - len(samples))
@@ -199,7 +199,7 @@ class _Steps:
             return changed
 
         with self.clock(stage):
-            if unread := learning.to_be_read(r for c in work.chunks for r in c.requests):
+            if unread := learning.to_be_read(stats, (r for c in work.chunks for r in c.requests)):
                 compute(work, False)
                 stats = learning.with_learnt(stats, learnt)
                 stats = scan.rescan(stats, [uri for uri in learning.still_unlearnt(stats) if uri in unread])
@@ -219,7 +219,7 @@ class _Steps:
 
         changed: dict[str, None] = {}
         shards = run(work.shards, options)
-        for tables in self.progress.track(shards, "computing", sum(len(c.requests) for c in work.chunks), _size):
+        for tables in self.progress.track(shards, "computing", work.chunks.contents, _size):
             kept, files = steady(work, tables)
             changed |= dict.fromkeys(files)
             learnt |= (new := learning.learnt_of(tables))
@@ -230,7 +230,7 @@ class _Steps:
         return list(changed)
 
 
-def _give_up(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
+def _give_up(shards: Sequence[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
     from affectlake.features.steady import given_up
 
     for shard in shards:
@@ -250,7 +250,7 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         samples = load(options).samples
         w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
         samples = _without(samples, w.erased(samples))
-        stats = _scan(samples, w, options, silent)
+        stats = _scan(samples, w.file_index(), w, options, silent)
         samples = _without(samples, w.erased(samples, stats))
         speech, rest = transcripts.first(registry.choose(transcripts.asked(options))[0])
         to_hear = _plan(samples, stats, speech, w.known, options).to_compute
@@ -288,7 +288,14 @@ def check(options: RefreshOptions) -> None:
 
 
 def load(options: RefreshOptions) -> "Manifest":
-    """The samples that the options name; what is to be said of a manifest is logged."""
+    """The samples that the options name, many of them on disk; what is to be said of a manifest is logged."""
+    from affectlake.data import spill
+
+    found = _loaded(options)
+    return replace(found, samples=spill.on_disk(found.samples))
+
+
+def _loaded(options: RefreshOptions) -> "Manifest":
     from affectlake.data import remote
     from affectlake.data.manifest import Manifest, load_manifest
 
@@ -304,7 +311,7 @@ def load(options: RefreshOptions) -> "Manifest":
     return Manifest(datasets.get(options.dataset).load(options.root), None, ())
 
 
-def run_here(shards: list[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
+def run_here(shards: Sequence[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
     """Compute on the engine that the options name, without prefect."""
     if not shards:
         return
@@ -328,26 +335,31 @@ def _size(tables: dict[str, "pa.Table"]) -> int:
     return int(pc.count_distinct(next(iter(tables.values()))["content"]).as_py())
 
 
-def _scan(samples: "pd.DataFrame", writer: "Writer", options: RefreshOptions, progress: Progress) -> "pd.DataFrame":
-    from affectlake.data import remote
+def _scan(
+    samples: "pd.DataFrame", before: "pd.DataFrame", writer: "Writer", options: RefreshOptions, progress: Progress
+) -> "pd.DataFrame":
     from affectlake.features import learning, scan
 
-    uris, cached = scan.media_uris(samples), writer.file_index()
-    elsewhere = any(map(remote.is_remote, uris))
+    uris = scan.media_uris(samples)
+    elsewhere = scan.any_remote(uris)
     learn = elsewhere and writer.must_know()
-    stats = scan.scan(uris, cached, options.verify, progress.bar("reading files"), learn)
+    stats = scan.scan(uris, before, options.verify, progress.bar("reading files"), learn)
     if elsewhere and not learn:
         stats = learning.with_learnt(stats, writer.learnt())
     if len(uris) > 1 and (stats["sha256"] == scan.ABSENT).all():
         raise AffectlakeError(
-            f"none of the {len(uris)} files of {options.dataset!r} can be read, the first being {uris[0]}: "
+            f"none of the {len(uris)} files of {options.dataset!r} can be read, the first being {uris.iloc[0]}: "
             "is a mount missing? nothing was changed"
         )
     return stats
 
 
 def _without(samples: "pd.DataFrame", gone: set[str]) -> "pd.DataFrame":
-    return samples[~samples["sample_id"].isin(gone)].reset_index(drop=True) if gone else samples
+    from affectlake.data import spill
+
+    if not gone:
+        return samples
+    return spill.spilled(part[~part["sample_id"].isin(gone)] for part in spill.parts(samples))
 
 
 def _all_there(

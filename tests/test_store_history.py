@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from lakes import contents_of, expected, read, refresh
 
 from affectlake.data import Store
 from affectlake.data.errors import UnknownName, UsageError
+from affectlake.data.store import _snapshots
+from affectlake.data.store._table_store import CommitConflict
 
 
 @pytest.fixture
@@ -99,3 +102,27 @@ def test_tidy_puts_records_together(store):
     store.tidy("d")
     assert before == 5 and len(list(Path(store.uri).glob("records/benchmarks/*.parquet"))) == 1
     assert sorted(store.records("benchmarks")["n"]) == list(range(5))
+
+
+def test_a_night_adds_its_row_to_the_log_of_snapshots(store, monkeypatch):
+    """However long it is; what lies in many pieces is put together."""
+    monkeypatch.setattr(_snapshots, "PIECES", 5)
+    log, written, pieces = Path(store.uri) / "snapshots", [], []
+    for night in range(12):
+        before = set(log.glob("*.parquet"))
+        refresh(store, contents_of(3 + night))
+        (new,) = set(log.glob("*.parquet")) - before
+        written.append(pq.ParquetFile(new).metadata.num_rows)
+        pieces.append(len(store._tables.open("snapshots").paths()))
+    assert written == [1, 1, 1, 1, 1, 6, 1, 1, 1, 1, 11, 1] and max(pieces) == 5
+    assert store.snapshots("d")["snapshot"].tolist() == [f"s{i:06}" for i in range(1, 13)]
+    assert read(store, as_of="s000002") == expected(contents_of(4)) and store.verify()["damaged"] == []
+
+
+def test_two_that_add_to_the_log_at_once_do_not_both(store):
+    refresh(store, contents_of(3))
+    one, other = _snapshots.Log(store._tables), _snapshots.Log(store._tables)
+    draft = one.head("d")
+    assert one.commit(draft, draft).id == "s000002"
+    with pytest.raises(CommitConflict):
+        other.commit(draft, draft)

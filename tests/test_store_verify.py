@@ -7,6 +7,7 @@ from lakes import contents_of, expected, read, refresh
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError
+from affectlake.data.store import _snapshots
 
 
 @pytest.fixture
@@ -141,6 +142,24 @@ def test_the_log_of_snapshots_goes_back_to_the_one_before(store):
     assert [d["file"] for d in fresh.verify()["damaged"]] == [file]
     assert [e["file"] for e in fresh.repair("d")["lost"]] == [file]
     assert fresh.verify()["damaged"] == [] and read(fresh) == expected(contents_of(40))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_damaged_piece_of_the_log_of_snapshots_costs_what_it_alone_tells(store, monkeypatch, together):
+    done = [refresh(store, contents_of(40 + i))[0] for i in range(3)]
+    if together:
+        monkeypatch.setattr(_snapshots, "PIECES", 1)
+        done.append(refresh(store, contents_of(50))[0])
+    piece = sorted((store_path(store) / "snapshots").glob("*.parquet"), key=lambda p: p.stat().st_mtime_ns)[
+        -2 + together
+    ]
+    raw = piece.read_bytes()
+    piece.write_bytes(raw[:300] + bytes([raw[300] ^ 1]) + raw[301:])
+    fresh = Store(store.uri)
+    assert [e["file"] for e in fresh.repair("d")["lost"]] == [f"snapshots/{piece.name}"]
+    lost = done[-1].id if together else done[-2].id
+    assert set(fresh.snapshots("d")["snapshot"]) == {f"s{i:06}" for i in range(1, len(done) + 3)} - {lost}
+    assert fresh.verify()["damaged"] == []
 
 
 def test_current_is_compared_where_it_is_a_copy(store):

@@ -42,18 +42,19 @@ def in_log(store: TableStore, path: str, commits: int | None = None) -> dict[str
     return found
 
 
-def compared(store: TableStore, path: str, commits: int | None = None) -> Table | None:
+def compared(store: TableStore, path: str, grown: bool = False) -> Table | None:
     """The newest version of a small table, its files compared with their sums; None where there is none.
 
     Parameters
     ----------
-    commits : int, optional
-        How many of the last commits can have added its files: of a table that is replaced whole, one.
+    grown : bool
+        Whether every commit added one file or replaced all: then the last commits, one for each file, say all sums.
     """
     table = store.open_or_none(path)
     if table is not None and store.local and os.environ.get(VARIABLE) != "0":
-        sums = in_log(store, path, commits)
-        for file in (f"{path}/{f}" for f in table.paths()):
+        files = table.paths()
+        sums = in_log(store, path, len(files) if grown else None)
+        for file in (f"{path}/{f}" for f in files):
             if file in sums:
                 compare_file(store, file, sums[file])
     return table

@@ -1,11 +1,13 @@
 """Reads a table as a snapshot names it, its files compared with their checksums."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from affectlake.data import spill
 from affectlake.data.store import _checksums
 from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._delta import Table
@@ -25,6 +27,18 @@ def read(
 def read_or_none(store: TableStore, entry: TableRef | None, columns: list[str] | None = None) -> pa.Table | None:
     """The same where a snapshot may have no such table."""
     return None if entry is None else read(store, entry, columns)
+
+
+def read_parts(store: TableStore, entry: TableRef, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The same a part at a time, in order; at least one part."""
+    table = store.load_version(entry)
+    _checksums.compare(store, entry.path, table)
+    rows = table.to_pyarrow_dataset().scanner(
+        columns=columns, batch_size=spill.ROWS, batch_readahead=1, fragment_readahead=1
+    )
+    yield rows.projected_schema.empty_table()
+    for batch in rows.to_batches():
+        yield pa.Table.from_batches([batch])
 
 
 def read_keys(store: TableStore, entry: TableRef, columns: list[str]) -> pa.Table:

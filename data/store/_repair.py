@@ -3,6 +3,7 @@
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from affectlake.data.errors import UnknownName
 from affectlake.data.samples import samples_frame
@@ -107,29 +109,50 @@ def _drop_sums(store: TableStore, dataset: str) -> None:
 
 
 def mend_log(store: TableStore) -> list[LostFile]:
-    """Go back to the newest log of snapshots that is sound; what was lost with those behind it.
+    """Make the log of snapshots of its sound files, and for the others of the newest log before that is sound.
+
+    Returns
+    -------
+    list of LostFile
+        The file by which it was told that the log is damaged; snapshots that nothing else told of are gone.
 
     Raises
     ------
     Damaged
-        None is.
+        Nothing of it is sound.
     """
     try:
         Log(store)
         return []
     except Damaged as error:
         damage = error
-    head = store.open(LOG)
-    sums = _checksums.in_log(store, LOG)
+    head, sums = store.open(LOG), _checksums.in_log(store, LOG)
+    rows = [_read_file(store, f) for f in head.paths() if _is_sound(store, f, sums)]
     for version in range(head.version() - 1, -1, -1):
         with suppress(*_verify.READ_ERRORS):
-            table = store.open(LOG, version)
-            if all(_checksums.sum_of(store, f) == sums.get(f) for f in (f"{LOG}/{p}" for p in table.paths())):
-                store.swap(LOG, table.to_pyarrow_table(), head.version())
-                _drop_stale(store, LOG)
-                why = "the snapshots since the log before it are gone: refresh, and what was computed is computed again"
-                return [{"file": damage.file, "why": str(damage), "remedy": why}]
-    raise damage
+            before = store.open(LOG, version)
+            if all(_is_sound(store, f, sums) for f in before.paths()):
+                rows.append(before.to_pyarrow_table())
+                break
+    if not rows:
+        raise damage
+    every = pa.concat_tables(rows, promote_options="permissive").to_pandas().drop_duplicates("id")
+    store.swap(LOG, pa.Table.from_pandas(every, schema=rows[0].schema, preserve_index=False), head.version())
+    _drop_stale(store, LOG)
+    why = "snapshots that nothing else told of are gone: refresh, and what was computed is computed again"
+    return [{"file": damage.file, "why": str(damage), "remedy": why}]
+
+
+def _is_sound(store: TableStore, file: str, sums: Mapping[str, str]) -> bool:
+    """Whether a file of the log of snapshots is there, and what was written."""
+    with suppress(FileNotFoundError):
+        return _checksums.sum_of(store, f"{LOG}/{file}") == sums.get(f"{LOG}/{file}")
+    return False
+
+
+def _read_file(store: TableStore, file: str) -> pa.Table:
+    with store.files.open_input_file(f"{LOG}/{file}") as stream:
+        return pq.ParquetFile(stream).read()
 
 
 def _restored(store: TableStore, dataset: str, file: str, wanted: str | None) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -17,6 +17,10 @@ from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, Tabl
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
 LOG, TAGS = "snapshots", "tags"
+PIECES = 32
+"""Files that the log may consist of, and of a long one its rows divided by this: so many rows are written for a new
+one, of a log of any length."""
+
 _ATTEMPTS = 100
 _ID = re.compile(r"s\d{6,}")
 
@@ -30,8 +34,9 @@ class Log:
 
     def __init__(self, store: TableStore):
         self.store = store
-        table = _checksums.compared(store, LOG, commits=1)
+        table = _checksums.compared(store, LOG, grown=True)
         self.version = table.version() if table else None
+        self._pieces = len(table.paths()) if table else 0
         every = [_parse(r) for r in table.to_pyarrow_table().to_pylist()] if table else []
         every.sort(key=lambda s: s.number)
         self.rows = [s for s in every if s.tables]
@@ -168,12 +173,20 @@ class Log:
                 now = max(now, last.time + timedelta(microseconds=1))  # clocks jump back
             done = replace(draft, id=f"s{number:06d}", time=now)
             try:
-                log.rewrite([*log.rows, done])
+                log._add(done)
                 return done
             except CommitConflict:
                 wait(attempt)
                 log = Log(self.store)  # another dataset's snapshot came in between
         raise AffectlakeError("could not publish: too many others write to this store")
+
+    def _add(self, snapshot: Snapshot) -> None:
+        """Put one more snapshot behind the log as it was read; raises CommitConflict as `rewrite` does."""
+        # A night adds a row, whatever there were before; what has come to lie in many pieces is put together.
+        if self._pieces < max(PIECES, (len(self.rows) + len(self.forgotten)) // PIECES):
+            self.store.extend(LOG, _rows([snapshot]), self.version)
+        else:
+            self.rewrite([*self.rows, snapshot])
 
     def rewrite(self, rows: list[Snapshot]) -> None:
         """Replace the whole log as it was read; raises CommitConflict where another commit came in between.
@@ -183,7 +196,7 @@ class Log:
         stay = {s.id for s in rows}
         lost = [_hollow(s) for s in self.rows if s.id not in stay] + self.forgotten
         every = sorted([*rows, *lost], key=lambda s: s.number)
-        self.store.swap(LOG, pa.Table.from_pylist([_row(s) for s in every], _SCHEMA), self.version)
+        self.store.swap(LOG, _rows(every), self.version)
 
 
 def edit(store: TableStore, change: Callable[[list[Snapshot]], list[Snapshot]]) -> None:
@@ -219,6 +232,10 @@ _SCHEMA = pa.schema(
     ]
 )
 _NESTED = ("counts", "problems", "tables")
+
+
+def _rows(snapshots: Iterable[Snapshot]) -> pa.Table:
+    return pa.Table.from_pylist([_row(s) for s in snapshots], _SCHEMA)
 
 
 def _row(snapshot: Snapshot) -> dict[str, object]:

@@ -250,6 +250,21 @@ class TableStore:
             head.create_write_transaction(actions, "append", head.schema(), commit_properties=said)
             self.copy_log(table)
 
+    def extend(self, table: str, rows: pa.Table, version: int | None) -> None:
+        """Add rows to a table, which must still be at ``version`` (None: must not exist).
+
+        Raises
+        ------
+        CommitConflict
+            It is not.
+        """
+        with native(f"could not write {table} of the store at {self.root}"):
+            head = self._still_at(table, version)
+            if head is None:
+                self.swap(table, rows, None)
+            else:
+                self._add(head, table, rows)
+
     def swap(self, table: str, rows: pa.Table, version: int | None) -> int:
         """Replace the whole table, which must still be at ``version`` (None: must not exist); the new version.
 
@@ -259,11 +274,15 @@ class TableStore:
             It is not.
         """
         with native(f"could not write {table} of the store at {self.root}"):
-            head = self.open_or_none(table)
-            if (head.version() if head else None) != version:
-                raise CommitConflict(table)
+            head = self._still_at(table, version)
             with self._added(table, rows) as added:
                 return self._commit(head, table, added, rows.schema)
+
+    def _still_at(self, table: str, version: int | None) -> Table | None:
+        head = self.open_or_none(table)
+        if (head.version() if head else None) != version:
+            raise CommitConflict(table)
+        return head
 
     def replace(self, table: str, rows: pa.Table, base: int | None, shards: Sequence[int] | None = None) -> int:
         """Commit ``rows`` on top of version ``base`` (None: as the whole content); the new version.

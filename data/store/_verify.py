@@ -158,7 +158,7 @@ def _lost(table: str, file: str, why: str, mendable: bool) -> DamagedFile:
         log = f"/{_log_copies.LOG}/" in file
         remedy = f"{_ANY}: {'the rest tells what it held' if log else 'nothing reads it any more, it goes'}"
     elif top == LOG and file.endswith(".parquet"):
-        remedy = f"bring {file} back from a copy of the store, or {_ANY}: snapshots since go"
+        remedy = f"bring {file} back from a copy of the store, or {_ANY}: snapshots that it alone tells of go"
     elif top == "pending":
         remedy = f"refresh {rest.partition('/')[0]}: what it held is computed again"
     elif top == _checksums.FOLDER:

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from affectlake.data import spill
 from affectlake.data.store import (
     _assemble,
     _attributes,
@@ -35,7 +36,7 @@ from affectlake.data.store._changes import PENDING
 from affectlake.data.store._feature_spec import FeatureSpec, source_of
 from affectlake.data.store._load import kept_columns
 from affectlake.data.store._pending import Pending
-from affectlake.data.store._read import StoredFile, files_by_shard, read, read_keys, read_or_none
+from affectlake.data.store._read import StoredFile, files_by_shard, read, read_keys, read_or_none, read_parts
 from affectlake.data.store._shards import SHARD, assign_shards
 from affectlake.data.store._snapshot import (
     Counts,
@@ -101,8 +102,10 @@ class Writer:
 
     def file_index(self) -> pd.DataFrame:
         """Size, modification time and sha256 of every file as of the last snapshot; see `features.scan.scan`."""
-        table = read_or_none(self.store, self._table("stats"))
-        return table.to_pandas() if table else pd.DataFrame()
+        entry = self._table("stats")
+        if entry is None:
+            return pd.DataFrame()
+        return spill.spilled(part.to_pandas() for part in read_parts(self.store, entry))
 
     def known(self, extractor: str, fingerprint: str) -> pd.DataFrame:
         """Contents already computed under a fingerprint, published or not.
@@ -145,7 +148,8 @@ class Writer:
 
     def check(self, samples: pd.DataFrame) -> None:
         """Find what cannot be kept before anything is computed for it; raises UsageError with the column's name."""
-        to_arrow(samples.rename(columns=kept_label))
+        for part in spill.parts(samples):
+            to_arrow(part.rename(columns=kept_label))
 
     def keep(self, extractor: str, fingerprint: str, results: pa.Table) -> None:
         """Make results durable, so that a crash before `publish` costs at most the last few seconds' work.
