@@ -76,6 +76,7 @@ class BenchOptions(PlanOptions, OfDataset):
     without_duplicates: bool = False
 
     def plan(self, samples: "pd.DataFrame") -> "Plan":
+        from affectlake.models import splits
         from affectlake.models.benchmark import Plan
 
         chosen = {f.name: getattr(self, f.name) for f in fields(PlanOptions)}
@@ -83,7 +84,7 @@ class BenchOptions(PlanOptions, OfDataset):
         if self.train_on:
             return Plan(**chosen | {"protocol": "cross-corpus", "test_on": self.dataset})
         if self.protocol == "auto":
-            chosen["protocol"] = "official" if samples["split"].notna().any() else "grouped"
+            chosen["protocol"] = "official" if splits.has_official(samples) else "grouped"
         return Plan(**chosen)
 
     @property

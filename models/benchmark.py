@@ -108,7 +108,8 @@ def run(
         Where jobs run: the built-in, or that of an executor (results in order).
     progress : callable(done, total), optional
     remark : callable(line), optional
-        Is told, before anything is trained, what is to be known of the folds; ``remarks`` of the result has it too.
+        Is told, before anything is trained, what the label is taken for and what is to be known of the folds;
+        ``target`` and ``remarks`` of the result have it too.
     distorted : Distorted, optional
         Some samples with worse sound, of which ``distort`` of the result tells what models make.
 
@@ -134,11 +135,11 @@ def run(
     for part in parts:
         if part is main or part.name.startswith("size-"):
             checks.check_folds(part.folds, target, part.data)
-    remarks = checks.remarks(main.folds, target, main.data.groups, plan)
+    remarks = checks.remarks(samples, main.folds, target, main.data.groups, plan)
     if "audio" in blocks and band.COLUMN in samples:
         remarks += band.remarks(samples[band.COLUMN], main.folds)
     if remark:
-        for line in remarks:
+        for line in (f"{', '.join(plan.labels)} taken as {target.task.name}: {target.why}", *remarks):
             remark(line)
     spoiled = [distortion.part(main, samples, distorted)] if distorted else []
     with tempfile.TemporaryDirectory() as folder:

@@ -114,9 +114,17 @@ def _other(name: str, data: Data) -> str:
     return next((m for m in data.blocks if m != name), "other")
 
 
-def remarks(folds: list[Fold], target: Target, groups: np.ndarray, plan: Plan) -> list[str]:
+def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, groups: np.ndarray, plan: Plan) -> list[str]:
     """What is to be known of the folds before their scores are believed, one line each."""
     lines = []
+    if plan.protocol == "grouped":
+        named = sorted(map(str, samples["split"].dropna().unique())) if "split" in samples else []
+        if named and not splits.has_official(samples):
+            lines.append(f"no sample has split 'test' (there are {', '.join(named)}): folds are drawn")
+        n = len(folds) // plan.repeats
+        if n < plan.folds:
+            unit = splits.unit(samples, plan.group_by, plan.copies_together)
+            lines.append(f"{n} folds instead of {plan.folds}, one for each {unit}: there are no more")
     if target.task.name == "class":
         counts = np.bincount(target.y, minlength=len(target.classes))
         few = [f"{c} ({n})" for c, n in zip(target.classes, counts, strict=True) if n < plan.folds]

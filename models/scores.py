@@ -151,7 +151,7 @@ class Scorer:
 
     def reason(self, score: str = "") -> str | None:
         """Why there is no interval of a score, if there is none."""
-        few = intervals.too_few(len(self.draws.weights) - 1, self.unit)
+        few = intervals.too_few(self.units, self.unit)
         if few is None and score in OVER_CLASSES and (self.owners == 1).any():
             alone = ", ".join(repr(c) for c, n in zip(self.classes, self.owners, strict=True) if n == 1)
             return f"one tested {self.unit} alone has class {alone}: without it, it would be another score"

@@ -124,6 +124,7 @@ def folds(
     protocol : str
         One of `PROTOCOLS`. ``random`` is k-fold for data with speakers: it leaks, and the audit says so.
     n_folds, repeats, seed : int
+        Of fewer groups than folds each is a fold of its own.
     by : str, optional
     copies : bool
         See `groups`; k folds keep samples together that are equal byte by byte.
@@ -131,20 +132,26 @@ def folds(
     Raises
     ------
     UsageError
-        No official split or no speakers where the protocol needs them; k-fold asked for data with speakers; fewer
-        groups than folds; all classes smaller than the folds.
+        No official split or no speakers where the protocol needs them; k-fold asked for data with speakers; a single
+        group; all classes smaller than the folds.
     """
     if protocol not in PROTOCOLS:
         raise UnknownName("protocol", protocol, PROTOCOLS)
     if protocol == "official":
         return [_official(samples)]
-    from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold
+    from sklearn.model_selection import StratifiedKFold
 
     who = groups(samples, by, copies).to_numpy()
+    if protocol in ("grouped", "loso"):
+        _check_groups(samples, who, protocol, by)
+        n_folds = min(n_folds, len(np.unique(who)))
     strata = _strata(target)
     largest = int(np.unique(strata, return_counts=True)[1].max())
     if protocol in REPEATED and largest < n_folds:
-        raise UsageError(f"{n_folds} folds need classes as large, the largest has {largest} samples: lower --folds")
+        raise UsageError(
+            f"{n_folds} folds need classes as large, the largest has {largest} sample{'' if largest == 1 else 's'}: "
+            + ("there is nothing to learn" if largest == 1 else "lower --folds")
+        )
     position = np.arange(len(samples))
     if protocol in ("kfold", "random"):
         if protocol == "kfold" and has_speakers(samples):
@@ -163,24 +170,35 @@ def folds(
         splits = [StratifiedKFold(n_folds, shuffle=True, random_state=seed + r) for r in range(repeats)]
         with _small_classes():
             return [Fold(a, b) for s in splits for a, b in s.split(position, strata)]
+    if protocol == "loso":
+        return _one_out(who)
+    return _grouped(strata, who, n_folds, repeats, seed)
+
+
+def _check_groups(samples: pd.DataFrame, who: np.ndarray, protocol: str, by: str | None) -> None:
     if (groups(samples, by) == samples.index.astype(str)).all():
         raise UsageError(f"protocol {protocol!r} needs a column 'speaker' (or 'dialogue'); without one use 'kfold'")
-    n_groups = len(np.unique(who))
-    if protocol == "loso" and n_groups < 2:
-        raise UsageError(f"leaving one speaker out needs two or more, there is {who[0]!r} alone: use 'random' by name")
-    if protocol == "loso":
-        return [Fold(a, b) for a, b in LeaveOneGroupOut().split(position, strata, who)]
-    if n_groups < n_folds:
-        raise UsageError(f"{n_folds} folds need as many speakers, there are {n_groups}: lower --folds or use 'loso'")
-    return _grouped(strata, who, n_folds, repeats, seed)
+    if len(np.unique(who)) < 2:
+        raise UsageError(
+            f"there is {who[0]!r} alone, and whoever is tested must not be trained on: two speakers at least; "
+            "--protocol random asks about new samples of the same one"
+        )
 
 
 def _grouped(strata: np.ndarray, who: np.ndarray, n_folds: int, repeats: int, seed: int) -> list[Fold]:
     from sklearn.model_selection import StratifiedGroupKFold
 
+    if len(np.unique(who)) <= n_folds:  # the other may leave a fold empty
+        return _one_out(who) * repeats
     splits = [StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + r) for r in range(repeats)]
     with _small_classes():
         return [Fold(a, b) for s in splits for a, b in s.split(strata, strata, who)]
+
+
+def _one_out(who: np.ndarray) -> list[Fold]:
+    from sklearn.model_selection import LeaveOneGroupOut
+
+    return [Fold(a, b) for a, b in LeaveOneGroupOut().split(who, groups=who)]
 
 
 def _small_classes() -> AbstractContextManager[Any]:
@@ -226,10 +244,19 @@ def _halves(groups: np.ndarray) -> np.ndarray:
     return (position if len(names) > 1 else np.arange(len(groups))) % 2 == 1
 
 
+def has_official(samples: pd.DataFrame) -> bool:
+    """Whether the dataset says who is tested."""
+    return bool(_split(samples).isin(_TEST).any())
+
+
+def _split(samples: pd.DataFrame) -> pd.Series:
+    return samples["split"].astype("str").str.lower() if "split" in samples else pd.Series(dtype="str")
+
+
 def _official(samples: pd.DataFrame) -> Fold:
     if "split" not in samples or not samples["split"].notna().any():
         raise UsageError("the dataset has no official split: use 'grouped' or 'loso'")
-    split = samples["split"].astype("str").str.lower()
+    split = _split(samples)
     test = np.flatnonzero(split.isin(_TEST))
     if not len(test):
         raise UsageError(f"no sample has split 'test'; there are {', '.join(sorted(split.unique()))}")

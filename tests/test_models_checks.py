@@ -65,7 +65,7 @@ def test_classes_smaller_than_the_folds():
     said = []
     plan = Plan(label="emotion", models=("knn",), fusions=("unimodal",), folds=3, draws=50)
     found = run(samples, blocks, plan, remark=said.append)
-    assert said == found.about["remarks"] == ["classes of fewer samples than there are folds (3): rare (2)"]
+    assert said[1:] == found.about["remarks"] == ["classes of fewer samples than there are folds (3): rare (2)"]
 
 
 def test_one_speaker_left_out():
@@ -95,7 +95,7 @@ def test_inner_folds_that_mix_speakers_are_told():
     samples, blocks = corpus(2, 30)
     said = []
     run(samples, blocks, Plan(label="emotion", models=("lda",), fusions=("unimodal",), folds=2), remark=said.append)
-    assert len(said) == 1 and "inner folds of fold 1, 2 have the same speakers on both sides" in said[0]
+    assert len(said) == 2 and "inner folds of fold 1, 2 have the same speakers on both sides" in said[1]
 
 
 # Groups
@@ -129,3 +129,41 @@ def test_k_folds_keep_equal_bytes_together():
     target = np.unique(samples["emotion"], return_inverse=True)[1]
     for fold in splits.folds(samples, target, "kfold", 5, 1, 0):
         assert not set(content[fold.train]) & set(content[fold.test])
+
+
+def test_a_single_tested_speaker_is_counted_as_one():
+    samples, blocks = corpus()
+    samples["split"] = np.where(samples["speaker"] == "s0", "test", "train")
+    plan = Plan("emotion", protocol="official", models=("lda",), fusions=("unimodal",), draws=20)
+    found = run(samples, blocks, plan).to_json()
+    assert (
+        found["reason"]
+        == found["selected"]["accuracy"]["reason"]
+        == "1 tested speaker: intervals and p take at least 5"
+    )
+
+
+@pytest.mark.parametrize("speakers", [2, 3])
+def test_of_fewer_speakers_than_folds_each_is_a_fold(speakers):
+    samples, blocks = corpus(speakers)
+    told: list[str] = []
+    plan = Plan("emotion", models=("lda",), fusions=("unimodal",), draws=20)
+    found = run(samples, blocks, plan, remark=told.append).to_json()
+    assert found["folds"] == speakers and found["remarks"] == told[1:]
+    assert f"{speakers} folds instead of 5, one for each speaker: there are no more" in told
+    assert found["selected"]["uar"]["low"] is None and f"{speakers} tested speakers" in found["reason"]
+
+
+def test_a_speaker_alone_cannot_be_tested():
+    samples, blocks = corpus(1)
+    for protocol in ("grouped", "loso"):
+        assert "there is 's0' alone" in refused(samples, blocks, protocol=protocol)
+
+
+def test_a_split_that_tests_nobody_is_told():
+    samples, blocks = corpus()
+    told: list[str] = []
+    plan = Plan("emotion", models=("lda",), fusions=("unimodal",), draws=20, folds=3)
+    run(samples.assign(split="dev"), blocks, plan, remark=told.append)
+    assert told[0] == "emotion taken as class: values are names"
+    assert told[1:] == ["no sample has split 'test' (there are dev): folds are drawn"]

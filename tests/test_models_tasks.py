@@ -139,6 +139,23 @@ def test_what_values_are_taken_for_and_why(values, task):
     assert target.task.name == task and target.why
 
 
+@pytest.mark.parametrize(
+    ("columns", "task"),
+    [
+        ([[1, 0, 1], [0, 1, 1], [0, 0, 0]], "multilabel"),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], "votes"),
+        ([[0.5, 0.5, 0], [0.2, 0.3, 0.5], [0, 1, 0]], "votes"),
+        ([[7, 3, 0], [0, 9, 0], [1, 2, 5]], "votes"),
+        ([[3, 0, 0], [0, 2, 1], [0, 1, 0], [3, 3, 3]], "number"),
+        ([[1, 2, 5], [5, 4, 1], [3, 3, 3]], "number"),
+        ([[-0.3, 1.2, 0.1], [0.4, 0.2, 0.4], [1, 0, 0]], "number"),
+    ],
+)
+def test_what_several_columns_are_taken_for(columns, task):
+    target = target_of(pd.DataFrame(columns * 8, columns=list("abc")))
+    assert target.task.name == task and target.why
+
+
 def test_codes_are_classes_where_the_column_says_so_and_the_task_decides():
     codes = pd.Series([1, 2, 3, 4, 5, 6] * 5, name="emotion_code")
     assert target_of(codes).task.name == "class"

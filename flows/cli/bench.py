@@ -163,11 +163,11 @@ def _selected(found: "Selected", metric: str) -> str:
 
 
 def _target(result: "Document") -> list[str]:
-    """What the label was taken for and why, and what its raters allow; nothing of results that do not tell."""
+    """Each of several quantities, and what a label's raters allow; nothing of results that do not tell."""
     target = result.get("target")
     if not target:
         return []
-    said = [f"label: {', '.join(target['labels'])} taken as {target['task']}: {target['why']}"]
+    said = []
     for output in result["per_output"]:
         said.append(
             f"{output['label']}: " + ", ".join(f"{m} {interval(score(output, m))}" for m in ("ccc", "pearson", "mae"))

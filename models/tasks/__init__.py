@@ -16,6 +16,7 @@ TASKS: dict[str, Task] = {t.name: t for t in (classes.task, ordinal.task, number
 
 _CATEGORICAL = ("emotion", "class", "label", "category", "code", "intent", "act", "id")
 _FEW = 10  # values that a scale or a set of classes has at most, unless something else says what they are
+_NOBODY, _RATERS = 0.2, 0.25  # share of classes without a vote, at least, and spread of numbers of raters
 _CODES, _EACH = 100, 5  # most codes of classes, and samples of each on average
 
 
@@ -80,9 +81,7 @@ def _taken(labels: pd.DataFrame) -> tuple[str, str]:
                 f"labels {', '.join(labels.columns)} are not all numbers: several labels are columns of 0 and 1 "
                 "(multilabel), quantities (number) or votes (votes)"
             )
-        if values.isin([0, 1]).all(axis=None):
-            return "multilabel", "several columns of 0 and 1"
-        return "number", "several columns of numbers; --task votes if they count raters"
+        return _several(values.to_numpy(dtype=np.float64))
     label = labels.iloc[:, 0]
     if pd.api.types.is_numeric_dtype(label) and not pd.api.types.is_bool_dtype(label):
         return _number(label)
@@ -92,6 +91,21 @@ def _taken(labels: pd.DataFrame) -> tuple[str, str]:
             return "votes", "values name a class several times or count it, as votes of raters do"
         return "multilabel", "values name several labels, separated by | or ;"
     return "class", "values are names"
+
+
+def _several(values: np.ndarray) -> tuple[str, str]:
+    sums = values.sum(axis=1)
+    if (values >= 0).all() and np.allclose(sums, 1):
+        return "votes", "several columns that sum to one, as shares of votes do; --task multilabel or number if not"
+    if np.isin(values, [0, 1]).all():
+        return "multilabel", "several columns of 0 and 1"
+    counts = (values == np.round(values)).all() and (values >= 0).all()
+    if counts and (values == 0).mean() >= _NOBODY and sums.std() < _RATERS * sums.mean():
+        return (
+            "votes",
+            "several columns of counts of nearly one sum, as of raters; --task number if they are quantities",
+        )
+    return "number", "several columns of numbers; --task votes if they count raters"
 
 
 def _number(label: pd.Series) -> tuple[str, str]:
