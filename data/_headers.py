@@ -66,7 +66,8 @@ class _Stated:
 
 def parts(file: BinaryIO) -> list[Part]:
     """The sounds that are joined in a file, in order; empty where it is of another kind."""
-    total = os.fstat(file.fileno()).st_size
+    total = file.seek(0, os.SEEK_END)
+    file.seek(0)
     magic = file.read(8)
     file.seek(0)
     if magic[:4] in _WHOLE:
@@ -348,7 +349,7 @@ class PartFile(Positioned):
 
 def pages_are_whole(file: BinaryIO) -> bool:
     """Whether an Ogg file ends with a whole page: a recorder stops at any, a copy that stops leaves a part of one."""
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - (1 << 17)))
     tail = file.read()
     file.seek(0)

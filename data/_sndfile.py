@@ -12,7 +12,7 @@ import numpy as np
 
 from affectlake.data._decoders import BLOCK, GaveUp, check_form, truncated
 from affectlake.data._headers import Part, PartFile
-from affectlake.data.media import open_file, reason
+from affectlake.data.media import descriptor, open_file, reason
 
 
 class Sndfile:
@@ -26,7 +26,7 @@ class Sndfile:
         try:
             file = self._stack.enter_context(open_file(path))
             # Through a descriptor libsndfile reads by itself; a header that is wrong is put right on its way.
-            given: Any = file.fileno() if part is None or part.intact else PartFile(file, part)
+            given: Any = PartFile(file, part) if part is not None and not part.intact else descriptor(file) or file
             try:
                 self._file = self._stack.enter_context(soundfile.SoundFile(given, closefd=False))
             except (soundfile.LibsndfileError, TypeError, ValueError) as error:

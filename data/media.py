@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import unquote, urlsplit
 
+from affectlake.data._standing import other
 from affectlake.data.errors import BadMedia
 from affectlake.data.remote.addresses import redacted
 
@@ -111,6 +112,14 @@ def check_segment(path: Path, start: float | None, end: float | None) -> None:
         raise BadMedia(f"{shown(path)}: segment starts at {start} s but ends at {end} s")
 
 
+def descriptor(file: BinaryIO) -> int | None:
+    """The number by which the system knows an open file; None where it knows nothing of it."""
+    try:
+        return file.fileno()
+    except OSError:
+        return None
+
+
 def open_file(path: Path) -> BinaryIO:
     """An ordinary file, open for reading.
 
@@ -119,6 +128,8 @@ def open_file(path: Path) -> BinaryIO:
     BadMedia
         There is none, it may not be read, it is empty, or it is a folder, pipe, device or socket.
     """
+    if meant := other(path):
+        return meant()
     try:
         # Opening a pipe waits for its writer or wakes it, and opening a device may do anything.
         _check(path, os.stat(path))
@@ -142,6 +153,8 @@ def open_file(path: Path) -> BinaryIO:
 
 def check_file(path: Path) -> None:
     """Raises what `open_file` would, without opening the file."""
+    if other(path):
+        return
     try:
         _check(path, path.stat())
     except (FileNotFoundError, NotADirectoryError):

@@ -118,11 +118,12 @@ def _state(files: list[tuple[str, os.stat_result]]) -> State:
     return State(sizes, mtime, int.from_bytes(digest.digest(), "little", signed=True) or 1, newest)
 
 
-def read(uri: str) -> Read:
+def read(uri: str, stamp: int = UNSURE) -> Read:
     """Hash a file, or the files of a folder with their names, in a state that it kept from the first byte to the last.
 
     Of a file that is written all the while, that is no ordinary file (a pipe, a device), or that takes longer than
-    `HASH_SECONDS` and `HASH_RATE` allow, nothing is known: its sha256 is `ABSENT`.
+    `HASH_SECONDS` and `HASH_RATE` allow, nothing is known: its sha256 is `ABSENT`. Of an object elsewhere a copy that
+    is at hand will do where it has this ``stamp``.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def read(uri: str) -> Read:
         A share does not answer (`OUTAGE`).
     """
     if remote.is_remote(uri):
-        return _fetched(uri)
+        return _fetched(uri, stamp)
     before = State()
     for _ in range(_TRIES):
         before = state(uri)
@@ -142,10 +143,15 @@ def read(uri: str) -> Read:
     return Read(before)
 
 
-def _fetched(uri: str) -> Read:
+def is_at(stamp: int, found: remote.Object) -> bool:
+    """Whether an object is the one that had this stamp; never where nothing tells its versions apart."""
+    return stamp != UNSURE and of_object(found).stamp == stamp
+
+
+def _fetched(uri: str, stamp: int) -> Read:
     """Learnt from the bytes themselves, which stay at hand for who reads them next as far as there is room."""
     try:
-        with remote.fetched(uri) as copy:
+        with remote.fetched(uri, lambda copy: is_at(stamp, copy.object)) as copy:
             return Read(of_object(copy.object), copy.sha256)
     except BadMedia:
         return Read(State())

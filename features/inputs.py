@@ -42,6 +42,8 @@ class Request:
         elsewhere that nobody has read yet, `affectlake.features.scan.UNLEARNT`; empty where nobody has looked.
     size : int
         Bytes of an object elsewhere, which has to be fetched; else 0.
+    in_parts : bool
+        Whether of an object elsewhere only what is read is fetched, because little of it is asked for.
     credentials : str
         The address with those that it came with; empty where it came without.
     """
@@ -57,6 +59,7 @@ class Request:
     sha256: str = ""
     stamp: int = _files.UNSURE
     size: int = 0
+    in_parts: bool = False
     credentials: str = field(default="", repr=False)
 
 
@@ -118,11 +121,18 @@ def taken(reader: Callable[[Request], T], request: Request) -> T:
 def _fetched(reader: Callable[[Request], T], request: Request) -> T:
     """The same of an object elsewhere: the copy that is read stays what it is, and is known by its hash."""
     remote.know(request.uri, request.credentials)
+    fits = partial(_is_of, request)
+    if request.in_parts and not remote.held(request.uri, fits):
+        is_it = partial(_files.is_at, request.stamp)
+        # A server that gives no parts, or has another object by now, is asked for the whole.
+        with suppress(remote.Refused), remote.in_parts(request.uri, request.size, is_it) as path:
+            return reader(replace(request, uri=path))
     try:
-        with remote.fetched(request.uri, partial(_is_of, request)) as copy:
-            if request.sha256 and not _is_of(request, copy):
+        with remote.fetched(request.uri, fits) as copy:
+            if request.sha256 and not fits(copy):
                 raise Changed(f"{request.uri} is not the object that was listed")
-            _read[request.uri] = copy.sha256
+            if not request.in_parts:
+                _read[request.uri] = copy.sha256
             return reader(replace(request, uri=str(copy.path)))
     except remote.Refused as error:
         if request.sha256 not in ("", _files.ABSENT):
@@ -145,7 +155,7 @@ def forget_read() -> None:
 
 def _is_of(request: Request, copy: remote.Copy) -> bool:
     if request.sha256 == _files.UNLEARNT:
-        return request.stamp != _files.UNSURE and _files.of_object(copy.object).stamp == request.stamp
+        return _files.is_at(request.stamp, copy.object)
     return bool(request.sha256) and copy.sha256 == request.sha256
 
 

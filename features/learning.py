@@ -62,9 +62,11 @@ def with_learnt(stats: pd.DataFrame, learnt: Mapping[str, str]) -> pd.DataFrame:
 
 
 def to_be_read(stats: pd.DataFrame, requests: Iterable[Request]) -> set[str]:
-    """Addresses of objects that nobody has read yet, among those that are asked for."""
+    """Addresses of objects that nobody has read yet, among those that are asked for whole."""
     # Requests are made as they are asked for: of files here none are.
-    return {r.uri for r in requests if r.sha256 == UNLEARNT} if (stats["sha256"] == UNLEARNT).any() else set()
+    if not (stats["sha256"] == UNLEARNT).any():
+        return set()
+    return {r.uri for r in requests if r.sha256 == UNLEARNT and not r.in_parts}
 
 
 def still_unlearnt(stats: pd.DataFrame) -> list[str]:

@@ -1,7 +1,7 @@
 """Decides what a refresh has to compute: wanted content × fingerprint, less what is known."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -14,6 +14,7 @@ from affectlake.data.samples import channel_number
 from affectlake.data.windows import keys_of
 from affectlake.features import settings
 from affectlake.features.compute import Chunk
+from affectlake.features.excerpts import in_parts
 from affectlake.features.inputs import Request, decoding
 from affectlake.features.protocol import Extractor, Reads, fingerprint
 from affectlake.features.scan import UNREAD, asked
@@ -188,10 +189,11 @@ def plan(
     by_reads: dict[Reads, list[Extractor]] = {}
     for extractor in extractors:
         by_reads.setdefault(extractor.reads, []).append(extractor)
-    files = Positions(stats["uri"]) if by_reads.keys() - {"text", "dialogue"} else None
+    media = bool(by_reads.keys() - {"text", "dialogue"})
+    files, little = (Positions(stats["uri"]), in_parts(samples, stats)) if media else (None, set())
     given = tuple(settings.changed().items())
     for reads, group in by_reads.items():
-        ask = _asking(samples, stats, reads, files)
+        ask = _asking(samples, stats, reads, files, little)
         rows, at = _rows(ask, len(samples))
         distinct = Positions(rows["content"])
         unread = _unread(rows) if retry_unread else np.zeros(len(rows), bool)
@@ -218,12 +220,12 @@ def plan(
 
 
 def _asking(
-    samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Positions | None
+    samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Positions | None, little: Set[str]
 ) -> Callable[[np.ndarray], pd.DataFrame]:
     """What extractors would be given of samples by their positions; of a dialogue only the whole can tell."""
     if reads != "dialogue":
-        return lambda at: asked(spill.taken(samples, at), stats, reads, files)
-    every = asked(samples.reset_index(drop=True), stats, reads)
+        return lambda at: asked(spill.taken(samples, at), stats, reads, files, little)
+    every = asked(samples.reset_index(drop=True), stats, reads, files, little)
     return lambda at: every.loc[every.index.intersection(pd.Index(at))]
 
 
@@ -257,10 +259,7 @@ def _request(row: Any) -> Request:
         row.language,
         row.sha256,
         row.stamp,
-        *_elsewhere(row),
+        max(int(row.size), 0) if remote.is_remote(row.uri) else 0,
+        bool(row.in_parts),
+        remote.credentials(row.uri),
     )
-
-
-def _elsewhere(row: Any) -> tuple[int, str]:
-    """What is to be fetched: how much, and with what credentials."""
-    return (max(int(row.size), 0), remote.credentials(row.uri)) if remote.is_remote(row.uri) else (0, "")

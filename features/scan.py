@@ -1,7 +1,7 @@
 """What is on disk now, and what each sample's content is: the first half of deciding what to compute."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +12,7 @@ from affectlake.data.lookup import Positions
 from affectlake.data.samples import MEDIA, channel_number
 from affectlake.features import _files
 from affectlake.features._files import ABSENT, UNLEARNT, Read, State
+from affectlake.features.excerpts import LISTED, in_parts
 from affectlake.features.inputs import SOURCES
 from affectlake.features.protocol import Reads
 
@@ -121,6 +122,7 @@ def _scanned(
         was = spill.taken(cached[["stamp", "sha256"]], np.maximum(at, 0))
         sha256 = was["sha256"].to_numpy(dtype=object)
         same = (at >= 0) & (was["stamp"].to_numpy() == stamps) & (stamps != _files.UNSURE) & (sha256 != ABSENT)
+        same &= ~(learn & (sha256 == UNLEARNT))
         known[same] = sha256[same]
     known[[state.size < 0 for state in found]] = ABSENT
     if not verify:
@@ -128,7 +130,7 @@ def _scanned(
     todo = np.flatnonzero([sha256 is None for sha256 in known])
     _files.settle([found[i].newest_ns for i in todo])
     count.total += len(todo)
-    for part, results in _reads(uris, todo):
+    for part, results in _reads(uris, todo, stamps if not verify else np.zeros_like(stamps)):
         for i, result in zip(part, results, strict=True):
             found[i], known[i] = result.state, result.sha256
         count.add(len(part))
@@ -169,6 +171,11 @@ _DIGITS = 64
 def unlearnt(stamp: int, size: int) -> str:
     """What stands for the content of an object that nobody has read yet: the same for equal ones, as far as told."""
     return f"{UNLEARNT} {stamp} {size}"
+
+
+def listed(stamp: int, size: int) -> str:
+    """What stands for the content of an object of which only parts are read."""
+    return LISTED + _sha256(f"{stamp} {size}")
 
 
 def content_of(name: str, learnt: Mapping[str, str]) -> str | None:
@@ -213,15 +220,16 @@ def _with(stats: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return stats
 
 
-def _reads(uris: list[str], todo: np.ndarray) -> Iterator[tuple[np.ndarray, list[Read]]]:
-    """What was read, some positions at a time."""
+def _reads(uris: list[str], todo: np.ndarray, stamps: np.ndarray) -> Iterator[tuple[np.ndarray, list[Read]]]:
+    """What was read, some positions at a time; of what is at hand already with its stamp no more is fetched."""
     elsewhere = np.array([remote.is_remote(uris[i]) for i in todo], dtype=bool)
     # Reading is bound by the disk and hashlib releases the GIL, so a few threads are enough; on a network every answer
     # is waited for.
     for some, threads, size in ((todo[~elsewhere], 4, _FILES), (todo[elsewhere], 16, 1)):
         parts = [some[i : i + size] for i in range(0, len(some), size)]
         with ThreadPoolExecutor(threads) as pool:
-            yield from zip(parts, pool.map(_read, ([uris[i] for i in p] for p in parts)), strict=True)
+            given = ([(uris[i], int(stamps[i])) for i in p] for p in parts)
+            yield from zip(parts, pool.map(_read, given), strict=True)
 
 
 def _states(uris: list[str]) -> list[State]:
@@ -244,8 +252,8 @@ def _some_states(uris: list[str]) -> list[State]:
     return [_files.state(uri) for uri in uris]
 
 
-def _read(uris: list[str]) -> list[Read]:
-    return [_files.read(uri) for uri in uris]
+def _read(files: list[tuple[str, int]]) -> list[Read]:
+    return [_files.read(uri, stamp) for uri, stamp in files]
 
 
 def _sha256(text: str) -> str:
@@ -267,16 +275,19 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Po
 
     Returns
     -------
-    DataFrame [columns=(sample_id, content, uri, start, end, channel, text, context, language, sha256, stamp, size)]
+    DataFrame [columns=(sample_id, content, uri, start, end, channel, text, context, language, sha256, stamp, size,
+    in_parts)]
         ``content`` is a sha256 over exactly what will be read, so that a file's name and place do not matter; of a
-        file that cannot be read it begins with `UNREAD`. ``sha256``, ``stamp`` and ``size`` are those of the
-        file.
+        file that cannot be read it begins with `UNREAD`, of one that is never read whole with `LISTED`. ``sha256``,
+        ``stamp`` and ``size`` are those of the file. ``in_parts`` as `affectlake.features.excerpts.in_parts` says.
     """
-    return asked(samples, stats, reads, files).reset_index(drop=True)
+    return asked(samples, stats, reads, files, in_parts(samples, stats)).reset_index(drop=True)
 
 
-def asked(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Positions | None = None) -> pd.DataFrame:
-    """`requests`, each under the index of its sample."""
+def asked(
+    samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Positions | None, little: Set[str]
+) -> pd.DataFrame:
+    """`requests`, each under the index of its sample; ``little`` as `affectlake.features.excerpts.in_parts` of all."""
     if reads in ("text", "dialogue"):
         return _text_requests(samples, with_context=reads == "dialogue")
     uri = pd.Series(pd.NA, index=samples.index, dtype="str")
@@ -290,9 +301,11 @@ def asked(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Posit
     stamped = "stamp" in stats  # by a scan, not by a caller who knows
     segmented = rows["start"].notna() | rows["end"].notna()
     content = digest.where(digest != ABSENT, UNREAD + uri)
+    parts = uri.isin(little)
     if (waiting := digest == UNLEARNT).any():
         objects = found[waiting]
-        names = [unlearnt(*name) for name in zip(objects["stamp"], objects["size"], strict=True)]
+        told = zip(objects["stamp"], objects["size"], parts[waiting], strict=True)
+        names = [listed(stamp, size) if part else unlearnt(stamp, size) for stamp, size, part in told]
         content = content.astype(object)
         content[waiting] = names
     # An image has no time, and the whole file is its own identity: no hash of a hash for the common case.
@@ -318,6 +331,7 @@ def asked(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Posit
             "sha256": digest if stamped else "",
             "stamp": found["stamp"] if stamped else _files.UNSURE,
             "size": found["size"] if "size" in stats else 0,
+            "in_parts": parts,
         }
     )
 
@@ -342,6 +356,8 @@ def _refined(content: pd.Series, what: pd.Series) -> pd.Series:
 def _part(content: str, of: str) -> str:
     if content.startswith(UNLEARNT):
         return f"{content}{_PART}{of}"
+    if content.startswith(LISTED):
+        return LISTED + _sha256(f"{content}{of}")
     return f"{content}{of}" if content.startswith(UNREAD) else _sha256(f"{content}{of}")
 
 
@@ -366,6 +382,7 @@ def _text_requests(samples: pd.DataFrame, with_context: bool) -> pd.DataFrame:
             "sha256": "",
             "stamp": _files.UNSURE,
             "size": 0,
+            "in_parts": False,
         }
     )
 

@@ -93,11 +93,16 @@ def _samples(store: "Store", snapshot: "Snapshot | None") -> "pd.DataFrame":
     """Samples by id; of each media column also the sha256 of its file, as ``<column> sha256``."""
     import pandas as pd
 
+    from affectlake.features.scan import UNLEARNT
+
     if snapshot is None:
         return pd.DataFrame(columns=[*_CONTENT, *(f"{m} sha256" for m in MEDIA)], dtype="str")
     frame = store.samples(snapshot.dataset, snapshot).set_index("sample_id")
     frame["channel"] = frame.get("channel")  # not in a snapshot of an earlier program
-    digest = store.files(snapshot.dataset, snapshot).set_index("uri")["sha256"]
+    files = store.files(snapshot.dataset, snapshot).set_index("uri")
+    digest = files["sha256"]
+    if (listed := digest == UNLEARNT).any():  # of what nobody read, another stamp is another content
+        digest = digest.where(~listed, "object " + files["stamp"].astype("str"))
     for column in MEDIA:
         # Where no scan has looked (imported samples), the place is all that is known of the content.
         frame[f"{column} sha256"] = frame[column].map(digest).astype("str").fillna(frame[column].astype("str"))

@@ -140,7 +140,7 @@ class Sounds:
         """Those whose media are there and have the content that is known of them."""
         from affectlake.features.scan import media_uris, requests, scan
 
-        stats = scan(media_uris(rows), self.store.files(self.dataset, as_of=self.snapshot.id))
+        stats = scan(media_uris(rows), self.store.files(self.dataset, as_of=self.snapshot.id), learn=False)
         now = requests(rows, stats, "audio").set_index("sample_id")["content"].reindex(rows["sample_id"])
         known = self.store.contents(self.dataset, as_of=self.snapshot.id).filter(regex=r"^audio\.")
         same = known.reindex(rows["sample_id"]).eq(now, axis=0).any(axis=1)

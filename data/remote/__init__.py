@@ -12,8 +12,9 @@ from affectlake.data.remote.addresses import (
     parent,
     redacted,
 )
-from affectlake.data.remote.fetching import Copy, at_hand, fetched, states
+from affectlake.data.remote.fetching import Copy, at_hand, fetched, held, states
 from affectlake.data.remote.objects import Object, Refused, Unreachable
+from affectlake.data.remote.parts import in_parts
 
 __all__ = [
     "Copy",
@@ -25,7 +26,9 @@ __all__ = [
     "common_folder",
     "credentials",
     "fetched",
+    "held",
     "hidden",
+    "in_parts",
     "is_remote",
     "join",
     "know",

@@ -171,8 +171,8 @@ class Bucket:
                 "cannot be listed: name the media in a manifest"
             ) from None
 
-    def fetch(self, key: str, sink: Sink) -> Object:
-        """Copy an object; a body that ends too soon is asked for again, from there on.
+    def fetch(self, key: str, sink: Sink, part: tuple[int, int] | None = None) -> Object:
+        """Copy an object, or the bytes of it from one to before another; a body that ends too soon is asked for again.
 
         Raises
         ------
@@ -184,12 +184,13 @@ class Bucket:
         if not key or _ODD.search(key):
             raise Refused("no key that can be asked for: it is empty, or holds an empty folder name, a dot for one, …")
         with self._said(key):
-            answer = obstore.get(self._store, key)
+            answer = obstore.get(self._store, key, options={"range": part} if part else None)
             state = self._object(answer.meta)
-            sink.begin(state.size)
+            first, last = answer.range
+            sink.begin(last - first)
             length = sum(sink.write(block) for block in answer.stream(min_chunk_size=_BLOCK))
-        if length != state.size:
-            raise Refused(f"{length} of {state.size} bytes arrived")
+        if length != last - first or (first, last) != (part or (0, state.size)):
+            raise Refused(f"{length} of {(part[1] - part[0]) if part else state.size} bytes arrived")
         return state
 
     def _object(self, meta: "ObjectMeta") -> Object:

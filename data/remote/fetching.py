@@ -10,7 +10,7 @@ from affectlake.data.remote.buckets import bucket, by_bucket
 from affectlake.data.remote.objects import Object, Refused, Sink
 from affectlake.data.remote.spool import Copy, spool
 
-__all__ = ["Copy", "at_hand", "fetched", "states"]
+__all__ = ["Copy", "at_hand", "fetched", "held", "states"]
 
 
 def states(uris: Sequence[str]) -> list[Object | None]:
@@ -46,6 +46,11 @@ def fetched(uri: str, fits: Callable[[Copy], bool] = lambda copy: False) -> Iter
     """
     with spool().copy(uri, name_of(uri), lambda sink: _fetch(uri, sink), fits) as copy:
         yield copy
+
+
+def held(uri: str, fits: Callable[[Copy], bool]) -> bool:
+    """Whether a copy of the object that will do is there already."""
+    return spool().holds(uri, fits)
 
 
 _seen: dict[str, str] = {}

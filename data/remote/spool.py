@@ -100,7 +100,7 @@ class Spool:
         self, uri: str, name: str, fetch: Callable[[Sink], Object], fits: Callable[[Copy], bool] = lambda copy: False
     ) -> Iterator[Copy]:
         """An object's file, kept while the context lasts; see `affectlake.data.remote.fetched`."""
-        entry = self.folder / hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        entry = self._entry(uri)
         fetched = ""
         while True:
             handle = os.open(f"{entry}.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -114,9 +114,26 @@ class Spool:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 known = _noted(handle, entry)
                 if os.fstat(handle).st_nlink and not (known is not None and fits(known)):
-                    fetched = self._fetched(handle, entry / _plain(name), fetch)
+                    fetched = self._fetched(handle, entry / plain_name(name), fetch)
             finally:
                 os.close(handle)
+
+    def holds(self, uri: str, fits: Callable[[Copy], bool]) -> bool:
+        """Whether a copy is there that will do; it may go before one has it."""
+        entry = self._entry(uri)
+        try:
+            handle = os.open(f"{entry}.lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            known = _noted(handle, entry)
+            return known is not None and fits(known)
+        finally:
+            os.close(handle)
+
+    def _entry(self, uri: str) -> Path:
+        return self.folder / hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def _fetched(self, handle: int, path: Path, fetch: Callable[[Sink], Object]) -> str:
         os.truncate(handle, 0)
@@ -210,7 +227,7 @@ def _removed(lock: Path) -> bool:
         os.close(handle)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name that any file system takes."""
     if name in ("", ".", "..") or "\0" in name or len(os.fsencode(name)) > 200:
         return "object" + Path(name.replace("\0", "")[-20:]).suffix

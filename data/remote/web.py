@@ -62,22 +62,24 @@ def _asked(uri: str) -> Object:
     return _object(uri, answer)
 
 
-def fetch(uri: str, sink: Sink) -> Object:
-    """Copy what an address holds.
+def fetch(uri: str, sink: Sink, part: tuple[int, int] | None = None) -> Object:
+    """Copy what an address holds, or the bytes of it from one to before another.
 
     Raises
     ------
     Refused
-        It is not there, may not be read, or did not arrive whole.
+        It is not there, may not be read, did not arrive whole, or the server gives no parts.
     """
+    asked = _PLAIN | ({"Range": f"bytes={part[0]}-{part[1] - 1}"} if part else {})
 
     def once(uri: str) -> Object:
-        with _session().get(whole(uri), timeout=_TIMEOUT, headers=_PLAIN, stream=True) as answer:
-            state = _object(uri, answer)
-            sink.begin(state.size)
+        with _session().get(whole(uri), timeout=_TIMEOUT, headers=asked, stream=True) as answer:
+            state = _object(uri, answer, part)
+            expected = part[1] - part[0] if part else state.size
+            sink.begin(expected)
             length = sum(sink.write(block) for block in answer.iter_content(_BLOCK))
-        if state.size >= 0 and length != state.size:
-            raise _Short(f"{length} of {state.size} bytes arrived")
+        if expected >= 0 and length != expected:
+            raise _Short(f"{length} of {expected} bytes arrived")
         return state if state.size >= 0 else Object(length, state.modified_ns, state.identity)
 
     try:
@@ -105,7 +107,7 @@ def _again(uri: str, action: Callable[[str], T]) -> T:
     raise Unreachable(f"{server}: no answer, or it broke off again and again ({last})")
 
 
-def _object(uri: str, answer: "Response") -> Object:
+def _object(uri: str, answer: "Response", part: tuple[int, int] | None = None) -> Object:
     if not all(encrypted(str(step.url)) for step in (*answer.history, answer)):
         raise Refused(f"one is sent on to another address: {UNENCRYPTED}")
     if answer.status_code in (404, 410):
@@ -114,9 +116,15 @@ def _object(uri: str, answer: "Response") -> Object:
         raise Refused(f"may not be read ({answer.status_code})")
     if answer.status_code == 429 or answer.status_code >= 500:
         raise Refused(f"the server failed again and again ({answer.status_code})")
-    if answer.status_code != 200:
+    if part and answer.status_code == 200:
+        raise Refused("the server gives no parts")
+    if answer.status_code != (206 if part else 200):
         raise Refused(f"the server answers {answer.status_code}")
     length, tag = answer.headers.get("Content-Length", ""), answer.headers.get("ETag", "")
+    if part:
+        given, _, length = answer.headers.get("Content-Range", "").partition("/")
+        if given != f"bytes {part[0]}-{part[1] - 1}":
+            raise Refused(f"the server gives another part: {given}")
     written = answer.headers.get("Last-Modified", "")
     size = int(length) if length.isdigit() and not answer.headers.get("Content-Encoding") else -1
     identity = f"{uri} {tag} {written} {size}" if tag or written else ""

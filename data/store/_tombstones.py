@@ -8,9 +8,11 @@ what a refresh does. Slow hashes would not change that for lists of a few thousa
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import AffectlakeError
+from affectlake.data.remote.addresses import is_remote
 from affectlake.data.samples import MEDIA
 from affectlake.data.store import _checksums, _identity
 from affectlake.data.store._arrow import to_arrow
@@ -57,25 +59,34 @@ def contents(samples: pd.DataFrame, stats: pd.DataFrame | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame [columns=(sample_id, whole, part)]
-        One row per sample and medium of known sha256. ``whole`` is the file's, ``part`` with the times of the segment
-        and the channel.
+        One row per sample, medium and what it is known by: its sha256, and of an object elsewhere what its server says
+        of it, for of some nobody knows more. ``part`` is ``whole`` with the times of the segment and the channel.
     """
     parts = []
-    if stats is not None and len(stats):
-        sums = stats.drop_duplicates("uri").set_index("uri")["sha256"]
+    for known in _known(stats):
         for medium in MEDIA:
-            segments = samples.loc[samples[medium].notna()].reindex(
+            segments = samples.loc[samples[medium].isin(known.index)].reindex(
                 columns=["sample_id", medium, "start", "end", "channel"]
             )
-            sha = segments[medium].map(sums)
-            known = sha.notna() & (sha.str.len() == 64)  # not those of absent files
-            segments, sha = segments[known], sha[known]
+            whole = segments[medium].map(known)
             heard = zip(
-                sha, segments["start"], segments["end"], segments["channel"].astype("str").fillna(""), strict=True
+                whole, segments["start"], segments["end"], segments["channel"].astype("str").fillna(""), strict=True
             )
             part = [f"{s} {start} {end} {which}".rstrip() for s, start, end, which in heard]
-            parts.append(pd.DataFrame({"sample_id": segments["sample_id"], "whole": sha, "part": part}))
+            parts.append(pd.DataFrame({"sample_id": segments["sample_id"], "whole": whole, "part": part}))
     return pd.concat(parts) if parts else pd.DataFrame(columns=["sample_id", "whole", "part"])
+
+
+def _known(stats: pd.DataFrame | None) -> list[pd.Series]:
+    """By address the sha256 of files, and what servers say of objects."""
+    if stats is None or stats.empty:
+        return []
+    files = stats.drop_duplicates("uri").set_index("uri")
+    sums = files["sha256"][files["sha256"].str.len() == 64]  # not those of absent files
+    if "stamp" not in files:  # of an earlier program
+        return [sums]
+    objects = files[np.array([is_remote(uri) for uri in files.index]) & (files["stamp"] != 0)]
+    return [sums, "object " + objects["stamp"].astype("str") + " " + objects["size"].astype("str")]
 
 
 def traces(store: TableStore, dataset: str) -> Hashed | None:

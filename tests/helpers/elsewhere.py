@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -38,6 +39,10 @@ class Front:
         What goes wrong at the so-manieth request for a path: a status, half a body, a closed connection.
     asked : list of (method, path)
         Everything that was asked for, in order.
+    sent : int
+        Bytes of answers, since it was set.
+    parts : bool
+        Whether parts of objects are given, of those that are its own.
     """
 
     def __init__(self, behind: int | None = None):
@@ -46,6 +51,7 @@ class Front:
         self.fault: Callable[[str, str, int], int | str | None] = lambda method, path, time: None
         self.asked: list[tuple[str, str]] = []
         self.behind, self._times, self._lock = behind, Counter(), threading.Lock()
+        self.sent, self.parts = 0, True
         front = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -89,6 +95,7 @@ class Front:
             request.connection.shutdown(socket.SHUT_RDWR)
             return
         status, headers, content = self._found(request, body) if not isinstance(fault, int) else (fault, {}, b"")
+        self.sent += len(content) * (request.command != "HEAD")
         request.send_response(status)
         for name, value in headers.items():
             request.send_header(name, value)
@@ -107,6 +114,11 @@ class Front:
         if path in self.objects:
             content = self.objects[path]
             tag = {"ETag": f'"{hashlib.md5(content).hexdigest()}"', "Content-Length": str(len(content))}
+            if self.parts and (asked := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))):
+                first, last = map(int, asked.groups())
+                part = content[first : last + 1]
+                told = {"Content-Range": f"bytes {first}-{last}/{len(content)}", "Content-Length": str(len(part))}
+                return 206, tag | told, part
             return 200, self.headers.get(path, tag), content
         if self.behind is None:
             return 404, {}, b""
