@@ -227,9 +227,10 @@ def _transcribed(recording: _Recording, cutting: Cutting) -> list[Turn]:
 
 
 def _read_turns(recording: _Recording, cutting: Cutting) -> list[Turn]:
+    names = (Path(remote.name_of(recording.media)).stem, recording.sample_id)
     if recording.transcript:
         with remote.at_hand(recording.transcript) as named:
-            return read_turns(Path(named), cutting.encoding)
+            return read_turns(Path(named), cutting.encoding, names)
     if recording.elsewhere:
         raise BadManifest(
             "no transcript is named in a column 'transcript', and beside what is elsewhere none is sought"
@@ -237,7 +238,7 @@ def _read_turns(recording: _Recording, cutting: Cutting) -> list[Turn]:
     path = beside(local_path(recording.media))
     if path is None:
         raise BadManifest("no transcript lies beside it, and none is named in a column 'transcript'")
-    return read_turns(path, cutting.encoding)
+    return read_turns(path, cutting.encoding, names)
 
 
 def windows(first: float, last: float, window: float, hop: float) -> list[Turn]:

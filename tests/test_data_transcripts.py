@@ -1,5 +1,6 @@
 """Who said what, and when, as every kind of transcript says it."""
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -234,3 +235,57 @@ def test_joining_loses_no_time_and_leaves_pauses(words, pause):
     turns = joined(words, pause)
     assert all(any(t.start <= w.start and w.end <= t.end for t in turns) for w in words)
     assert all(b.start - a.end > pause for a, b in pairwise(turns))
+
+
+def test_a_file_of_several_recordings_is_read_for_the_one_that_is_meant(tmp_path):
+    """By the recording's name where the file has another one; of a file of one recording the name does not count."""
+    line = "SPEAKER {} 1 {} 1.00 <NA> <NA> {} <NA> <NA>"
+    made = [line.format(name, start, who) for name, start, who in (("a", 1, "ann"), ("b", 2, "ben"), ("a", 3, "<NA>"))]
+    path = tmp_path / "all.rttm"
+    path.write_text("\n".join([";; who speaks", *made]))
+    (tmp_path / "all.ctm").write_text("a 1 1.2 0.2 oh\nb 1 1.3 0.2 not\nb 1 2.2 0.2 ben's\n")
+    assert [(t.start, t.speaker, t.text) for t in read_turns(path, recording=("a",))] == [(1, "ann", "oh"), (3, "", "")]
+    assert [t.text for t in read_turns(path, recording=("x", "b"))] == ["ben's"]
+    with pytest.raises(BadManifest, match=r"tells of 2 recordings \('a', 'b'\), none of which is called 'c'"):
+        read_turns(path, recording=("c",))
+    path.write_text(made[0])
+    (tmp_path / "all.ctm").unlink()
+    assert len(read_turns(path, recording=("c",))) == 1
+
+
+def test_what_has_no_time_is_left_out_and_said(tmp_path, caplog):
+    segments = [{"start": 1, "end": 2, "text": "Hi."}, {"start": None, "end": None, "text": "lost"}]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"segments": segments}))
+    assert [t.text for t in read_turns(path)] == ["Hi."] and "1 segments have no times" in caplog.text
+
+
+def test_elan_lays_annotations_without_times_between_their_neighbours(tmp_path, caplog):
+    pairs = [("t1", "t2"), ("t2", "t3"), ("t3", "t4"), ("t4", "t5")]
+    annotations = "".join(
+        f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{i}" TIME_SLOT_REF1="{a}" TIME_SLOT_REF2="{b}">'
+        f"<ANNOTATION_VALUE>{i}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+        for i, (a, b) in enumerate(pairs)
+    )
+    slots = {"t1": ' TIME_VALUE="1000"', "t2": "", "t3": "", "t4": ' TIME_VALUE="4000"', "t5": ""}
+    order = "".join(f'<TIME_SLOT TIME_SLOT_ID="{name}"{value}/>' for name, value in slots.items())
+    schema = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:noNamespaceSchemaLocation="x"'
+    path = tmp_path / "a.eaf"
+    for about, turns in ((schema, [(1, 2), (2, 3), (3, 4)]), ("", None)):
+        path.write_text(
+            f'<ANNOTATION_DOCUMENT AUTHOR="" DATE="" FORMAT="3.0" VERSION="3.0" {about}><HEADER/><TIME_ORDER>{order}'
+            f'</TIME_ORDER><TIER TIER_ID="A" LINGUISTIC_TYPE_REF="u">{annotations}</TIER></ANNOTATION_DOCUMENT>'
+        )
+        if turns:
+            assert [
+                (t.start, t.end) for t in read_turns(path)
+            ] == turns and "1 annotations have no times" in caplog.text
+        else:
+            with pytest.raises(BadManifest, match="no ELAN file, it lacks"):
+                read_turns(path)
+
+
+def test_codes_of_other_subtitles_are_no_words(tmp_path):
+    path = tmp_path / "a.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\n{\\an8}<i>Oh</i> {no}\n")
+    assert read_turns(path)[0].text == "Oh {no}"

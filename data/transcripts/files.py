@@ -1,7 +1,7 @@
 """Which file is read how, and which one belongs to a recording."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +23,11 @@ FORMATS: dict[str, Callable[[str, Path], list[Turn]]] = {
 }
 """How a transcript is read, by suffix."""
 
+_NAMING = {".rttm": 1, ".ctm": 0}  # the field that names a recording
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 
 
-def read_turns(path: Path, encoding: str | None = None) -> list[Turn]:
+def read_turns(path: Path, encoding: str | None = None, recording: Sequence[str] = ()) -> list[Turn]:
     """Turns of a transcript, in order.
 
     Parameters
@@ -36,6 +37,8 @@ def read_turns(path: Path, encoding: str | None = None) -> list[Turn]:
         of the same name. A language in the name, as in ``call.de.vtt``, is that of turns that have none.
     encoding : str, optional
         Of its text; default: it is found out.
+    recording : sequence of str
+        Names of the recording, for an RTTM or CTM file that tells of several; that of the file is another one.
 
     Raises
     ------
@@ -48,12 +51,16 @@ def read_turns(path: Path, encoding: str | None = None) -> list[Turn]:
     if suffix not in FORMATS:
         raise BadManifest(f"{path}: no transcript of a known kind; known are {', '.join(FORMATS)}")
     text = _text(path, encoding)
+    names = (*recording, path.stem)
+    if suffix in _NAMING:
+        text = machines.of_recording(text, path, _NAMING[suffix], names)
     try:
         turns = FORMATS[suffix](text, path)
     except ModuleNotFoundError as error:
         raise UsageError(f"reading {suffix} needs {error.name}: pip install 'affectlake[turns]'") from None
     if suffix == ".rttm" and (words := path.with_suffix(".ctm")).is_file():
-        turns = machines.worded(turns, machines.ctm_words(_text(words, encoding), words))
+        said = machines.of_recording(_text(words, encoding), words, _NAMING[".ctm"], names)
+        turns = machines.worded(turns, machines.ctm_words(said, words))
     spoken = path.with_suffix("").suffix.removeprefix(".")
     if _LANGUAGE.fullmatch(spoken):
         turns = [replace(turn, language=turn.language or spoken.lower()) for turn in turns]

@@ -1,13 +1,42 @@
 """What recognisers write: RTTM and CTM of Kaldi and NIST, JSON of Whisper and WhisperX."""
 
 import json
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 from affectlake.data.errors import BadManifest
 from affectlake.data.transcripts.turns import Turn, joined
 
+_log = logging.getLogger("affectlake.data")
+
 PAUSE = 0.5
 """Seconds between words of a CTM file that end a turn."""
+
+
+def of_recording(text: str, path: object, field: int, names: Sequence[str]) -> str:
+    """The lines of a file of several recordings that are about one of these names; a file of one is about that.
+
+    Parameters
+    ----------
+    field : int
+        The one that names the recording.
+
+    Raises
+    ------
+    BadManifest
+        It tells of several, none of which is called so.
+    """
+    lines = [(line.split(), line) for line in text.splitlines() if line.strip() and not line.startswith(";;")]
+    known = list(dict.fromkeys(fields[field] for fields, _ in lines if len(fields) > field))
+    if len(known) < 2:
+        return text
+    if not (meant := [name for name in names if name in known]):
+        shown = ", ".join(map(repr, known[:5])) + (", …" if len(known) > 5 else "")
+        raise BadManifest(f"{path}: tells of {len(known)} recordings ({shown}), none of which is called {names[0]!r}")
+    # As blank lines, the others leave the numbers of lines as they are.
+    kept = {line for fields, line in lines if len(fields) > field and fields[field] == meant[0]}
+    return "\n".join(line if line in kept else "" for line in text.splitlines())
 
 
 def rttm(text: str, path: object) -> list[Turn]:
@@ -77,9 +106,12 @@ def whisper(text: str, path: object) -> list[Turn]:
     if not isinstance(segments, list):
         raise BadManifest(f"{path}: no JSON of Whisper, which has a list 'segments'")
     try:
+        timed = [s for s in segments if s["start"] is not None and s["end"] is not None]
+        if len(timed) < len(segments):
+            _log.warning("%s: %d segments have no times and are left out", path, len(segments) - len(timed))
         return [
             Turn(float(s["start"]), float(s["end"]), str(s.get("text", "")), str(s.get("speaker") or ""), language)
-            for s in segments
+            for s in timed
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadManifest(f"{path}: a segment needs numbers 'start' and 'end' ({error!r})") from None

@@ -7,7 +7,7 @@ from affectlake.data.errors import BadManifest
 from affectlake.data.transcripts.turns import Turn
 
 _VOICE = re.compile(r"<v(?:\.[\w.]+)?\s+([^>]*)>")
-_TAG = re.compile(r"<[^<>]*>")
+_STYLE = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # tags, and the codes of other subtitles that players take in these
 _NAMED = re.compile(r"\s*(?:-\s*)?([^:<>{}\[\]]{1,40}?)\s*:\s+(?=\S)")
 _MOSTLY = 0.8  # of the captions begin with a name: then it is one, and no sentence with a colon
 _LANGUAGE = re.compile(r"language\s*[:=]\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*)", re.IGNORECASE)
@@ -43,7 +43,7 @@ def _voices(raw: str) -> list[tuple[str, str]]:
     """Who says what in a caption: one or several voices, or one that has no name."""
     first, *rest = _VOICE.split(raw)
     parts = [("", first), *zip(rest[::2], rest[1::2], strict=True)]
-    found = [(html.unescape(who).strip(), html.unescape(_TAG.sub("", words)).strip()) for who, words in parts]
+    found = [(html.unescape(who).strip(), html.unescape(_STYLE.sub("", words)).strip()) for who, words in parts]
     return [(who, words) for who, words in found if words]
 
 
