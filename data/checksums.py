@@ -1,7 +1,7 @@
 """The sha256 of files."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +12,12 @@ def file_sha256(path: Path | str) -> str:
     """Of a file's bytes, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_sha256(sums: Mapping[str, str]) -> str:
+    """Of a folder, by the names of the files in it and the sha256 of each."""
+    lines = "\n".join(f"{name} {sums[name]}" for name in sorted(sums))
+    return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def remembered_sha256(*paths: Path) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from affectlake.data import remote
+from affectlake.data.checksums import folder_sha256
 from affectlake.data.errors import BadMedia
 from affectlake.data.media import local_name
 
@@ -160,8 +161,7 @@ def _fetched(uri: str, stamp: int) -> Read:
 def _hash(path: str) -> str:
     try:
         if os.path.isdir(path):
-            lines = "\n".join(f"{f.name} {_file_sha256(f.path)}" for f in _frames(path))
-            return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
+            return folder_sha256({f.name: _file_sha256(f.path) for f in _frames(path)})
         return _file_sha256(path)
     except OSError as error:
         if error.errno in OUTAGE and not isinstance(error, _TooLong):

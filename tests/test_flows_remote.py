@@ -16,9 +16,11 @@ import soundfile
 from elsewhere import SECRET, VARIABLES, Front, s3
 from PIL import Image
 
+from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.pictures import read_frames
 from affectlake.data.store import Store
-from affectlake.features import plan
+from affectlake.features import _files, plan
 from affectlake.features.compute import compute
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.refresh import refresh
@@ -365,3 +367,29 @@ def test_files_are_extracted_and_cut(cloud, bucket, capsys):
         assert "5ec2e7" not in out + err and len(cut[-1]) == 2
     assert cut[0].equals(cut[1]) and cut[0].equals(cut[2])
     web.close()
+
+
+def test_folders_of_frames(cloud, bucket, tmp_path):
+    """They are what the same folder is here; each frame is fetched once, and a changed one seen by the list."""
+    for folder in ("f/0001", "f/0002", "f/00010"):
+        for i in (1, 2, 10):
+            cloud.put("calls", f"{bucket}/{folder}/{i}.png", png(10 * i))
+    cloud.put("calls", f"{bucket}/f/0001/deeper/1.png", png(3))
+    for i in (1, 2, 10):
+        Path("0001").mkdir(exist_ok=True)
+        Path(f"0001/{i}.png").write_bytes(png(10 * i))
+    rows = {"sample_id": ["a", "b", "c"], "video": ["f/0001/", "f/../f/0002/", "f/none/"]}
+    cloud.put("calls", f"{bucket}/m.csv", pd.DataFrame(rows).to_csv(index=False).encode())
+    cloud.asked.clear()
+    options = RefreshOptions("d", manifest=f"s3://calls/{bucket}/m.csv", only=("face.texture",))
+    counts = refresh(options, here).extractors["face.texture"]
+    assert counts["not_applicable"] == 2 and counts["failed"] == 1 and len(media(cloud)) == 3  # two are equal
+    assert cloud.count("GET", "list-type") <= 4 and "no such folder" in Store("lake").failures("d")["reason"][0]
+    with remote.fetched(f"s3://calls/{bucket}/f/0001/") as copy:
+        assert sorted(p.name for p in copy.path.iterdir()) == ["1.png", "10.png", "2.png"]
+        assert copy.sha256 == _files.read(str(tmp_path / "0001")).sha256
+        assert np.array_equal(read_frames(copy.path)[2], read_frames("0001")[2])
+    cloud.asked.clear()
+    assert refresh(options, here).extractors["face.texture"]["unchanged"] >= 2 and media(cloud) == []
+    cloud.put("calls", f"{bucket}/f/0001/2.png", png(77))
+    assert refresh(options, here).extractors["face.texture"]["recomputed"] == 1

@@ -50,6 +50,11 @@ def is_remote(uri: str) -> bool:
     return scheme(uri) in (*BUCKETS, *WEB)
 
 
+def is_folder(uri: str) -> bool:
+    """Whether it is the address of a folder, whose objects are the frames of a film: in a bucket, with a ``/`` last."""
+    return scheme(uri) in BUCKETS and uri.endswith("/")
+
+
 def check(uri: str, what: str) -> None:
     """Refuse what ``what`` (``--manifest``) cannot be, before anything is done.
 
@@ -167,5 +172,5 @@ def join(base: str, name: str) -> str:
     head, path = re.fullmatch(r"([^:]+://[^/]*)(.*)", base, re.DOTALL).groups()  # type: ignore[union-attr]
     tail = quote(name, safe="/") if scheme(base) in WEB else name
     if re.search(r"(^|/)\.{1,2}(/|$)", tail):
-        return head + posixpath.normpath(f"{path}/{tail}" if path else f"/{tail}")
+        return head + posixpath.normpath(f"{path}/{tail}" if path else f"/{tail}") + "/" * tail.endswith("/")
     return f"{head}{path.rstrip('/')}/{tail}"

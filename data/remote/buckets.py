@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.remote.addresses import common_folder
-from affectlake.data.remote.objects import Object, Refused, Sink, Unreachable
+from affectlake.data.remote.objects import FolderSink, Object, Refused, Sink, Unreachable, folder_of
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -147,6 +147,50 @@ class Bucket:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return {key: state for key, state in zip(keys, pool.map(one, keys), strict=True) if state}
 
+    def folders(self, keys: Sequence[str]) -> dict[str, dict[str, Object]]:
+        """The objects right below each of some keys, which end with ``/``, by name; listed as `states` does.
+
+        Raises
+        ------
+        AffectlakeError
+            As `below`.
+        """
+        wanted = sorted(set(keys), key=str.encode)
+        found: dict[str, dict[str, Object]] = {key: {} for key in wanted}
+        at = 0
+        while at < len(wanted):
+            at = _whole(partial(self._some_folders, wanted, at, common_folder(wanted), found))
+        return {key: files for key, files in found.items() if files}
+
+    def _some_folders(self, wanted: Sequence[str], at: int, folder: str, found: dict[str, dict[str, Object]]) -> int:
+        """List until something is to be skipped; the position of the first folder that is still to be looked for."""
+        begin = wanted[at][:-1] if self._jumps else ""
+        for page in self._pages(folder, begin):
+            for meta in page:
+                parent, slash, name = meta["path"].rpartition("/")
+                if (files := found.get(parent + slash)) is not None:
+                    files[name] = self._object(meta)
+            last = page[-1]["path"].encode()
+            # After all that is below a folder comes what has another sign in place of its slash.
+            while at < len(wanted) and wanted[at][:-1].encode() + b"0" <= last:
+                at += 1
+            if at == len(wanted) or (self._jumps and wanted[at].encode() > last):
+                return at
+        return len(wanted)
+
+    def _pages(self, folder: str, begin: str) -> Iterator[Sequence["ObjectMeta"]]:
+        import obstore
+        from obstore.exceptions import InvalidPathError
+
+        try:
+            with self._said(None):
+                yield from obstore.list(self._store, folder.strip("/") or None, offset=begin or None, chunk_size=PAGE)
+        except InvalidPathError:
+            raise AffectlakeError(
+                f"{self.root}/{folder} holds a key with an empty folder name or a dot for one (a//b, a/./b), which "
+                "cannot be listed: name the media in a manifest"
+            ) from None
+
     def below(self, folder: str) -> list[tuple[str, Object]]:
         """Keys below a folder, in their order, with what they are.
 
@@ -155,21 +199,7 @@ class Bucket:
         AffectlakeError
             One of them is none to the library, such as ``a//b``.
         """
-        import obstore
-        from obstore.exceptions import InvalidPathError
-
-        def every() -> list[tuple[str, Object]]:
-            with self._said(None):
-                found = obstore.list(self._store, folder.strip("/") or None, chunk_size=PAGE).collect()
-            return [(meta["path"], self._object(meta)) for meta in found]
-
-        try:
-            return _whole(every)
-        except InvalidPathError:
-            raise AffectlakeError(
-                f"{self.root}/{folder} holds a key with an empty folder name or a dot for one (a//b, a/./b), which "
-                "cannot be listed: name the media in a manifest"
-            ) from None
+        return _whole(lambda: [(meta["path"], self._object(meta)) for page in self._pages(folder, "") for meta in page])
 
     def fetch(self, key: str, sink: Sink, part: tuple[int, int] | None = None) -> Object:
         """Copy an object, or the bytes of it from one to before another; a body that ends too soon is asked for again.
@@ -192,6 +222,25 @@ class Bucket:
         if length != last - first or (first, last) != (part or (0, state.size)):
             raise Refused(f"{length} of {(part[1] - part[0]) if part else state.size} bytes arrived")
         return state
+
+    def fetch_folder(self, key: str, sink: FolderSink) -> Object:
+        """Copy the objects right below a key that ends with ``/``.
+
+        Raises
+        ------
+        Refused
+            None is there, or one of them cannot be had.
+        """
+        files = self.folders([key]).get(key)
+        if not files:
+            raise Refused("no such folder")
+
+        def one(name: str) -> tuple[str, Object]:
+            with sink.file(name) as file:
+                return name, self.fetch(key + name, file)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return folder_of(dict(pool.map(one, files)))
 
     def _object(self, meta: "ObjectMeta") -> Object:
         # Not the version besides: S3 tells it with an object, but not in a list.

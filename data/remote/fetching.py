@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from affectlake.data.errors import BadMedia
 from affectlake.data.remote import web
-from affectlake.data.remote.addresses import BUCKETS, WEB, bucket_and_key, name_of, redacted, scheme
+from affectlake.data.remote.addresses import BUCKETS, WEB, bucket_and_key, is_folder, name_of, redacted, scheme
 from affectlake.data.remote.buckets import bucket, by_bucket
-from affectlake.data.remote.objects import Object, Refused, Sink
+from affectlake.data.remote.objects import Object, Refused, folder_of
 from affectlake.data.remote.spool import Copy, spool
 
 __all__ = ["Copy", "at_hand", "fetched", "held", "states"]
@@ -22,15 +23,21 @@ def states(uris: Sequence[str]) -> list[Object | None]:
         A bucket or server does not exist, does not answer, or lets nobody in.
     """
     pairs = {uri: bucket_and_key(uri) for uri in uris if scheme(uri) in BUCKETS}
-    found = {root: bucket(root).states(keys) for root, keys in by_bucket(list(pairs.values()))}
+    found = {root: _told(root, keys) for root, keys in by_bucket(list(pairs.values()))}
     others = [uri for uri in dict.fromkeys(uris) if uri not in pairs]
     asked = dict(zip(others, web.states(others), strict=True))
     return [found[pairs[u][0]].get(pairs[u][1]) if u in pairs else asked[u] for u in uris]
 
 
+def _told(root: str, keys: Sequence[str]) -> dict[str, Object]:
+    folders = [key for key in keys if key.endswith("/")]
+    files = bucket(root).folders(folders)
+    return bucket(root).states(keys) | {key: folder_of(files[key]) for key in folders if key in files}
+
+
 @contextmanager
 def fetched(uri: str, fits: Callable[[Copy], bool] = lambda copy: False) -> Iterator[Copy]:
-    """The object as a file of this machine, under its own name, for as long as the context lasts.
+    """The object as a file of this machine, under its own name, for as long as the context lasts; a folder as one.
 
     Parameters
     ----------
@@ -44,7 +51,7 @@ def fetched(uri: str, fits: Callable[[Copy], bool] = lambda copy: False) -> Iter
     Refused
         It is not there, may not be read, did not arrive whole, or there is no room for it.
     """
-    with spool().copy(uri, name_of(uri), lambda sink: _fetch(uri, sink), fits) as copy:
+    with spool().copy(uri, name_of(uri), lambda sink: _fetch(uri, sink), fits, is_folder(uri)) as copy:
         yield copy
 
 
@@ -67,11 +74,16 @@ def at_hand(uri: str) -> Iterator[str]:
         yield str(copy.path)
 
 
-def _fetch(uri: str, sink: Sink) -> Object:
+def _fetch(uri: str, sink: Any) -> Object:
     try:
+        if is_folder(uri):
+            root, key = bucket_and_key(uri)
+            return bucket(root).fetch_folder(key, sink)
         if scheme(uri) in BUCKETS:
             root, key = bucket_and_key(uri)
             return bucket(root).fetch(key, sink)
         return web.fetch(uri, sink)
     except BadMedia as error:
-        raise Refused(f"{name_of(redacted(uri))}: {error}") from None
+        name = name_of(redacted(uri))
+        hint = "" if "." in name or scheme(uri) in WEB else "; a folder of frames ends with /"
+        raise Refused(f"{name}: {error}{hint}") from None

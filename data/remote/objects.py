@@ -1,5 +1,8 @@
 """What is known of an object without reading it, and how it is said that it cannot be had."""
 
+import hashlib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +38,17 @@ class Unreachable(AffectlakeError):
     """A bucket or server that does not exist, does not answer, or lets nobody in: nothing is known of its objects."""
 
 
+def folder_of(files: Mapping[str, Object]) -> Object:
+    """What is known of a folder by the names of the objects in it and what each is; nothing where one is not told."""
+    told = "\n".join(f"{name} {files[name].identity}" for name in sorted(files))
+    known = all(file.identity for file in files.values())
+    return Object(
+        sum(file.size for file in files.values()),
+        max((file.modified_ns for file in files.values()), default=0),
+        f"folder {hashlib.sha256(told.encode('utf-8', 'surrogatepass')).hexdigest()}" if known else "",
+    )
+
+
 class Sink(Protocol):
     """Where a fetched object is written to."""
 
@@ -43,3 +57,10 @@ class Sink(Protocol):
 
     def write(self, block: Any) -> int:
         """Take bytes; their number."""
+
+
+class FolderSink(Protocol):
+    """Where the objects of a folder are written to."""
+
+    def file(self, name: str) -> AbstractContextManager[Sink]:
+        """Where one of them is; several may be open at once."""

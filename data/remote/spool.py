@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from affectlake.data.checksums import folder_sha256
 from affectlake.data.errors import UsageError
-from affectlake.data.remote.objects import Object, Refused, Sink
+from affectlake.data.remote.objects import Object, Refused
 
 VARIABLE = "AFFECTLAKE_MEDIA_SPACE"
 SPACE_GB = 8.0
@@ -82,6 +83,27 @@ class _File:
         return self._digest.hexdigest()
 
 
+class _Folder:
+    """Where the objects of a fetched folder are written to."""
+
+    def __init__(self, path: Path, room: Callable[[int], None]):
+        self._path, self._room = path, room
+        self._sums: dict[str, str] = {}
+        path.mkdir()
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[_File]:
+        file = _File(self._path / name, self._room)
+        try:
+            yield file
+        finally:
+            self._sums[name] = file.close()
+
+    def close(self) -> str:
+        """The sha256 of the folder."""
+        return folder_sha256(self._sums)
+
+
 class Spool:
     """The place itself.
 
@@ -97,9 +119,17 @@ class Spool:
 
     @contextmanager
     def copy(
-        self, uri: str, name: str, fetch: Callable[[Sink], Object], fits: Callable[[Copy], bool] = lambda copy: False
+        self,
+        uri: str,
+        name: str,
+        fetch: Callable[[Any], Object],
+        fits: Callable[[Copy], bool] = lambda copy: False,
+        folder: bool = False,
     ) -> Iterator[Copy]:
-        """An object's file, kept while the context lasts; see `affectlake.data.remote.fetched`."""
+        """An object's file, or the files of a folder, kept while the context lasts.
+
+        See `affectlake.data.remote.fetched`; ``fetch`` is given a `Sink`, or a `FolderSink`.
+        """
         entry = self._entry(uri)
         fetched = ""
         while True:
@@ -114,7 +144,7 @@ class Spool:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 known = _noted(handle, entry)
                 if os.fstat(handle).st_nlink and not (known is not None and fits(known)):
-                    fetched = self._fetched(handle, entry / plain_name(name), fetch)
+                    fetched = self._fetched(handle, entry / plain_name(name), fetch, _Folder if folder else _File)
             finally:
                 os.close(handle)
 
@@ -135,11 +165,13 @@ class Spool:
     def _entry(self, uri: str) -> Path:
         return self.folder / hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
-    def _fetched(self, handle: int, path: Path, fetch: Callable[[Sink], Object]) -> str:
+    def _fetched(
+        self, handle: int, path: Path, fetch: Callable[[Any], Object], into: type[_File] | type[_Folder]
+    ) -> str:
         os.truncate(handle, 0)
         shutil.rmtree(path.parent, ignore_errors=True)
         path.parent.mkdir()
-        sink = _File(path, self._room)
+        sink = into(path, self._room)
         try:
             state = fetch(sink)
         except OSError as error:
@@ -207,7 +239,7 @@ def _used_at(lock: Path) -> float:
 
 
 def _files(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _removed(lock: Path) -> bool:

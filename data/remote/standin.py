@@ -76,4 +76,6 @@ def moved(samples: pd.DataFrame, folder: Path, root: str) -> pd.DataFrame:
 
 def _address(path: str, folder: Path, root: str) -> str:
     inside = PurePosixPath(path)
-    return join(root.rstrip("/"), str(inside.relative_to(folder))) if inside.is_relative_to(folder) else path
+    if not inside.is_relative_to(folder):
+        return path
+    return join(root.rstrip("/"), str(inside.relative_to(folder))) + "/" * Path(path).is_dir()
