@@ -140,6 +140,10 @@ def test_a_sample_that_leaves_takes_its_windows_along(lake, tmp_path):
     refresh(asked(tmp_path, settings={}, max_missing=1.0))  # carried along, not refreshed
     frame = pd.read_parquet(tmp_path / "lake" / "current" / "d" / "audio.prosody@window")
     assert sorted(set(frame["sample_id"])) == ["a1", "b"] and len(frame) == 2 + 7
+    store = Store(tmp_path / "lake")
+    first, last = store.snapshots("d")["snapshot"].iloc[[0, -1]]
+    gone = store.diff("d", first, last)["features"]["audio.prosody@window"]
+    assert gone["removed"] == ["a0"] and gone["changed"] == gone["added"] == []
 
 
 def test_equal_contents_have_equal_series(lake, tmp_path):

@@ -28,7 +28,7 @@ def diff(store: TableStore, a: Snapshot, b: Snapshot) -> Diff:
         x, y = old.loc[both, c], new.loc[both, c]
         same &= ((x == y) | (x.isna() & y.isna())).to_numpy(dtype=bool, na_value=False)
     features = {}
-    for name in sorted({*a.features, *b.features}):
+    for name in sorted({*a.computed, *b.computed}):
         entry = _feature(store, a, b, name)
         if entry:
             features[name] = entry
@@ -47,12 +47,16 @@ def _samples(store: TableStore, s: Snapshot) -> pd.DataFrame:
 
 
 def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> TableDiff | None:
-    old, new = a.features.get(name), b.features.get(name)
+    old, new = a.computed.get(name), b.computed.get(name)
     if old is None or new is None:
         return {"status": "added" if old is None else "removed"}
     if old.key == new.key:
         return None
-    before, after = (read(store, e, ["sample_id", "content"]).to_pandas().set_index("sample_id") for e in (old, new))
+    # All parts of a sample, of a series, have its content.
+    before, after = (
+        read(store, e, ["sample_id", "content"]).to_pandas().drop_duplicates("sample_id").set_index("sample_id")
+        for e in (old, new)
+    )
     both = before.index.intersection(after.index)
     columns = [set(_load.column_names(store, e)) for e in (old, new)]
     found: TableDiff = {

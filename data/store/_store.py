@@ -110,8 +110,9 @@ class Store(Reader):
         Returns
         -------
         dict
-            ``added``, ``removed``, ``changed``: sample ids; ``features``: by extractor that differs its status,
-            whether its fingerprint changed, sample ids added, removed and changed (by content), and columns.
+            ``added``, ``removed``, ``changed``: sample ids; ``features``: by extractor that differs, series
+            (``audio.prosody@window``) among them, its status, whether its fingerprint changed, sample ids added,
+            removed and changed (by content), and columns.
         """
         from affectlake.data.store import _history
 
