@@ -5,13 +5,16 @@
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/models.py memory [--samples 15956] [--columns 1367]
 
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/models.py rows DATASET --label LABEL --store lake
+
 ``table`` is what `affectlake bench` does with its defaults: every modality alone, every fusion of every subset, five
 folds grouped by speaker, intervals; wall-clock time and memory at the peak. ``ratio`` compares, on the first of these
 folds and one core, the table with the same rows by independent calls of scikit-learn's `cross_validate`, each with its
 own inner folds, in seconds of processor time (which other work on the machine disturbs less), and holds the
 answers of both against each other. ``memory`` makes up samples of four classes with that many columns (half of them
 audio, half text) and tells what a table took beyond what its processes hold before they see data: the sum of the
-proportional set sizes of this process and of its workers, every 50 ms.
+proportional set sizes of this process and of its workers, every 50 ms. ``rows`` prints rows by their score on inner
+folds, by which a new model or fusion has to earn its place, beside that of the tested parts.
 """
 
 import argparse
@@ -40,7 +43,7 @@ from affectlake.models.training import Data
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("table", "ratio", "memory"))
+    parser.add_argument("what", choices=("table", "ratio", "memory", "rows"))
     parser.add_argument("dataset", nargs="?")
     parser.add_argument("--store", default="lake")
     parser.add_argument("--label", default="emotion")
@@ -61,8 +64,10 @@ def main() -> None:
     samples, blocks = features(store, options, store.snapshot(given.dataset, None).id)
     print(f"{len(samples)} samples; columns: {', '.join(f'{m} {b.shape[1]}' for m, b in blocks.items())}")
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    plan = Plan(given.label, models=tuple(given.models), fusions=tuple(given.fusions))
-    if given.what == "table":
+    plan = replace(options.plan(samples), models=tuple(given.models), fusions=tuple(given.fusions), explain=False)
+    if given.what == "rows":
+        rows(samples, blocks, replace(plan, subsets="full", draws=2))
+    elif given.what == "table":
         table(samples, blocks, plan, given.workers)
     else:
         ratio(samples, blocks, replace(plan, draws=2))
@@ -86,9 +91,21 @@ def table(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, wo
     apart = spent[2].sum() / jobs[2].sum()
     print(f"sum of the rows' seconds, each with all that it needs: {apart:.1f} times what was spent")
     best = result.rows[0]
-    score = best[plan.metric]
-    print(f"best: {best['fusion']} {'+'.join(best['modalities'])} {best['model'] or ''} {plan.metric}", end=" ")
+    metric = result.about["metric"]
+    score = best[metric]
+    print(f"best: {best['fusion']} {'+'.join(best['modalities'])} {best['model'] or ''} {metric}", end=" ")
     print(f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
+
+
+def rows(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan) -> None:
+    found = benchmark.run(samples, blocks, plan).to_json()
+    metric, chosen = found["metric"], found["selected"]
+    print(f"{metric}: inner, tested; seconds")
+    for row in sorted(found["rows"], key=lambda r: -(r["inner"] or 0.0)):
+        name = f"{row['fusion']} {'+'.join(row['modalities'])} {row['model'] or ''}".rstrip()
+        inner = "" if row["inner"] is None else f"{row['inner']:.3f}"
+        print(f"{inner:>6} {row[metric]['value']:6.3f} {row['seconds']:7.1f} {name}")
+    print(f"selected: {np.mean([f['inner'] for f in chosen['folds']]):.3f} {chosen[metric]['value']:.3f}")
 
 
 def made_up(n: int, columns: int) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:

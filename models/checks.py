@@ -117,6 +117,11 @@ def _other(name: str, data: Data) -> str:
 def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, groups: np.ndarray, plan: Plan) -> list[str]:
     """What is to be known of the folds before their scores are believed, one line each."""
     lines = []
+    spelt: dict[str, list[str]] = {}
+    for name in target.classes:
+        spelt.setdefault(" ".join(name.split()).casefold(), []).append(repr(name))
+    if twice := [" and ".join(names) for names in spelt.values() if len(names) > 1]:
+        lines.append(f"classes that differ in capitals or spaces alone count as several: {', '.join(twice)}")
     if plan.protocol == "grouped":
         named = sorted(map(str, samples["split"].dropna().unique())) if "split" in samples else []
         if named and not splits.has_official(samples):

@@ -28,6 +28,7 @@ class RowJson(RowName):
     p_value: float | None
     difference: Score | None
     seconds: float
+    inner: float | None
     repeats: NotRequired[list[float]]
 
 
@@ -45,6 +46,8 @@ class Row:
         That it is as good as the best.
     difference : Score or None
         From the best.
+    inner : float or None
+        The ranking metric on inner folds, on average over the training parts; None of the dummy.
     repeats : list of float or None
         The ranking metric of each repetition, where there are several.
     """
@@ -54,10 +57,11 @@ class Row:
     seconds: float
     p_value: float | None = None
     difference: Score | None = None
+    inner: float | None = None
     repeats: list[float] | None = None
 
     def to_json(self) -> RowJson:
-        rest = {"p_value": self.p_value, "difference": self.difference, "seconds": self.seconds}
+        rest = {"p_value": self.p_value, "difference": self.difference, "seconds": self.seconds, "inner": self.inner}
         repeats = {} if self.repeats is None else {"repeats": self.repeats}
         return cast("RowJson", {**self.name, **self.scores, **rest, **repeats})
 

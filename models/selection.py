@@ -16,7 +16,7 @@ RULE = "in each training part, the row of the highest {metric} on its inner fold
 def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Selected | None, Entry | None]:
     """Choose a row inside every training part and score what was chosen on the tested parts.
 
-    The out-of-fold answers of inner folds are there already; nothing is trained for it.
+    The out-of-fold answers of inner folds are there already; nothing is trained for it. Rows learn their `inner` score.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Se
     if not rows:
         return None, None
     inner = np.array([_inner(e.candidate, scorer) for e in rows])
+    for e, scored in zip(rows, inner, strict=True):
+        e.row.inner = float(scored.mean())
     best = inner.argmax(axis=0)
     answers = [rows[i].candidate.answers[f] for f, i in enumerate(best)]
     overall = int(inner.mean(axis=1).argmax())

@@ -154,6 +154,14 @@ def test_of_fewer_speakers_than_folds_each_is_a_fold(speakers):
     assert found["selected"]["uar"]["low"] is None and f"{speakers} tested speakers" in found["reason"]
 
 
+def test_classes_that_are_one_but_for_their_spelling_are_told():
+    samples, blocks = corpus()
+    samples.loc[samples.index[::6], "emotion"] = "A "
+    said: list[str] = []
+    run(samples, blocks, Plan("emotion", models=("lda",), fusions=("unimodal",), folds=3, draws=20), remark=said.append)
+    assert said[1:] == ["classes that differ in capitals or spaces alone count as several: 'A ' and 'a'"]
+
+
 def test_a_speaker_alone_cannot_be_tested():
     samples, blocks = corpus(1)
     for protocol in ("grouped", "loso"):

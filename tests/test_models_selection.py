@@ -47,6 +47,10 @@ def test_what_was_chosen_inside_answers_and_is_told():
     selected = result.about["selected"]
     assert selected["uar"]["low"] > 1 / 3 and selected["p_dummy"] < 0.01 and len(selected["folds"]) == 4
     assert sum(r["times"] for r in selected["chosen"]) == 4 and len(selected["row"]["modalities"]) > 1
+    inner = {(r["fusion"], *r["modalities"], r["model"]): r["inner"] for r in result.rows}
+    row = selected["row"]
+    assert inner[row["fusion"], *row["modalities"], row["model"]] == max(v for v in inner.values() if v is not None)
+    assert inner["dummy", None] is None
     by_fold = result.predictions.assign(model=result.predictions["model"].fillna(""))
     hits = 0
     for number, row in enumerate(selected["folds"]):

@@ -126,4 +126,4 @@ def _number(label: pd.Series) -> tuple[str, str]:
         return "class", f"{span}, as codes of names are; --task ordinal or number if they have an order"
     if n > _FEW:
         return "number", f"{n} different whole numbers; --task class if they are codes of names"
-    return "class", f"{n} different numbers; --task ordinal or number if they have an order"
+    return "class", f"{n} different numbers" + ("; --task ordinal or number if they have an order" if n > 2 else "")
