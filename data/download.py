@@ -8,7 +8,6 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -16,13 +15,12 @@ from urllib.parse import unquote, urlsplit
 from affectlake.data import datasets
 from affectlake.data.dataset import Dataset, Download
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.progress import Progress, Report, silent
 
 if TYPE_CHECKING:
     from requests import Response
 
 log = logging.getLogger("affectlake.data")
-
-Report = Callable[[int, int], None]
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 _CHUNK = 1 << 20
@@ -37,7 +35,7 @@ class DownloadFailed(AffectlakeError):
     """The transfer broke, or what came is not what was published."""
 
 
-def download(name: str, to: str | Path, progress: Callable[[str], Report] | None = None) -> Path:
+def download(name: str, to: str | Path, progress: Progress = silent) -> Path:
     """Fetch a corpus into a folder of its name.
 
     What is there already is not fetched again, so a call after an interruption goes on where the last one stopped.
@@ -49,8 +47,8 @@ def download(name: str, to: str | Path, progress: Callable[[str], Report] | None
         See `affectlake.data.datasets.datasets`.
     to : str or Path
         Folder in which the corpus's own is made.
-    progress : callable, optional
-        Given a file's name, a function of (bytes so far, bytes in all; 0 if unknown).
+    progress : Progress, optional
+        A stage for each file, in bytes.
 
     Returns
     -------
@@ -74,20 +72,22 @@ def download(name: str, to: str | Path, progress: Callable[[str], Report] | None
     folder = Path(to) / name
     folder.mkdir(parents=True, exist_ok=True)
     for file in dataset.downloads:
-        _fetch(dataset, file, folder, progress or (lambda title: lambda done, total: None))
+        _fetch(dataset, file, folder, progress)
     return folder
 
 
-def _fetch(dataset: Dataset, file: Download, folder: Path, progress: Callable[[str], Report]) -> None:
+def _fetch(dataset: Dataset, file: Download, folder: Path, progress: Progress) -> None:
     name = unquote(urlsplit(file.url).path).rsplit("/", 1)[-1]
     target = folder / _bare(name) if file.unpack else folder / name
     if target.exists():
         return
     _check_space(folder, file.size * (3 if file.unpack else 1))
     try:
-        path = _retrieve(file, folder, name, progress(name))
+        with progress(name) as report:
+            path = _retrieve(file, folder, name, report)
         if file.unpack:
-            _unpack(path, target)
+            with progress(f"unpacking {name}"):
+                _unpack(path, target)
             path.unlink()
     except DownloadFailed as error:
         raise DownloadFailed(f"{dataset.name}: {file.url}: {error}") from error

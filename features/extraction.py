@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from affectlake.data import media, remote
 from affectlake.data.errors import AffectlakeError, BadMedia, UsageError
+from affectlake.data.progress import Progress, Report, silent
 from affectlake.data.samples import samples_frame
 from affectlake.features import registry
 from affectlake.features import settings as given
@@ -36,6 +37,7 @@ def extract(
     text: str | None = None,
     settings: Mapping[str, given.Value] | None = None,
     workers: int = 0,
+    progress: Progress = silent,
 ) -> pd.DataFrame:
     """Features of media files, a row each.
 
@@ -54,6 +56,7 @@ def extract(
     workers : int >= 0
         Processes to compute in. 0 is this process, which is quickest for a few files; only in processes of their own
         can a file that crashes or hangs its decoder be left out.
+    progress : Progress, optional
 
     Returns
     -------
@@ -95,14 +98,14 @@ def extract(
             reads = ", ".join(sorted({e.reads for e in chosen}))
             raise UsageError(f"nothing to extract: the extractors read {reads or 'nothing'}, which no file has")
 
-    with given.use(given.parsed(settings or {})):
+    with given.use(given.parsed(settings or {})), progress("computing") as report:
         if workers:
             from affectlake.features.workers import Workers
 
             with Workers(workers, extractors=[e.name for e in chosen]) as pool:
-                _, tables, failures = computed(samples, chosen, pool.run, check)
+                _, tables, failures = computed(samples, chosen, counted(pool.run, report), check)
         else:
-            _, tables, failures = computed(samples, chosen, _here, check)
+            _, tables, failures = computed(samples, chosen, counted(_here, report), check)
     failures = unknown + failures
     if not any(len(values) for values in tables.values()):
         first = failures[0]
@@ -178,6 +181,20 @@ def spelt(name: str) -> str:
 
 Run = Callable[[Sequence[Chunk]], Iterable[tuple[Chunk, dict[str, pa.Table]]]]
 """Computes chunks somewhere."""
+
+
+def counted(run: Run, report: Report) -> Run:
+    """The same, which reports how many of its samples, each as often as it is read, are done."""
+
+    def counting(chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, dict[str, pa.Table]]]:
+        done, total = 0, sum(len(c.requests) for c in chunks)
+        report(done, total)
+        for chunk, tables in run(chunks):
+            done += len(chunk.requests)
+            report(done, total)
+            yield chunk, tables
+
+    return counting
 
 
 def computed(

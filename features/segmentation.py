@@ -16,6 +16,7 @@ import pandas as pd
 from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, BadManifest, UsageError
 from affectlake.data.media import local_path
+from affectlake.data.progress import Progress, silent
 from affectlake.data.samples import channel_number, samples_frame
 from affectlake.data.sound import RATE, audio_length, channel_count, read_audio
 from affectlake.data.transcripts import Turn, beside, read_turns
@@ -72,7 +73,9 @@ class _Recording:
         return cls(given["sample_id"], media, given.get("start", 0.0), given.get("end", float("inf")), **known)
 
 
-def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, list[Uncut]]:
+def segments(
+    recordings: pd.DataFrame, cutting: Cutting, progress: Progress = silent
+) -> tuple[pd.DataFrame, list[Uncut]]:
     """Rows of a manifest, one for each segment.
 
     Parameters
@@ -82,6 +85,7 @@ def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, 
         ``transcript`` names its transcript; where there is none, the one beside it is taken. Where a transcript names
         the row's ``speaker``, the row has that one's turns, and nobody's.
     cutting : Cutting
+    progress : Progress, optional
 
     Returns
     -------
@@ -98,19 +102,21 @@ def segments(recordings: pd.DataFrame, cutting: Cutting) -> tuple[pd.DataFrame, 
     uncut = []
     voices: dict[str, np.ndarray] = {}
     of: dict[str, str] = {}
-    for row in recordings.to_dict("records"):
-        try:
-            recording = _Recording.of(row)
-            with _at_hand(recording, cutting) as here:
-                cut = _segments(here, cutting)
-        except AffectlakeError as error:
-            uncut.append(Uncut(str(row["sample_id"]), str(error)))
-            continue
-        if not cut.rows:
-            uncut.append(Uncut(str(row["sample_id"]), f"nothing to cut by {cutting.by}"))
-        rows += [dict(row) | segment for segment in cut.rows]
-        voices |= cut.voices
-        of |= dict.fromkeys(cut.voices, str(row["sample_id"]))
+    with progress("cutting") as report:
+        for done, row in enumerate(recordings.to_dict("records")):
+            report(done, len(recordings))
+            try:
+                recording = _Recording.of(row)
+                with _at_hand(recording, cutting) as here:
+                    cut = _segments(here, cutting)
+            except AffectlakeError as error:
+                uncut.append(Uncut(str(row["sample_id"]), str(error)))
+                continue
+            if not cut.rows:
+                uncut.append(Uncut(str(row["sample_id"]), f"nothing to cut by {cutting.by}"))
+            rows += [dict(row) | segment for segment in cut.rows]
+            voices |= cut.voices
+            of |= dict.fromkeys(cut.voices, str(row["sample_id"]))
     if cutting.link:
         names = diarisation.linked(voices, of)
         rows = [row | {"speaker": names.get(str(row["speaker"]), row["speaker"])} for row in rows]

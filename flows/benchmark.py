@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.groups import RECORDING, recordings
+from affectlake.data.progress import Progress, silent
 from affectlake.flows.columns import left_out, usual
 from affectlake.flows.machine import Map, Mapping, cores
 from affectlake.flows.mistakes import of_benchmark
 from affectlake.flows.options import OfDataset, StoreOption
-from affectlake.flows.progress import Progress, silent
 from affectlake.flows.shown import shown
 from affectlake.flows.version import code_version
 from affectlake.models.options import PlanOptions
@@ -145,14 +145,14 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
         raise UsageError("features relative to their corpus need a second one: --train-on DATASET")
     if options.distort:
         distort.check(options.distort, options.normalise)
-    samples, blocks, crossing = corpora(store, options, snapshot.id)
-    samples, blocks, without = _without_duplicates(samples, blocks, options)
+    with progress(f"reading {options.dataset}"):
+        samples, blocks, crossing = corpora(store, options, snapshot.id)
+        samples, blocks, without = _without_duplicates(samples, blocks, options)
     names = [e["extractor"] for e in extractors if not e["extractor"].endswith(PRINTS)]
     plan = options.plan(samples)
     worse = _distorted(store, options, snapshot, samples, blocks, plan, progress) if options.distort else None
     with Mapping(options.workers or cores(), map) as mapped:
-        bar = progress.bar("fitting")
-        result = run(samples, blocks, plan, map=mapped, progress=bar, remark=_remark, distorted=worse)
+        result = run(samples, blocks, plan, map=mapped, progress=progress, remark=_remark, distorted=worse)
     done = Benchmark(
         result,
         {
@@ -171,9 +171,10 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "without_duplicates": without,
         },
     )
-    done.about["errors"] = of_benchmark(done.to_json(), result.predictions)
-    for name, rows in records(done.to_json(), result.predictions).items():
-        store.record(name, rows)
+    with progress("recording"):
+        done.about["errors"] = of_benchmark(done.to_json(), result.predictions)
+        for name, rows in records(done.to_json(), result.predictions).items():
+            store.record(name, rows)
     return done
 
 

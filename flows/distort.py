@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.progress import Progress
 from affectlake.features import extraction, registry, settings
-from affectlake.features.compute import Chunk
 from affectlake.features.inputs import decoding
 from affectlake.features.protocol import Extractor, fingerprint
-from affectlake.flows.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from affectlake.data.store import Snapshot, Store
     from affectlake.models.distortion import Distorted
@@ -77,13 +75,9 @@ class Sounds:
         spoiled = {}
         with Workers(workers, extractors=[e.name for e in chosen]) as pool:
             for how in dict.fromkeys(distortions):
-
-                def run(chunks: Sequence[Chunk], how: str = how) -> Iterable[tuple[Chunk, dict[str, "pa.Table"]]]:
-                    total = sum(len(c.requests) for c in chunks)
-                    return progress.track(pool.run(chunks), f"spoiling, {how}", total, lambda c: len(c[0].requests))
-
-                with settings.use({**self.given, **settings.parsed([f"{SETTING}={how}"])}):
-                    _, values, _ = extraction.computed(rows, chosen, run)
+                spoilt = {**self.given, **settings.parsed([f"{SETTING}={how}"])}
+                with settings.use(spoilt), progress(f"spoiling, {how}") as report:
+                    _, values, _ = extraction.computed(rows, chosen, extraction.counted(pool.run, report))
                 spoiled[how] = {"audio": self._anew(rows["sample_id"].tolist(), values)}
         return Distorted(self.block.index[self.block.index.isin(rows["sample_id"])], spoiled)
 

@@ -34,6 +34,7 @@ from prefect.states import Cancelled, Crashed, Failed, State  # noqa: E402
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 
 from affectlake.data.errors import AffectlakeError, UsageError  # noqa: E402
+from affectlake.data.progress import silent  # noqa: E402
 from affectlake.features.compute import Chunk  # noqa: E402
 from affectlake.flows import engines  # noqa: E402
 from affectlake.flows import nightly as night  # noqa: E402
@@ -41,7 +42,7 @@ from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark  # noq
 from affectlake.flows.config import Config, load_config  # noqa: E402
 from affectlake.flows.history import Busy, History, is_running  # noqa: E402
 from affectlake.flows.options import RefreshOptions  # noqa: E402
-from affectlake.flows.progress import silent, to_stderr  # noqa: E402
+from affectlake.flows.progress import to_stderr  # noqa: E402
 from affectlake.flows.record import Entry, Record  # noqa: E402
 from affectlake.flows.refresh import RefreshResult, check, refresh  # noqa: E402
 from affectlake.flows.server import api  # noqa: E402

@@ -3,19 +3,20 @@
 Answers come batch by batch in the order of what was asked, so that a list of any length needs the memory of one batch.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from affectlake.data import remote
 from affectlake.data.errors import AffectlakeError, BadMedia, UsageError
 from affectlake.data.media import check_file
+from affectlake.data.progress import Progress, silent
 from affectlake.features import extraction, registry, settings
 from affectlake.features.cutting import Cutting
 from affectlake.features.protocol import Extractor, modality
 from affectlake.flows import timeline
+from affectlake.flows.batches import BATCH, in_parts, listed, media
 from affectlake.flows.document import AnsweredSample, TranscribedSample
 from affectlake.models.document import AnswerOfAll
 
@@ -24,16 +25,12 @@ if TYPE_CHECKING:
 
     from affectlake.data.manifest import TableOptions
     from affectlake.features.plan import Plan
-    from affectlake.features.workers import Workers
     from affectlake.flows.options import PredictOptions
     from affectlake.models.band import Band
     from affectlake.models.fit import Fitted
 
 RECORDING = "audio.recording"
 BANDWIDTH = f"{RECORDING}.bandwidth"
-
-BATCH = 256
-"""Samples that are read, and answered, at a time; more where a dialogue or a speaker has more."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def predict(
     return found
 
 
-def answers(options: "PredictOptions") -> Iterator[Prediction]:
+def answers(options: "PredictOptions", progress: Progress = silent) -> Iterator[Prediction]:
     """Label what the options name, be it media, a manifest, a file of features or what a store holds.
 
     Raises
@@ -95,9 +92,9 @@ def answers(options: "PredictOptions") -> Iterator[Prediction]:
     if options.each_channel and not options.timeline:
         raise UsageError("channels are cut each for itself along a --timeline; else name one in a manifest's channel")
     if options.features is not None:
-        return from_features(options.model, options.features)
+        return from_features(options.model, options.features, progress=progress)
     if options.dataset is not None:
-        return from_store(options.model, options.store, options.dataset, options.as_of)
+        return from_store(options.model, options.store, options.dataset, options.as_of, progress=progress)
     return stream(
         options.model,
         options.files if options.files_from is None else listed(options.files_from),
@@ -107,6 +104,7 @@ def answers(options: "PredictOptions") -> Iterator[Prediction]:
         table=options.table,
         transcribe=options.transcribe,
         cutting=_cutting(options) if options.timeline else None,
+        progress=progress,
     )
 
 
@@ -126,6 +124,7 @@ def stream(
     table: "TableOptions | None" = None,
     transcribe: bool = False,
     cutting: "Cutting | None" = None,
+    progress: Progress = silent,
 ) -> Iterator[Prediction]:
     """Label media files (which may come one by one) or the samples of a manifest, in their order.
 
@@ -146,16 +145,15 @@ def stream(
 
     from affectlake.features.transcripts import TRANSCRIBER, heard
     from affectlake.features.workers import Workers
-    from affectlake.models.persistence import load
 
-    fitted = load(model)
+    fitted = _loaded(model, progress)
     chosen = [_extractor(name) for name in fitted.extractors]
     chosen += [r for r in [registry.get(RECORDING)] if _band(fitted) and r.name not in fitted.extractors]
     batches = (
-        _media(fitted, files, manifest, text, batch, table)
+        media(fitted, files, manifest, text, batch, table)
         if cutting is None
         else timeline.batches(
-            [remote.hidden(f) for f in files], cutting, lambda samples: _in_parts(fitted, samples, batch)
+            [remote.hidden(f) for f in files], cutting, lambda samples: in_parts(fitted, samples, batch), progress
         )
     )
     if transcribe:
@@ -164,18 +162,26 @@ def stream(
     seconds = 600.0 if transcribe else 60.0
     with Workers(workers, seconds, [*fitted.extractors, *hears]) as pool:
         for samples, unknown in batches:
-            with settings.use(settings.parsed(fitted.card.get("settings", {}))):
-                samples, unheard = heard(samples, pool.run) if transcribe else (samples, [])
-                blocks, failures = _computed(fitted, chosen, samples, pool, {f.sample_id for f in unknown})
-            samples = samples.set_index("sample_id")
-            uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
-            rows: Sequence[AnsweredSample] = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
-            rows = _banded(fitted, rows, blocks.get("audio", pd.DataFrame()).reindex(samples.index))
+            with settings.use(settings.parsed(fitted.card.get("settings", {}))), progress("computing") as report:
+                run = extraction.counted(pool.run, report)
+                samples, unheard = heard(samples, run) if transcribe else (samples, [])
+                blocks, failures = _computed(fitted, chosen, samples, run, {f.sample_id for f in unknown})
+                samples = samples.set_index("sample_id")
+                uris = samples["audio"].fillna(samples["video"]).fillna(samples["image"])
+                rows: Sequence[AnsweredSample] = _answers(fitted, samples.index, blocks, samples["speaker"], uris)
+                rows = _banded(fitted, rows, blocks.get("audio", pd.DataFrame()).reindex(samples.index))
             if transcribe:
                 rows = _worded(rows, samples)
             if cutting is not None:
                 rows = timeline.placed(rows, samples)
             yield Prediction(rows, [asdict(f) for f in unknown + unheard + failures])
+
+
+def _loaded(model: Path, progress: Progress) -> "Fitted":
+    with progress("loading the model"):
+        from affectlake.models.persistence import load
+
+        return load(model)
 
 
 def _worded(rows: Sequence[AnsweredSample], samples: "pd.DataFrame") -> list[TranscribedSample]:
@@ -186,23 +192,7 @@ def _worded(rows: Sequence[AnsweredSample], samples: "pd.DataFrame") -> list[Tra
     return [{**row, "text": text, "text_source": by} for row, (text, by) in zip(rows, words, strict=True)]
 
 
-def listed(path: Path) -> Iterator[str]:
-    """Names in a file (or pipe), one a line, as they come."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            while line := file.readline(_LONGEST):
-                if len(line) == _LONGEST:
-                    raise UsageError(f"{path} is no list of files: a line is longer than any name")
-                if line.strip():
-                    yield line.rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no list of files: {error}") from None
-
-
-_LONGEST = 1 << 16  # characters: devices give lines without an end
-
-
-def from_features(model: Path, path: Path, batch: int = BATCH) -> Iterator[Prediction]:
+def from_features(model: Path, path: Path, batch: int = BATCH, progress: Progress = silent) -> Iterator[Prediction]:
     """Label the rows of a Parquet or CSV file of features by their full names, in their order.
 
     A file carries no fingerprints: that its features are those of the training is for the caller to know.
@@ -214,9 +204,7 @@ def from_features(model: Path, path: Path, batch: int = BATCH) -> Iterator[Predi
     BadModel
         The model file is corrupt or hostile.
     """
-    from affectlake.models.persistence import load
-
-    fitted = load(model)
+    fitted = _loaded(model, progress)
     wanted = {BANDWIDTH, *(c for cs in fitted.columns.values() for c in cs)}
     whole = fitted.normalise != "none"
     for frame in _tables(path, wanted, None if whole else batch):
@@ -227,7 +215,12 @@ def from_features(model: Path, path: Path, batch: int = BATCH) -> Iterator[Predi
 
 
 def from_store(
-    model: Path, store: str, dataset: str, as_of: str | None = None, batch: int = BATCH
+    model: Path,
+    store: str,
+    dataset: str,
+    as_of: str | None = None,
+    batch: int = BATCH,
+    progress: Progress = silent,
 ) -> Iterator[Prediction]:
     """Label what a store holds of a dataset, in its order.
 
@@ -239,9 +232,8 @@ def from_store(
         The store's features have another fingerprint than those of the training, or are not there.
     """
     from affectlake.data.store import Store
-    from affectlake.models.persistence import load
 
-    fitted, lake = load(model), Store(store)
+    fitted, lake = _loaded(model, progress), Store(store)
     snapshot = lake.snapshot(dataset, as_of)
     fitted.check({name: entry.fingerprint for name, entry in snapshot.features.items()})
     ids = lake.samples(dataset, as_of=snapshot.id)["sample_id"].tolist()
@@ -250,8 +242,11 @@ def from_store(
         columns.append(BANDWIDTH)
     step = batch if fitted.normalise == "none" else max(len(ids), 1)
     for at in range(0, len(ids), step):
-        frame = lake.load(dataset, columns, ids=ids[at : at + step], as_of=snapshot.id)
-        yield _of_frame(fitted, frame, dataset)
+        with progress("answering"):
+            answered = _of_frame(
+                fitted, lake.load(dataset, columns, ids=ids[at : at + step], as_of=snapshot.id), dataset
+            )
+        yield answered
 
 
 def _of_frame(fitted: "Fitted", frame: "pd.DataFrame", source: str) -> Prediction:
@@ -354,13 +349,11 @@ def _known(row: AnswerOfAll) -> AnswerOfAll:
 
 
 def _computed(
-    fitted: "Fitted", chosen: list[Extractor], samples: "pd.DataFrame", pool: "Workers", unknown: set[str]
+    fitted: "Fitted", chosen: list[Extractor], samples: "pd.DataFrame", run: extraction.Run, unknown: set[str]
 ) -> tuple[dict[str, "pd.DataFrame"], list[extraction.Failure]]:
     import pandas as pd
 
-    work, tables, failures = extraction.computed(
-        samples, chosen, pool.run, lambda work: fitted.check(work.fingerprints)
-    )
+    work, tables, failures = extraction.computed(samples, chosen, run, lambda work: fitted.check(work.fingerprints))
     blocks: dict[str, list[pd.DataFrame]] = {}
     for name, values in tables.items():
         if len(values):
@@ -382,94 +375,6 @@ def _not_asked(work: "Plan", samples: "pd.DataFrame") -> list[extraction.Failure
         for i in samples["sample_id"]
         if i not in asked
     ]
-
-
-def _media(
-    fitted: "Fitted",
-    files: Iterable[str],
-    manifest: str | None,
-    text: str | None,
-    batch: int,
-    table: "TableOptions | None" = None,
-) -> Iterator[tuple["pd.DataFrame", list[extraction.Failure]]]:
-    """Samples frames of about ``batch`` rows, and which of them are of no known kind. What must be seen together stays
-    in one: dialogues, and speakers where features are relative to them.
-    """
-    from affectlake.data.manifest import TableOptions, read_manifest
-
-    files = map(remote.hidden, files)
-    first = list(islice(files, 2))
-    if (manifest is None) == (not first):
-        raise UsageError("name what to label: either files or --manifest FILE")
-    if manifest is not None:
-        samples = read_manifest(manifest, "predict", table or TableOptions())
-        return ((part, []) for part in _in_parts(fitted, samples, batch))
-    if fitted.normalise == "speaker":
-        raise UsageError("the model takes features relative to their speaker: name them in a manifest, --manifest FILE")
-    if text is not None and len(first) > 1:
-        raise UsageError("--text goes with one file; for more, write a manifest")
-    if len(first) == 1:
-        return iter([_samples(first, 0, text, whole=True)])
-    everything = chain(first, files)
-    size = batch if fitted.normalise == "none" else None
-    return _in_batches(everything, size, lambda names, at: _samples(names, at, None, size is None or len(names) < size))
-
-
-def _in_parts(fitted: "Fitted", samples: "pd.DataFrame", batch: int) -> Iterator["pd.DataFrame"]:
-    keys = ["dialogue"] + (["speaker"] if fitted.normalise == "speaker" else [])
-    whole = fitted.normalise == "corpus"
-    cuts = [len(samples)] if whole else _cuts(len(samples), batch, [samples[k] for k in keys])
-    return (samples.iloc[a:b].reset_index(drop=True) for a, b in zip([0, *cuts], cuts, strict=False))
-
-
-def _in_batches(items: Iterable[str], size: int | None, make: Callable[[list[str], int], Any]) -> Iterator[Any]:
-    items, at = iter(items), 0
-    while some := list(islice(items, size)):
-        yield make(some, at)
-        at += len(some)
-
-
-def _cuts(n: int, batch: int, keys: Sequence["pd.Series"]) -> list[int]:
-    """Where to cut ``n`` rows, the end included, so that no value of a key is on both sides."""
-    import numpy as np
-
-    allowed = np.ones(n + 1, dtype=bool)
-    position = np.arange(n)
-    for key in keys:
-        spans = key.dropna()
-        at = position[key.notna().to_numpy()]
-        for _, rows in spans.groupby(spans.to_numpy()).indices.items():
-            allowed[at[rows[0]] + 1 : at[rows[-1]] + 1] = False
-    cuts: list[int] = []
-    last = 0
-    for cut in np.flatnonzero(allowed):
-        if cut - last >= batch and cut < n:
-            last = int(cut)
-            cuts.append(last)
-    return [*cuts, n]
-
-
-def _samples(
-    files: Sequence[str], at: int, text: str | None, whole: bool
-) -> tuple["pd.DataFrame", list[extraction.Failure]]:
-    """Files from the ``at``-th on as samples; ``whole``: there are no others after them."""
-    samples, unknown = extraction.samples_of(files, text, at)
-    if len(unknown) == len(files) and at == 0 and whole:
-        raise extraction.none_known(files[0], unknown[0], _meant(files[0]))
-    alone = whole and at == 0 and len(files) == 1
-    shown = [extraction.spelt(remote.name_of(f)) for f in files]
-    names = shown if alone else [f"{i}:{name}" for i, name in enumerate(shown, at)]
-    called = dict(zip(samples["sample_id"], names, strict=True))
-    return samples.assign(sample_id=names), [replace(f, sample_id=called[f.sample_id]) for f in unknown]
-
-
-def _meant(file: str) -> str:
-    """Where a table goes that was given like a medium."""
-    from affectlake.data.tables import SUFFIXES, kind_of_name
-
-    if kind_of_name(Path(file)) not in SUFFIXES:
-        return ""
-    return ". A table of samples goes after --manifest, one of features after --features"
 
 
 def _extractor(name: str) -> Extractor:

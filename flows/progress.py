@@ -1,106 +1,69 @@
-"""Progress on stderr: a bar on a terminal, a line every 30 seconds elsewhere."""
+"""Progress on stderr: a bar that moves by itself on a terminal, a line every ten seconds elsewhere."""
 
-import atexit
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
+from affectlake.data.progress import Progress, Report
 from affectlake.flows.shown import shown as visible
 
-if TYPE_CHECKING:
-    import rich.progress
+PATIENCE = 1.0
+"""Seconds that a stage may take before `lines` says that it goes on: most take no longer."""
 
-T = TypeVar("T")
-
-EVERY_SECONDS = 30.0
+EVERY_SECONDS = 10.0
 
 
-class Progress(Protocol):
-    """Where long work reports to."""
+@contextmanager
+def lines(title: str) -> Iterator[Report]:
+    """A line where a stage takes longer than `PATIENCE`, and another each `EVERY_SECONDS`, for logs."""
+    begin, over, known = time.monotonic(), Event(), ""
 
-    def track(self, items: Iterable[T], title: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
-        """Hand items through; ``size(item)`` of ``total`` are done with each."""
-        ...
+    def report(done: int, total: int) -> None:
+        nonlocal known
+        known = f"{done} of {total}, " if total else f"{done}, "
 
-    def bar(self, title: str) -> Callable[[int, int], None]:
-        """A function of (done, total)."""
-        ...
+    def tell() -> None:
+        wait = PATIENCE
+        while not over.wait(wait):
+            print(f"{visible(title)}: {known}{time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+            wait = EVERY_SECONDS
 
-
-class _Silent:
-    def track(self, items: Iterable[T], title: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
-        return iter(items)
-
-    def bar(self, title: str) -> Callable[[int, int], None]:
-        return lambda done, total: None
-
-
-silent: Progress = _Silent()
-
-
-class Lines:
-    """One line per `EVERY_SECONDS`, for logs."""
-
-    def track(self, items: Iterable[T], title: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
-        report, done = self.bar(title), 0
-        for item in items:
-            done += size(item)
-            report(done, total)
-            yield item
-
-    def bar(self, title: str) -> Callable[[int, int], None]:
-        last = time.monotonic()
-
-        def report(done: int, total: int) -> None:
-            nonlocal last
-            if time.monotonic() - last >= EVERY_SECONDS:
-                last = time.monotonic()
-                print(f"{visible(title)}: {done} of {total}", file=sys.stderr, flush=True)
-
-        return report
+    thread = Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield report
+    finally:
+        over.set()
+        thread.join()
 
 
-def _bars(auto_refresh: bool = True) -> "rich.progress.Progress":
+@contextmanager
+def bars(title: str) -> Iterator[Report]:
+    """A bar that a thread keeps moving, with the time passed and left, for terminals."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
+        SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[known]}", markup=False),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=Console(stderr=True), auto_refresh=auto_refresh, transient=True)
-
-
-class Bars:
-    """Bars with the time left, for terminals."""
-
-    def track(self, items: Iterable[T], title: str, total: int, size: Callable[[T], int]) -> Iterator[T]:
-        with _bars() as shown:
-            task = shown.add_task(visible(title), total=total or None)
-            for item in items:
-                shown.advance(task, size(item))
-                yield item
-
-    def bar(self, title: str) -> Callable[[int, int], None]:
-        # Redrawn by the reports themselves: a thread of its own would outlive work that fails half-way.
-        shown = _bars(auto_refresh=False)
-        task = shown.add_task(visible(title), total=None)
+    # stdout may be a pipe, which gets data and nothing of a screen.
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as shown:
+        task = shown.add_task(visible(title), total=None, known="")
 
         def report(done: int, total: int) -> None:
-            if not shown.live.is_started and done < total:
-                shown.start()
-                atexit.register(shown.stop)  # gives the cursor back where the work ends in an error
-            shown.update(task, completed=done, total=total, refresh=shown.live.is_started)
-            if done >= total:
-                shown.stop()
-                atexit.unregister(shown.stop)
+            shown.update(task, completed=done, total=total or None, known=f"{done}/{total or '?'}")
 
-        return report
+        yield report
 
 
 def to_stderr() -> Progress:
     """What suits this process's stderr."""
-    return Bars() if sys.stderr.isatty() else Lines()
+    return bars if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown") else lines

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
+from affectlake.data.progress import Progress, silent
 from affectlake.features import registry
 from affectlake.features import settings as given
 from affectlake.features.compute import Chunk
 from affectlake.features.protocol import Extractor, texts, weights
 from affectlake.features.windowed import with_series
 from affectlake.flows.options import RefreshOptions
-from affectlake.flows.progress import Progress, silent
 from affectlake.flows.record import Refreshed
 from affectlake.flows.sources import remember
 from affectlake.flows.version import code_version
@@ -101,7 +101,8 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
 
     clock = _Stages(options.dataset)
     check(options)
-    loaded = load(options)
+    with progress("reading what there is"):
+        loaded = load(options)
     samples = loaded.samples
     with clock("lock"):
         store = Store(options.store, create=True)
@@ -125,7 +126,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
             wanted, stats = steps.brought(samples, stats, speech, "transcribe")
         samples = transcripts.worded(samples, stats, w, wanted)
         others, stats = steps.brought(samples, stats, with_series(rest), "compute")
-        with clock("publish"):
+        with clock("publish"), progress("publishing"):
             snapshot = w.publish(
                 samples=samples,
                 features=wanted | others,
@@ -182,7 +183,7 @@ class _Steps:
         options = self.options
         if stage == "transcribe":
             options = replace(options, timeout=options.timeout * PATIENCE)
-        with self.clock("plan"):
+        with self.clock("plan"), self.progress("planning"):
             work = _plan(samples, stats, chosen, self.writer.known, options)
 
         def again(stats: "pd.DataFrame") -> "Plan":
@@ -218,15 +219,18 @@ class _Steps:
         from affectlake.features.steady import steady
 
         changed: dict[str, None] = {}
-        shards = run(work.shards, options)
-        for tables in self.progress.track(shards, "computing", work.chunks.contents, _size):
-            kept, files = steady(work, tables)
-            changed |= dict.fromkeys(files)
-            learnt |= (new := learning.learnt_of(tables))
-            self.writer.learn(new)
-            for name, results in learning.named(kept, learnt).items():
-                self.writer.keep(name, work.fingerprints[name], results)
-                self.computed[name] += pc.count_distinct(results["content"]).as_py()
+        done, total = 0, work.chunks.contents
+        with self.progress("computing") as report:
+            for tables in run(work.shards, options):
+                done += _size(tables)
+                report(done, total)
+                kept, files = steady(work, tables)
+                changed |= dict.fromkeys(files)
+                learnt |= (new := learning.learnt_of(tables))
+                self.writer.learn(new)
+                for name, results in learning.named(kept, learnt).items():
+                    self.writer.keep(name, work.fingerprints[name], results)
+                    self.computed[name] += pc.count_distinct(results["content"]).as_py()
         return list(changed)
 
 
@@ -343,7 +347,8 @@ def _scan(
     uris = scan.media_uris(samples)
     elsewhere = scan.any_remote(uris)
     learn = elsewhere and writer.must_know()
-    stats = scan.scan(uris, before, options.verify, progress.bar("reading files"), learn)
+    with progress("reading files") as report:
+        stats = scan.scan(uris, before, options.verify, report, learn)
     if elsewhere and not learn:
         stats = learning.with_learnt(stats, writer.learnt())
     if len(uris) > 1 and (stats["sha256"] == scan.ABSENT).all():

@@ -18,6 +18,7 @@ import numpy as np
 from affectlake.data import remote
 from affectlake.data.errors import NotApplicable, UsageError
 from affectlake.data.media import VIDEO, local_path
+from affectlake.data.progress import Progress, silent
 from affectlake.data.samples import samples_frame
 from affectlake.data.sound import RATE, audio_length, read_audio
 from affectlake.features.extraction import Failure
@@ -60,7 +61,10 @@ class Strip:
 
 
 def batches(
-    files: Sequence[str], cutting: Cutting, parts: Callable[[pd.DataFrame], Iterable[pd.DataFrame]]
+    files: Sequence[str],
+    cutting: Cutting,
+    parts: Callable[[pd.DataFrame], Iterable[pd.DataFrame]],
+    progress: Progress = silent,
 ) -> Iterator[tuple[pd.DataFrame, list[Failure]]]:
     """Segments of media files as samples in normal form, in parts, and the files that could not be cut.
 
@@ -71,7 +75,7 @@ def batches(
     """
     if not files:
         raise UsageError("name the recordings of which a timeline is wanted")
-    frame, uncut = segments(recordings_of(list(files)), cutting)
+    frame, uncut = segments(recordings_of(list(files)), cutting, progress)
     if frame.empty:
         raise UsageError(f"{uncut[0].sample_id}: {uncut[0].reason}")
     frame = frame.assign(recording=frame["dialogue"])

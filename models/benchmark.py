@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
+from affectlake.data.progress import Progress, silent
 from affectlake.models import (
     abstention,
     band,
@@ -91,7 +92,7 @@ def run(
     blocks: Mapping[str, pd.DataFrame],
     plan: Plan,
     map: Map = map,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
     remark: Callable[[str], None] | None = None,
     distorted: distortion.Distorted | None = None,
 ) -> Result:
@@ -106,7 +107,7 @@ def run(
     plan : Plan
     map : callable(function, jobs)
         Where jobs run: the built-in, or that of an executor (results in order).
-    progress : callable(done, total), optional
+    progress : Progress, optional
     remark : callable(line), optional
         Is told, before anything is trained, what the label is taken for and what is to be known of the folds;
         ``target`` and ``remarks`` of the result have it too.
@@ -130,7 +131,8 @@ def run(
         raise UsageError("what happens when modalities are missing can only be asked where there are two or more")
     subgroups.check(samples, plan.by)
     problems = [_Problem(p, settings_of(plan, target, p)) for p in target.problems]
-    parts = parts_of(samples, blocks, target, plan)
+    with progress("preparing"):
+        parts = parts_of(samples, blocks, target, plan)
     main = parts[0]
     for part in parts:
         if part is main or part.name.startswith("size-"):
@@ -152,23 +154,21 @@ def run(
         ]
         # Fold by fold, so that what its jobs share is prepared once; in each the longest first.
         jobs.sort(key=lambda j: (j.folder, j.fold, -cost(j)))
-        explained = len(main.folds) * len(problems) if plan.explain else 0
-        count = _Count(progress, len(jobs) + explained)
         outputs: dict[str, dict[Any, Any]] = {str(where): {} for each in tables for where, _ in each}
-        for job, output in zip(jobs, map(work, jobs), strict=True):
+        for job, output in zip(jobs, _counted("training", map, work, jobs, progress), strict=True):
             outputs[job.folder] |= {(*row, job.model, job.fold): answers for row, answers in output.items()}
-            count.one()
         ranked, lost = {}, None
-        for part, each in zip((*parts, *spoiled), tables, strict=True):
-            found = [
-                candidates_of(outputs[str(where)], table, q.settings)
-                for q, (where, table) in zip(problems, each, strict=True)
-            ]
-            rows = _combined(found, target)
-            if distorted and part in spoiled:
-                lost = distortion.curves(part, rows, list(distorted.blocks), samples, target)
-            else:
-                ranked[part.name] = part.scorer(samples, target).rank(rows)
+        with progress("ranking"):
+            for part, each in zip((*parts, *spoiled), tables, strict=True):
+                found = [
+                    candidates_of(outputs[str(where)], table, q.settings)
+                    for q, (where, table) in zip(problems, each, strict=True)
+                ]
+                rows = _combined(found, target)
+                if distorted and part in spoiled:
+                    lost = distortion.curves(part, rows, list(distorted.blocks), samples, target)
+                else:
+                    ranked[part.name] = part.scorer(samples, target).rank(rows)
         best = next((e for e in ranked["main"] if e.candidate.names), None)
         wanted, shuffled = [], []
         if plan.explain and best is not None:
@@ -181,10 +181,7 @@ def run(
                 for f in range(len(main.folds))
                 for q, (where, table) in zip(problems, tables[0], strict=True)
             ]
-            explanations = []
-            for output in map(explain, explains):
-                explanations.append(output)
-                count.one()
+            explanations = _counted("importance", map, explain, explains, progress)
             for at in range(0, len(explanations), len(problems)):
                 of_fold = explanations[at : at + len(problems)]
                 base, changed = (target.task.combine([o[i] for o in of_fold]) for i in (0, 1))
@@ -192,7 +189,8 @@ def run(
     [dummy] = _combined(
         [[dummy_of(table, q.settings)] for q, (_, table) in zip(problems, tables[0], strict=True)], target
     )
-    return _result(samples, parts, ranked, plan, target, best, dummy, wanted, shuffled, remarks, lost)
+    with progress("intervals"):
+        return _result(samples, parts, ranked, plan, target, best, dummy, wanted, shuffled, remarks, lost)
 
 
 @dataclass(frozen=True)
@@ -231,16 +229,14 @@ def _explain(
     return Explain(folder, *best.candidate.key, wanted, fold, settings, calibrate, inner)
 
 
-class _Count:
-    """Tells the caller how many jobs are done."""
-
-    def __init__(self, progress: Callable[[int, int], None] | None, total: int):
-        self.progress, self.total, self.done = progress, total, 0
-
-    def one(self) -> None:
-        self.done += 1
-        if self.progress:
-            self.progress(self.done, self.total)
+def _counted(title: str, map: Map, work: Callable[[Any], Any], jobs: Sequence[Any], progress: Progress) -> list[Any]:
+    """What ``work`` makes of each job, in order."""
+    results = []
+    with progress(title) as report:
+        for result in map(work, jobs):
+            results.append(result)
+            report(len(results), len(jobs))
+    return results
 
 
 # The result.

@@ -15,6 +15,7 @@ from affectlake.data.errors import AffectlakeError, BadManifest, UnknownName, Us
 from affectlake.data.manifest import TableOptions
 from affectlake.data.samples import samples_frame
 from affectlake.data.store import Store
+from affectlake.flows import batches
 from affectlake.flows import predict as predicting
 from affectlake.flows.cli.app import run
 from affectlake.models.benchmark import Plan
@@ -117,9 +118,9 @@ def test_rows_come_while_the_list_is_still_being_read(made):
             read.append(i)
             yield f"f{i}.wav"
 
-    batches = predicting._in_batches(names(), 3, lambda some, at: (at, some))
-    assert next(batches) == (0, ["f0.wav", "f1.wav", "f2.wav"]) and read == [0, 1, 2]
-    assert [at for at, _ in batches] == [3, 6, 9]
+    parts = batches.in_batches(names(), 3, lambda some, at: (at, some))
+    assert next(parts) == (0, ["f0.wav", "f1.wav", "f2.wav"]) and read == [0, 1, 2]
+    assert [at for at, _ in parts] == [3, 6, 9]
 
 
 @pytest.fixture(scope="module")
@@ -236,16 +237,16 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_again(hearing, tmp_pat
 
 def test_a_list_without_an_end_is_refused():
     with pytest.raises(UsageError, match="a line is longer than any name"):
-        list(predicting.listed(Path("/dev/zero")))
+        list(batches.listed(Path("/dev/zero")))
 
 
 def test_dialogues_and_speakers_are_never_cut():
     dialogue = pd.Series(["a"] * 5 + ["b"] * 2 + [None] * 4 + ["c", "c", "d"])
-    assert predicting._cuts(14, 3, [dialogue]) == [5, 8, 11, 14]
+    assert batches.cuts(14, 3, [dialogue]) == [5, 8, 11, 14]
     speaker = pd.Series(list("xyxyxyzzzzwwww"))
-    assert predicting._cuts(14, 3, [speaker]) == [6, 10, 14]
-    assert predicting._cuts(14, 3, [dialogue, speaker]) == [10, 14]
-    assert predicting._cuts(2, 3, [dialogue[:2]]) == [2]
+    assert batches.cuts(14, 3, [speaker]) == [6, 10, 14]
+    assert batches.cuts(14, 3, [dialogue, speaker]) == [10, 14]
+    assert batches.cuts(2, 3, [dialogue[:2]]) == [2]
 
 
 def test_commands(made, tmp_path, capsys):
@@ -263,13 +264,13 @@ def test_commands(made, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["extractors"][0]["extractor"] == "audio.x"
     assert run(["predict", str(models["none"]), "x.wav", "--dataset", "made"]) == 2
     with pytest.raises(UsageError, match="in a manifest"):
-        predicting._media(load(models["speaker"]), ["x.wav"], None, None, 9)
+        batches.media(load(models["speaker"]), ["x.wav"], None, None, 9)
     words = ["predict", str(models["none"]), "--files-from"]
     (tmp_path / "names").write_text("one.wav\n\ntwo.wav\n")
-    assert list(predicting.listed(tmp_path / "names")) == ["one.wav", "two.wav"]
+    assert list(batches.listed(tmp_path / "names")) == ["one.wav", "two.wav"]
     assert run([*words, str(tmp_path / "names")]) == 1 and "brought in by `put`" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no list of files"):
-        list(predicting.listed(tmp_path / "nowhere"))
+        list(batches.listed(tmp_path / "nowhere"))
 
 
 def test_a_manifest_is_read_as_it_says(made, tmp_path):
@@ -277,10 +278,10 @@ def test_a_manifest_is_read_as_it_says(made, tmp_path):
     path = tmp_path / "m.csv"
     path.write_bytes("sample_id,text,speaker\na,难过,x\nb,无,王\n".encode("gbk"))
     options = TableOptions("gbk", ("无",))
-    ((samples, _),) = predicting._media(load(models["none"]), [], str(path), None, 9, options)
+    ((samples, _),) = batches.media(load(models["none"]), [], str(path), None, 9, options)
     assert samples["text"].tolist()[0] == "难过" and pd.isna(samples["text"][1]) and samples["speaker"][1] == "王"
     with pytest.raises(BadManifest, match="utf-8"):
-        predicting._media(load(models["none"]), [], str(path), None, 9, TableOptions("utf-8"))
+        batches.media(load(models["none"]), [], str(path), None, 9, TableOptions("utf-8"))
 
 
 def test_what_is_promised_is_told(made, tmp_path, capsys):

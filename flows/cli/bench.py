@@ -45,17 +45,17 @@ def bench(
         The result as JSON on stdout.
     """
     from affectlake.flows import benchmark as plain
+    from affectlake.flows.progress import to_stderr
     from affectlake.flows.server import wanted
 
+    progress = to_stderr()
     note(f"{options.dataset}: benchmark of {options.labelled} begins")
     if wanted(prefect):
         from affectlake.flows.orchestration import run_benchmark
 
         result = run_benchmark(options)
     else:
-        from affectlake.flows.progress import to_stderr
-
-        result = plain.benchmark(options, progress=to_stderr())
+        result = plain.benchmark(options, progress=progress)
     if json:
         as_json(result.to_json())
     else:
@@ -64,13 +64,17 @@ def bench(
         from affectlake.flows.erasure import remember
         from affectlake.flows.report import write_html
 
-        earlier = []
-        with suppress(AffectlakeError):  # none is recorded of a first benchmark by who may only read the store
-            earlier = plain.history(options.store, options.dataset, options.labelled)
-        note(f"report: {write_html(result.to_json(), report, earlier)}")
-        remember(options.store, "report", report, options.dataset)
+        with progress("writing the report"):
+            earlier = []
+            with suppress(AffectlakeError):  # none is recorded of a first benchmark by who may only read the store
+                earlier = plain.history(options.store, options.dataset, options.labelled)
+            written = write_html(result.to_json(), report, earlier)
+            remember(options.store, "report", report, options.dataset)
+        note(f"report: {written}")
     if save is not None:
-        note(f"model: {plain.save_best(options, result, save)}")
+        with progress("fitting the model to save"):
+            saved = plain.save_best(options, result, save)
+        note(f"model: {saved}")
         if plain.no_better_than_chance(result.to_json()):
             note(f"affectlake: this model is no better than chance ({result.result.about['metric']}): do not use it")
     return 0

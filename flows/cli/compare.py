@@ -40,9 +40,12 @@ def compare(
     json
         JSON on stdout.
     """
-    from affectlake.flows import compare as comparing
+    from affectlake.flows.progress import to_stderr
 
-    found = comparing.compare(store, runs, metric)
+    with to_stderr()("comparing"):
+        from affectlake.flows import compare as comparing
+
+        found = comparing.compare(store, runs, metric)
     if json:
         as_json(found.to_json())
     else:

@@ -29,9 +29,11 @@ def demo(
     from affectlake.flows.benchmark import BenchOptions
     from affectlake.flows.cli import bench, refresh
     from affectlake.flows.options import RefreshOptions
+    from affectlake.flows.progress import to_stderr
 
     note(f"SYNTHETIC corpus of {samples} samples and {speakers} speakers in {to / 'corpus'}")
-    manifest = make_demo(to / "corpus", seed=seed, samples=samples, speakers=speakers)
+    with to_stderr()("making the corpus"):
+        manifest = make_demo(to / "corpus", seed=seed, samples=samples, speakers=speakers)
     store = str(to / "lake")
     # The pictures are faces, so that what describes whole pictures has nothing to add.
     only = ("audio.*", "face.*", "text.*")

@@ -67,6 +67,6 @@ def _export(store: str, out: Path, samples: int) -> int:
     opened = Store(store)
     for dataset in opened.status()["datasets"]:
         remember(store, "pages", out, dataset["dataset"])  # an erasure then says that people may be in it
-    n = exporting.export(opened, out, samples, to_stderr().bar("pages"))
+    n = exporting.export(opened, out, samples, to_stderr())
     note(f"{n} pages in {out}: open {out / 'index.html'}; they name samples and speakers, and hold texts and values")
     return 0

@@ -46,12 +46,18 @@ def extract(
     from affectlake.features import extraction, settings
     from affectlake.flows.cli.app import DONE, QUARANTINED
     from affectlake.flows.machine import cores
+    from affectlake.flows.progress import to_stderr
 
     check_out(out, excel_safe, json)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what it warns of is listed below, whole
         frame = extraction.extract(
-            files, only, text=text, settings=settings.parsed(set), workers=min(workers or cores(), len(files))
+            files,
+            only,
+            text=text,
+            settings=settings.parsed(set),
+            workers=min(workers or cores(), len(files)),
+            progress=to_stderr(),
         )
     failures = frame.attrs.pop("failures")
     as_frame(frame, out, excel_safe, json)

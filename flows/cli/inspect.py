@@ -179,7 +179,7 @@ def download(dataset: str, /, to: Path = Path("downloads")) -> int:
     from affectlake.data.download import download as fetch
     from affectlake.flows.progress import to_stderr
 
-    folder = fetch(dataset, to, progress=to_stderr().bar)
+    folder = fetch(dataset, to, progress=to_stderr())
     note(f"next: affectlake refresh {dataset} --root {shlex.quote(str(folder))}")
     return 0
 

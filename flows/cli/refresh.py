@@ -45,11 +45,13 @@ def refresh(
     from affectlake.features import settings
     from affectlake.flows import refresh as plain
     from affectlake.flows.cli.app import DONE
+    from affectlake.flows.progress import to_stderr
     from affectlake.flows.sources import absolute
 
     options = replace(options, root=absolute(options.root), settings={**options.settings, **settings.parsed(set)})
     if dry_run:
-        counts = plain.dry_run(options)
+        with to_stderr()("planning"):
+            counts = plain.dry_run(options)
         if json:
             as_json(counts)
         else:
@@ -306,8 +308,10 @@ def verify(
     """
     from affectlake.data.store import Store
     from affectlake.flows.cli.app import DONE, QUARANTINED
+    from affectlake.flows.progress import to_stderr
 
-    found = Store(store).verify(dataset)
+    with to_stderr()("comparing files"):
+        found = Store(store).verify(dataset)
     if json:
         as_json(found)
     else:
@@ -331,8 +335,10 @@ def repair(dataset: str, /, *, store: StoreOption = "lake") -> int:
     """
     from affectlake.data.store import Store
     from affectlake.flows.cli.app import DONE, QUARANTINED
+    from affectlake.flows.progress import to_stderr
 
-    done = Store(store).repair(dataset)
+    with to_stderr()("repairing"):
+        done = Store(store).repair(dataset)
     as_json(done)
     return QUARANTINED if done["lost"] else DONE
 
@@ -358,6 +364,9 @@ def tidy(
         Folder or object-store URI.
     """
     from affectlake.data.store import Store
+    from affectlake.flows.progress import to_stderr
 
-    as_json(Store(store).tidy(dataset, keep))
+    with to_stderr()("tidying"):
+        done = Store(store).tidy(dataset, keep)
+    as_json(done)
     return 0

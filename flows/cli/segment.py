@@ -62,12 +62,13 @@ def segment(
     """
     from affectlake.features.segmentation import segments
     from affectlake.flows.cli.app import DONE, FAILED, QUARANTINED
+    from affectlake.flows.progress import to_stderr
 
     check_out(out, False, json)
     cutting = Cutting(by, window, hop, longest, each_channel, encoding, speakers, link)
     recordings = _recordings(sources)
     note(f"{len(recordings)} recordings, cut by {by}")
-    frame, uncut = segments(recordings, cutting)
+    frame, uncut = segments(recordings, cutting, to_stderr())
     for one in uncut:
         note(f"{one.sample_id}: {one.reason}")
     if frame.empty:

@@ -4,10 +4,11 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.progress import Progress, silent
 from affectlake.data.store import Store
 from affectlake.flows.compare import SELECTED
 from affectlake.flows.explore.app import ASSETS
@@ -66,7 +67,7 @@ class Files:
         return True
 
 
-def export(store: Store, out: Path, samples: int, progress: Callable[[int, int], None]) -> int:
+def export(store: Store, out: Path, samples: int, progress: Progress = silent) -> int:
     """Write the pages to a folder; returns how many.
 
     Parameters
@@ -76,7 +77,8 @@ def export(store: Store, out: Path, samples: int, progress: Callable[[int, int],
         New, empty, or with an earlier copy, which is replaced.
     samples : int >= 0
         So many samples of each dataset have a page.
-    progress : callable(pages written, pages known so far)
+    progress : Progress, optional
+        In pages, of those known so far.
 
     Raises
     ------
@@ -90,12 +92,13 @@ def export(store: Store, out: Path, samples: int, progress: Callable[[int, int],
     files = Files(lake, samples)
     files("index")
     done: set[str] = set()
-    while waiting := [name for name in files.wanted if name not in done]:
-        for name in waiting:
-            kind, said = files.wanted[name]
-            (out / name).write_text(_shown(PAGES[kind], lake, Ask(said), files), encoding="utf-8")
-            done.add(name)
-            progress(len(done), len(files.wanted))
+    with progress("writing pages") as report:
+        while waiting := [name for name in files.wanted if name not in done]:
+            for name in waiting:
+                kind, asked = files.wanted[name]
+                (out / name).write_text(_shown(PAGES[kind], lake, Ask(asked), files), encoding="utf-8")
+                done.add(name)
+                report(len(done), len(files.wanted))
     return len(done)
 
 
