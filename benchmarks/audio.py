@@ -1,6 +1,7 @@
 """What the audio extractors cost and are worth, on RAVDESS and on synthetic voices; one core.
 
     OMP_NUM_THREADS=1 python benchmarks/audio.py speed FOLDER
+    OMP_NUM_THREADS=1 python benchmarks/audio.py files FOLDER
     OMP_NUM_THREADS=1 python benchmarks/audio.py agreement FOLDER
     OMP_NUM_THREADS=1 python benchmarks/audio.py truth FOLDER
     OMP_NUM_THREADS=1 python benchmarks/audio.py trim FOLDER
@@ -140,6 +141,41 @@ def speed(folder: Path, count: int) -> None:
         median, fast = np.percentile(shares, [50, 10])
         ratio = np.median(shares / first)
         print(f"{name:36s}{3e3 * median:8.1f}{3e3 * fast:8.1f}{1 / median:8.1f}{ratio:8.2f}", flush=True)
+
+
+def one_by_one(folder: Path, count: int) -> None:
+    """What a user pays who calls `affectlake.features.extract` on files, beside openSMILE's ``process_file``."""
+    import opensmile
+
+    from affectlake.features import extract
+
+    paths = files(folder)[:: max(1, len(files(folder)) // count)][:count]
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    calls: dict[str, Callable[[list[Path]], object]] = {
+        "openSMILE, eGeMAPSv02": lambda some: [smile.process_file(str(path)) for path in some]
+    }
+    sets = [(name,) for name in (*OWN, *available("audio.recording", "audio.egemaps", "audio.ge2e", "audio.whisper"))]
+    for names in (OWN[:2], *sets):
+        calls[" + ".join(names)] = lambda some, names=names: extract(some, names)
+    first = {name: clocked(call, paths[:1]) for name, call in calls.items()}
+    single: dict[str, list[float]] = {name: [] for name in calls}
+    for path in paths:
+        for name, call in calls.items():
+            single[name].append(clocked(call, [path]))
+    at_once = {name: clocked(call, paths) / len(paths) for name, call in calls.items()}
+    print(f"{len(paths)} files: s of processor time for the first file with what it loads; ms per file, one call each,")
+    print(f"median; in one call of {len(paths)}; times that of openSMILE on the same file, median")
+    smiled = np.array(single["openSMILE, eGeMAPSv02"])
+    for name, spent in single.items():
+        ratio = np.median(np.array(spent) / smiled)
+        print(f"{name:36s}{first[name]:7.2f}{1e3 * np.median(spent):8.1f}{1e3 * at_once[name]:8.1f}{ratio:7.2f}")
+
+
+def clocked(call: Callable[[list[Path]], object], some: list[Path]) -> float:
+    """Processor time that a call takes, s."""
+    begin = time.process_time()
+    call(some)
+    return time.process_time() - begin
 
 
 # Agreement -----------------------------------------------------------------------------------------------------------
@@ -339,7 +375,7 @@ def grouped(x: np.ndarray, emotion: np.ndarray, actor: np.ndarray) -> Iterator[t
         yield title, float(np.mean(said == emotion))
 
 
-KINDS = {"speed": speed, "agreement": agreement, "truth": truth, "trim": trim, "memory": memory}
+KINDS = {"speed": speed, "files": one_by_one, "agreement": agreement, "truth": truth, "trim": trim, "memory": memory}
 
 
 def main() -> None:

@@ -75,8 +75,14 @@ class BenchOptions(PlanOptions, OfDataset):
     distort: tuple[str, ...] = ()
     without_duplicates: bool = False
 
-    def plan(self, samples: "pd.DataFrame") -> "Plan":
-        from affectlake.models import splits
+    def plan(self, official: bool) -> "Plan":
+        """What the models are to do; ``official``: whether the samples have splits of their own.
+
+        Raises
+        ------
+        UsageError
+            A name or number that there is not.
+        """
         from affectlake.models.benchmark import Plan
 
         chosen = {f.name: getattr(self, f.name) for f in fields(PlanOptions)}
@@ -84,7 +90,7 @@ class BenchOptions(PlanOptions, OfDataset):
         if self.train_on:
             return Plan(**chosen | {"protocol": "cross-corpus", "test_on": self.dataset})
         if self.protocol == "auto":
-            chosen["protocol"] = "official" if splits.has_official(samples) else "grouped"
+            chosen["protocol"] = "official" if official else "grouped"
         return Plan(**chosen)
 
     @property
@@ -136,8 +142,10 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     from affectlake.features.transcripts import machine_made
     from affectlake.flows import distort
     from affectlake.flows.benchmark_records import records
+    from affectlake.models import splits
     from affectlake.models.benchmark import run
 
+    options.plan(official=False)  # a typing error is told before anything is read
     store = Store(options.store)
     snapshot = store.snapshot(options.dataset, options.as_of)
     extractors = _extractors(store, options.dataset, snapshot.id)
@@ -149,7 +157,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
         samples, blocks, crossing = corpora(store, options, snapshot.id)
         samples, blocks, without = _without_duplicates(samples, blocks, options)
     names = [e["extractor"] for e in extractors if not e["extractor"].endswith(PRINTS)]
-    plan = options.plan(samples)
+    plan = options.plan(splits.has_official(samples))
     worse = _distorted(store, options, snapshot, samples, blocks, plan, progress) if options.distort else None
     with Mapping(options.workers or cores(), map) as mapped:
         result = run(samples, blocks, plan, map=mapped, progress=progress, remark=_remark, distorted=worse)
@@ -394,6 +402,7 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     """
     from affectlake.data.store import Store
     from affectlake.flows.band import trained_band
+    from affectlake.models import splits
     from affectlake.models.bounds import measured
     from affectlake.models.document import scores
     from affectlake.models.fit import fit
@@ -412,7 +421,7 @@ def save_best(options: BenchOptions, done: Benchmark, to: Path) -> Path:
     best = selected["row"]
     used = {m: blocks[m] for m in best["modalities"]}
     fingerprints = {e["extractor"]: e["fingerprint"] for e in done.about["extractors"]}
-    plan = replace(options.plan(samples), protocol="grouped", test_on=None)
+    plan = replace(options.plan(splits.has_official(samples)), protocol="grouped", test_on=None)
     about = done.to_json()
     by_name: abc.Mapping[str, object] = about
     keys = ("dataset", "snapshot", "created", "code_version", "protocol", "synthetic", "command")

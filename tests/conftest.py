@@ -20,6 +20,12 @@ def environment_kept():
     os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
 
 
+@pytest.fixture(autouse=True)
+def not_told_that_it_goes_on(monkeypatch):
+    """What a command says on stderr does not depend on who else computes."""
+    monkeypatch.setattr("affectlake.flows.progress.PATIENCE", 600.0)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the real test data; the test is skipped where it is absent."""

@@ -151,6 +151,11 @@ def test_the_report_shows_everything_and_nothing_from_elsewhere(lake, done):
     assert "Random beside grouped by speaker" in said and "Transductive" in said and "These folds leak" in said
 
 
+def test_a_typing_error_is_told_before_a_store_is_read(tmp_path):
+    with pytest.raises(UnknownName, match="unknown fusion 'erly', did you mean 'early'"):
+        benchmark(BenchOptions("nothing", "emotion", store=str(tmp_path / "nowhere"), fusions=("erly",)))
+
+
 def test_the_command_of_a_result_makes_it_again(lake):
     options = BenchOptions("one", store=lake.uri, missing=True, explain=False, repeats=2, as_of="s000001", **QUICK)
     words = options.command.split()
