@@ -41,7 +41,11 @@ def spread(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def moments(x: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation; NaN of nothing."""
-    return (float(x.mean()), float(x.std())) if len(x) else (NAN, NAN)
+    if not len(x):
+        return NAN, NAN
+    mean = x.sum() / len(x)
+    away = x - mean
+    return float(mean), float(np.sqrt(away @ away / len(x)))
 
 
 def contour(x: np.ndarray, keep: np.ndarray) -> Values:

@@ -23,6 +23,7 @@ RATIO = 1.3  # neighbouring periods further apart than this are an error of mark
 SETTINGS = {"width": WIDTH, "reach": REACH, "band": BAND, "taps": TAPS, "ratio": RATIO}
 
 _BLOCK = 256  # cycles that are compared at a time
+_PIECE = 32  # samples that are filtered by one product
 
 
 class Cycles(NamedTuple):
@@ -46,15 +47,19 @@ def cycles(clip: AudioClip) -> Cycles:
     stretches = runs(track.voiced)
     found = [_stretch(y, first, last, track.hz) for first, last in stretches]
     at = np.array([sample for some in found for sample in some], dtype=np.int64)
-    if not len(at):
-        return Cycles(*(np.zeros(0),) * 3, np.zeros(0, bool))
     group = np.repeat(np.arange(len(found)), [len(some) for some in found])
     frame = np.minimum(at // sp.HOP, stretches[group, 1] - 1)
     tracked = RATE / track.hz[np.maximum(frame, stretches[group, 0])]
+    # What is compared about a cycle and the next one, at most 1.9 periods away, lies within the clip.
+    inside = (at >= tracked) & (at + 2 * tracked < len(y))
+    if not inside.any():
+        return Cycles(*(np.zeros(0),) * 3, np.zeros(0, bool))
+    at, group, tracked = at[inside], group[inside], tracked[inside]
     blocks = [slice(i, i + _BLOCK) for i in range(0, len(at), _BLOCK)]
-    below = _below(y)
-    period = np.concatenate([_matched(below, at[some], tracked[some]) for some in blocks])
-    amplitude = np.concatenate([_strength(y, at[some], tracked[some]) for some in blocks])
+    margin = int(2 * tracked.max()) + 4  # shorter cycles are looked at with the longest one's width
+    below, whole = np.pad(_below(y), margin), np.pad(y, margin)
+    period = np.concatenate([_matched(below, at[some] + margin, tracked[some]) for some in blocks])
+    amplitude = np.concatenate([_strength(whole, at[some] + margin, tracked[some]) for some in blocks])
     ratio = np.maximum(period[1:] / period[:-1], period[:-1] / period[1:])
     joined = (group[1:] == group[:-1]) & (ratio <= RATIO)
     return Cycles(at / RATE, period / RATE, amplitude, joined)
@@ -62,16 +67,21 @@ def cycles(clip: AudioClip) -> Cycles:
 
 def _below(y: np.ndarray) -> np.ndarray:
     """What lies below `BAND`, in its place [shape=(n,)]."""
-    from scipy.signal import oaconvolve
-
-    return np.asarray(oaconvolve(y, _taps(), "same"), dtype=np.float32)
+    # A product with pieces of the sound: scipy.signal's oaconvolve takes four times the time, its lfilter nine times.
+    padded = np.pad(y, (TAPS // 2, TAPS // 2 + -len(y) % _PIECE))
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, len(_filter()))[::_PIECE]
+    return (np.ascontiguousarray(pieces) @ _filter()).reshape(-1)[: len(y)]
 
 
 @cache
-def _taps() -> np.ndarray:
+def _filter() -> np.ndarray:
+    """What takes a piece of sound and its surroundings to the piece below `BAND` [shape=(62, 32)], float32."""
+    from scipy.linalg import toeplitz
     from scipy.signal import firwin
 
-    return firwin(TAPS, BAND, fs=RATE).astype(np.float32)
+    taps = firwin(TAPS, BAND, fs=RATE)  # symmetric
+    rest = np.zeros(_PIECE - 1)
+    return toeplitz(np.r_[taps, rest], np.r_[taps[:1], rest]).astype(np.float32)
 
 
 def _skewed_up(y: np.ndarray) -> bool:
@@ -128,8 +138,5 @@ def _strength(y: np.ndarray, at: np.ndarray, tracked: np.ndarray) -> np.ndarray:
 
 
 def _around(y: np.ndarray, at: np.ndarray, reach: int) -> np.ndarray:
-    """Samples about each place [shape=(len(at), 2 reach + 1)]; zeros outside of the clip."""
-    padded = np.pad(y[max(at[0] - reach, 0) : at[-1] + reach + 1], reach)
-    first = max(at[0] - reach, 0)
-    places = np.clip(at - first + reach, reach, len(padded) - reach - 1)
-    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)[places - reach]
+    """Samples about each place [shape=(len(at), 2 reach + 1)]."""
+    return np.lib.stride_tricks.sliding_window_view(y, 2 * reach + 1)[at - reach]

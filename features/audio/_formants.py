@@ -101,8 +101,9 @@ def _refined(a: np.ndarray, z: np.ndarray) -> np.ndarray:
     slopes = coefficients[1:] * np.arange(1, ORDER + 1)[:, None]
     powers = np.empty_like(coefficients)
     for _ in range(_NEWTON):
-        powers[0], powers[1:] = 1, z
-        np.cumprod(powers, axis=0, out=powers)
+        powers[0] = 1
+        for k in range(ORDER):  # np.cumprod takes several times the time across rows
+            np.multiply(powers[k], z, out=powers[k + 1])
         value = np.einsum("ij,ij->j", coefficients, powers)
         derivative = np.einsum("ij,ij->j", slopes, powers[:-1])
         z = z - value / np.where(derivative == 0, 1, derivative)

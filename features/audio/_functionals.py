@@ -103,22 +103,31 @@ def _statistics(x: np.ndarray, statistics: Sequence[str], keep: np.ndarray, step
     first = delta(x) if {"dstd", "ddstd"} & set(statistics) else x
     mean = kept.mean(axis=0, dtype=np.float64)
     away = kept - mean
-    rows = []
+    rows: list[np.ndarray] = []
     for statistic in statistics:
         match statistic:
             case "mean":
                 rows.append(mean)
             case "std":
-                rows.append(np.sqrt(np.einsum("ij,ij->j", away, away) / len(away)))
+                rows.append(_deviation(away))
             case "slope":
                 rows.append(slope(np.flatnonzero(keep) * step, away))
             case "dstd":
-                rows.append(first[keep].std(axis=0, dtype=np.float64))
+                rows.append(_deviation(_centred(first[keep])))
             case "ddstd":
-                rows.append(delta(first)[keep].std(axis=0, dtype=np.float64))
+                rows.append(_deviation(_centred(delta(first)[keep])))
             case _:
                 rows.append(percentile(ordered, PERCENTILES[statistic]))
     return np.stack(rows)
+
+
+def _centred(x: np.ndarray) -> np.ndarray:
+    return x - x.mean(axis=0, dtype=np.float64)
+
+
+def _deviation(away: np.ndarray) -> np.ndarray:
+    # Not np.std: it takes twice the time for tables as narrow as these.
+    return np.sqrt(np.einsum("ij,ij->j", away, away) / len(away))
 
 
 def percentile(ordered: np.ndarray, q: float) -> np.ndarray:
@@ -140,7 +149,7 @@ def delta(x: np.ndarray, width: int = 9) -> np.ndarray:
     """Least-squares slope over ``width`` frames, edges repeated; as librosa.feature.delta(mode="nearest")."""
     # Not librosa's own: 1.9 times the time.
     half = width // 2
-    padded = np.pad(x, ((half, half), (0, 0)), mode="edge")
+    padded = x[np.clip(np.arange(-half, len(x) + half), 0, len(x) - 1)]
     out = np.zeros_like(x)
     for k in range(1, half + 1):
         out += k * (padded[half + k : half + k + len(x)] - padded[half - k : half - k + len(x)])

@@ -33,6 +33,7 @@ SETTINGS = {
 
 _FINE = np.arange(15, 24, 0.25)  # lags between samples: a period of so few is told from its double by them
 _LAGS = slice(int(RATE / HIGHEST), int(np.ceil(RATE / LOWEST)) + 1)
+_AROUND = slice(_LAGS.start - 1, _LAGS.stop + 1)
 _CHUNK = 128
 _MOST = 1 + OCTAVE * np.log2(HIGHEST * 1.1 / LOWEST)  # gain of the best candidate that there can be
 _RUMBLE = 3  # bins below 47 Hz: offset and hum of the room, not voice
@@ -67,7 +68,8 @@ def _pitch(clip: AudioClip) -> Pitch:
     if len(chosen) >= ENOUGH:
         ordered = np.sort(hz[chosen])
         usable &= (hz >= FLOOR * percentile(ordered, 25)) & (hz <= CEILING * percentile(ordered, 75))
-        chosen = _best_path(frame, octave, gain, unvoiced, usable)
+        if not usable[chosen].all():  # else the best path of all is the best of these too
+            chosen = _best_path(frame, octave, gain, unvoiced, usable)
     track = Pitch(np.zeros_like(unvoiced), np.zeros_like(unvoiced))
     track.hz[frame[chosen]], track.strength[frame[chosen]] = hz[chosen], strength[chosen]
     return track
@@ -86,7 +88,7 @@ def _chunks(x: np.ndarray) -> list[np.ndarray]:
 
 
 def _autocorrelation(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Normalised, the window's own divided out: at whole lags [shape=(frames, last lag + 2)] and at those of `_FINE`.
+    """Normalised, the window's own divided out: at `_AROUND` [shape=(frames, lags + 2)] and at the lags of `_FINE`.
 
     ``power`` is overwritten.
     """
@@ -95,9 +97,9 @@ def _autocorrelation(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     power[:, :_RUMBLE] = 0
     fine = power @ _fine_basis()
     # Of a real and even spectrum this is the inverse Fourier transform, but for a factor.
-    r = scipy.fft.dct(power, type=1, axis=1, overwrite_x=True)[:, : _LAGS.stop + 1]
+    r = scipy.fft.dct(power, type=1, axis=1, overwrite_x=True)
     zero = np.where(r[:, :1] > 0, r[:, :1], 1)
-    return r / (zero * _window_autocorrelation()), fine / zero
+    return r[:, _AROUND] / (zero * _window_autocorrelation()[_AROUND]), fine / zero
 
 
 @cache
@@ -116,9 +118,10 @@ def _window_autocorrelation() -> np.ndarray:
 
 
 def _peaks(r: np.ndarray, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    before, here, after = (r[:, _LAGS.start + k : _LAGS.stop + k] for k in (-1, 0, 1))
-    frame, lag = where((here > before) & (here >= after) & (here > VOICING / 2))
-    a, b, c = before[frame, lag], here[frame, lag], after[frame, lag]
+    rises = r[:, 1:] > r[:, :-1]
+    frame, lag = where((rises[:, :-1] > rises[:, 1:]) & (r[:, 1:-1] > VOICING / 2))
+    at = frame * r.shape[1] + lag
+    a, b, c = (r.ravel()[at + k] for k in range(3))
     lag = (lag + _LAGS.start).astype(np.float32)
     short = np.flatnonzero(lag < _FINE[-1] - 0.5)
     near, highest = _between(fine[frame[short]], lag[short])
@@ -165,28 +168,28 @@ def _best_path(
 
 
 def _viterbi(bounds: list[int], octave: list[float], gain: list[float], unvoiced: list[float]) -> list[int]:
-    # Most frames have one candidate or none, so plain Python beats arrays padded to the most there are.
-    score = [0.0] * len(gain)
+    # Most frames have few candidates or none, so plain Python beats arrays padded to the most there are.
     back = [-1] * len(gain)  # -1 is the unvoiced state
     quiet_back: list[int] = []
-    quiet, before = 0.0, range(0)
+    quiet = 0.0
+    before: list[tuple[int, float, float]] = []  # candidates of the frame before, their scores and octaves
     for t, silence in enumerate(unvoiced):
-        now = range(bounds[t], bounds[t + 1])
-        for j in now:
-            best, source = quiet - (SWITCH if t else 0.0), -1
-            for i in before:
-                reach = score[i] - JUMP * abs(octave[i] - octave[j])
-                if reach > best:
-                    best, source = reach, i
-            score[j], back[j] = best + gain[j], source
+        now = []
+        begun = quiet - SWITCH if t else 0.0
+        for j in range(bounds[t], bounds[t + 1]):
+            best, here = begun, octave[j]
+            for i, score, there in before:
+                if score > best and (reach := score - JUMP * abs(there - here)) > best:
+                    best, back[j] = reach, i
+            now.append((j, best + gain[j], here))
         best, source = quiet, -1
-        for i in before:
-            if score[i] - SWITCH > best:
-                best, source = score[i] - SWITCH, i
+        for i, score, _ in before:
+            if score - SWITCH > best:
+                best, source = score - SWITCH, i
         quiet, before = best + silence, now
         quiet_back.append(source)
-    state = max(before, key=score.__getitem__, default=-1)
-    if state >= 0 and score[state] < quiet:
+    state, score, _ = max(before, key=lambda end: end[1], default=(-1, quiet, 0.0))
+    if score < quiet:
         state = -1
     path = []
     for source in reversed(quiet_back):

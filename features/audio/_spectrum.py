@@ -34,7 +34,7 @@ SETTINGS = {
 """What values of every extractor on this spectrum depend on."""
 
 _ROWS = 256
-_CHUNK = 32  # frames transformed at a time: what lies between stays in the processor's cache
+_CHUNK = 64  # frames transformed at a time: what lies between stays in the processor's cache
 
 
 def require_sound(clip: AudioClip) -> None:
@@ -263,14 +263,16 @@ def flux(clip: AudioClip) -> np.ndarray:
 
 
 def _flux(clip: AudioClip) -> np.ndarray:
-    return changes(power(clip), lambda magnitude: normalised(magnitude, magnitude.sum(axis=1)))
+    return changes(power(clip), shares=True)
 
 
-def changes(power: np.ndarray, scaled: Callable[[np.ndarray], np.ndarray] = lambda magnitude: magnitude) -> np.ndarray:
-    """Euclidean distance of each frame's scaled magnitudes from those before, 0 of the first [shape=(frames,)]."""
+def changes(power: np.ndarray, shares: bool = False) -> np.ndarray:
+    """Euclidean distance of each frame's magnitudes (or shares) from those before, 0 of the first [shape=(frames,)]."""
     out = np.zeros(len(power), np.float32)
     for rows in blocks(len(power) - 1):
-        part = scaled(np.sqrt(power[rows.start : rows.stop + 1]))
+        part = np.sqrt(power[rows.start : rows.stop + 1])
+        if shares:
+            part /= _norm(part.sum(axis=1))
         change = part[1:] - part[:-1]
         out[rows.start + 1 : rows.stop + 1] = np.sqrt(np.einsum("ij,ij->i", change, change))
     return out
@@ -283,4 +285,8 @@ def blocks(count: int) -> Iterator[slice]:
 
 def normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
     """Rows over their norm, any norm; rows whose norm is next to nothing are left, as in librosa.util.normalize."""
-    return x / np.where(norm < np.finfo(np.float32).tiny, 1, norm)[:, None]
+    return x / _norm(norm)
+
+
+def _norm(norm: np.ndarray) -> np.ndarray:
+    return np.where(norm < np.finfo(np.float32).tiny, 1, norm)[:, None]

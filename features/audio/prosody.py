@@ -298,7 +298,7 @@ class Prosody(Handcrafted):
 
     name = "audio.prosody"
     windowed = True
-    version = "6"
+    version = "7"
     parameters: Mapping[str, object] = {
         **sp.SETTINGS, **_pitch.SETTINGS, **_cycles.SETTINGS, **_formants.SETTINGS, "shortest_pause": SHORTEST_PAUSE,
         "dip": DIP, "swing": SWING, "top_db": sp.TOP_DB,

@@ -61,12 +61,10 @@ def _extremes(spectrum: np.ndarray) -> np.ndarray:
     """Valley and peak of each band [shape=(frames, 2, 7)]."""
     out = np.empty((len(spectrum), 2, len(_octaves())), np.float32)
     for k, (band, count) in enumerate(_octaves()):
-        part = spectrum[:, band]
+        ordered = np.sort(spectrum[:, band], axis=1)  # several times as fast as np.partition
         if count == 1:
-            part.min(axis=1, out=out[:, 0, k])
-            part.max(axis=1, out=out[:, 1, k])
+            out[:, :, k] = ordered[:, [0, -1]]
         else:
-            ordered = np.sort(part, axis=1)  # several times as fast as np.partition
             ordered[:, :count].mean(axis=1, out=out[:, 0, k])
             ordered[:, -count:].mean(axis=1, out=out[:, 1, k])
     return out
