@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from affectlake.data import spill
 from affectlake.data._table import SPACE, Rows, Table, check_header, most_bytes
 from affectlake.data.encodings import Text
 from affectlake.data.errors import BadManifest
@@ -195,11 +196,16 @@ def read_parquet(raw: bytes, path: str | Path) -> Table:
             raise BadManifest(f"{path} would unpack to more than {most >> 20} MB from {len(raw)} bytes")
         # Texts stay in their dictionaries until it is known how long they are all together.
         texts = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-        table = pq.ParquetFile(io.BytesIO(raw), read_dictionary=texts).read()
-        if sum(map(_size, table.columns)) > most:
-            raise BadManifest(f"{path} would unpack to more than {most >> 20} MB from {len(raw)} bytes")
-        plain = [_without_dictionary(c) for c in table.columns]
-        frame = pa.table(plain, names=names).to_pandas(types_mapper=_exact().get, ignore_metadata=True)
+        file, columns, size = pq.ParquetFile(io.BytesIO(raw), read_dictionary=texts), [], 0
+        for name in names:
+            column = file.read(columns=[name])[name]
+            size += _size(column)
+            if size > most:
+                raise BadManifest(f"{path} would unpack to more than {most >> 20} MB from {len(raw)} bytes")
+            plain = pa.table([_without_dictionary(column)], names=["x"])
+            values = plain.to_pandas(types_mapper=_exact().get, ignore_metadata=True)["x"]
+            columns.append(spill.column_on_disk(values))
+        frame = pd.DataFrame(dict(enumerate(columns)), copy=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, BadManifest):
             raise

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from affectlake.data import _paths, remote
+from affectlake.data import _paths, remote, spill
 from affectlake.data._table import AS_IT_IS, SPACE, Rows, Table, TableOptions
 from affectlake.data.encodings import decode
 from affectlake.data.errors import BadManifest, BadMedia
@@ -257,7 +257,7 @@ def _meant(table: Table, options: TableOptions) -> tuple[pd.DataFrame, list[str]
             notes += said
         if name not in CORE or name == "speaker":
             notes += _variants(values, name)
-        columns[name] = values
+        columns[name] = spill.column_on_disk(values)
     return pd.DataFrame(columns, index=frame.index, copy=False), _about_missing(missing) + notes
 
 

@@ -15,6 +15,8 @@ import pandas as pd
 from affectlake.data import remote
 from affectlake.data._table import FROM_ONE, SPACE, Rows, check_header
 from affectlake.data.errors import BadManifest
+from affectlake.data.lookup import Positions
+from affectlake.data.spill import column_on_disk as _kept
 
 CORE = (
     "sample_id",
@@ -100,13 +102,13 @@ def samples_frame(
     df.columns = [str(c) for c in df.columns]
     _check_columns(df, dataset)
     text = [c for c in CORE if c not in ("start", "end", "turn")]
-    out = {c: as_text(df[c], c) if c in text and c in df else _nothing(len(df)) for c in CORE}
+    out = {c: _kept(as_text(df[c], c)) if c in text and c in df else _nothing(len(df)) for c in CORE}
     _check_ids(out["sample_id"], dataset, rows)
     _check_dataset(out["dataset"], dataset, rows)
-    out["dataset"] = pd.Series(dataset, index=df.index, dtype="str")
+    out["dataset"] = _kept(pd.Series(dataset, index=df.index, dtype="str"))
     root = _root(base)
     for name in MEDIA:
-        out[name] = _absolute(out[name], root)
+        out[name] = _kept(_absolute(out[name], root))
     if readable and all(out[name].isna().all() for name in (*MEDIA, "text")):
         raise BadManifest(_nothing_to_read(df, dataset))
     for name in ("start", "end"):
@@ -114,7 +116,8 @@ def samples_frame(
     _check_segments(out, rows)
     out["channel"] = _channels(out["channel"], out["sample_id"], rows)
     out["turn"] = _whole(df["turn"], out["sample_id"], rows) if "turn" in df else _no_numbers(len(df)).astype("Int64")
-    return pd.DataFrame(out | {c: _without_secrets(_attribute(df[c], c)) for c in df.columns if c not in out})
+    others = {c: _kept(_without_secrets(_attribute(df[c], c))) for c in df.columns if c not in out}
+    return pd.DataFrame(out | others, copy=False)
 
 
 def attributes(columns: Iterable[str]) -> list[str]:
@@ -148,8 +151,8 @@ def _check_ids(ids: pd.Series, dataset: str, rows: Rows) -> None:
     empty = np.flatnonzero(ids.isna() | (ids.str.strip() == ""))
     if len(empty):
         raise BadManifest(f"{dataset}: {len(empty)} empty sample_id(s), in {rows.named(empty)}")
-    repeated = ids[ids.duplicated(keep=False)]
-    if len(repeated):
+    if len(Positions(ids)) < len(ids):
+        repeated = ids[ids.duplicated(keep=False)]
         first = repeated.drop_duplicates()
         shown = "; ".join(f"{i!r} in {rows.named(np.flatnonzero(ids == i))}" for i in first[:_SHOWN])
         raise BadManifest(f"{dataset}: {len(first)} sample_id(s) are not unique: {shown}")
@@ -414,11 +417,11 @@ def _absolute(uris: pd.Series, root: str) -> pd.Series:
 
 
 def _nothing(n: int) -> pd.Series:
-    return pd.Series(np.nan, index=range(n), dtype="str")
+    return _kept(pd.Series(np.nan, index=range(n), dtype="str"))
 
 
 def _no_numbers(n: int) -> pd.Series:
-    return pd.Series(np.nan, index=range(n), dtype="float64")
+    return _kept(pd.Series(np.nan, index=range(n), dtype="float64"))
 
 
 def _listed(columns: pd.Index) -> str:

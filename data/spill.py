@@ -5,7 +5,7 @@ What is worked on is a part of a frame at a time; of the others the system keeps
 
 import mmap
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import IO, Any
 from weakref import WeakSet, finalize
@@ -36,6 +36,15 @@ def release() -> None:
 def on_disk(frame: pd.DataFrame) -> pd.DataFrame:
     """The same frame out of memory, its rows counted from 0; a short one as it is."""
     return spilled(parts(frame)) if len(frame) > ROWS else frame.reset_index(drop=True)
+
+
+def column_on_disk(values: pd.Series) -> pd.Series:
+    """The same of a column."""
+    if len(values) <= ROWS:
+        return values
+    found = on_disk(values.to_frame("x"))["x"]
+    found.name = values.name
+    return found
 
 
 def spilled(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -71,29 +80,37 @@ class Spill:
     """Takes a frame part by part, and keeps it out of memory from `ROWS` rows on."""
 
     def __init__(self) -> None:
-        self._first: list[pd.DataFrame] = []
+        self._waiting: list[pd.DataFrame] = []
         self._columns: dict[Any, _Column] = {}
-        self.rows = 0
+        self.rows = self._written = 0
 
     def add(self, part: pd.DataFrame) -> None:
+        self._waiting.append(part)
         self.rows += len(part)
-        if not self._columns and self.rows <= ROWS:
-            self._first.append(part)
-            return
-        for one in (*self._first, part):
-            self._columns = self._columns or {n: _column(kind) for n, kind in one.dtypes.items()}
-            for name, column in self._columns.items():
-                column.add(one[name])
-        self._first = []
+        if self.rows - self._written > ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        part = _together(self._waiting)
+        self._columns = self._columns or {n: _column(kind) for n, kind in part.dtypes.items()}
+        for name, column in self._columns.items():
+            column.add(part[name])
+        self._waiting, self._written = [], self.rows
 
     def frame(self) -> pd.DataFrame:
         """All of it, its rows counted from 0."""
         if not self._columns:
-            filled = [f for f in self._first if len(f)] or self._first[:1]
-            return filled[0].reset_index(drop=True) if len(filled) == 1 else pd.concat(filled, ignore_index=True)
+            return _together(self._waiting).reset_index(drop=True)
+        if self._waiting:
+            self._write()
         index = pd.RangeIndex(self.rows)
         columns = {n: pd.Series(c.array(), index=index, copy=False) for n, c in self._columns.items()}
         return pd.DataFrame(columns, index=index, copy=False)
+
+
+def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [f for f in frames if len(f)] or list(frames[:1])
+    return filled[0] if len(filled) == 1 else pd.concat(filled)
 
 
 class _File:

@@ -62,6 +62,12 @@ def index_in(values: pd.Series | pd.Index, known: pd.Series | pd.Index) -> np.nd
     return found.fill_null(-1).to_numpy()
 
 
+def equal(values: pd.Series, others: pd.Series) -> np.ndarray:
+    """Which strings of two columns without missing values are equal, row by row; nothing is copied."""
+    pair = (pa.array(v, pa.large_string()) for v in (values, others))
+    return pc.equal(*pair).to_numpy(zero_copy_only=False)
+
+
 def strings(values: pd.Series | pd.Index) -> pa.ChunkedArray:
     """Arrow strings of a column, without a copy where pandas holds them as such."""
     array = pa.array(values, pa.string())

@@ -1,15 +1,13 @@
 """What differs between a table as it is and as it is wanted, told without a loop over its rows."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.store._arrow import index_in, is_in, strings
-from affectlake.data.store._snapshot import Counts
 
 OUTCOMES = pa.schema(
     [(n, pa.string()) for n in ("sample_id", "extractor", "outcome", "reason", "uri", "content", "fingerprint")]
@@ -18,89 +16,51 @@ OUTCOMES = pa.schema(
 """What the table of outcomes holds of every result without values."""
 
 
-def nothing_changed(rows: pd.DataFrame, base: pd.DataFrame, lacking: pd.DataFrame, shards: pd.Series) -> bool:
-    """Whether what is wanted is, row by row, what there is: the common night, told without any look-up."""
-    if len(rows) != len(base) + len(lacking):
+NOTHING = pd.DataFrame(
+    {
+        "sample_id": pd.Series([], dtype="str"),
+        "content": pd.Series([], dtype="str"),
+        "shard": pd.Series([], dtype="int32"),
+    }
+)
+"""Keys of a table that is not there."""
+
+OUTCOME = pd.CategoricalDtype(["ok", "not_applicable", "failed"])
+
+
+def all_ok(n: int) -> pd.Categorical:
+    """So many outcomes of results with values."""
+    return pd.Categorical.from_codes(np.zeros(n, np.int8), dtype=OUTCOME)
+
+
+def equal_parts(a: Iterable[pa.Table], b: Iterable[pa.Table]) -> bool:
+    """Whether two tables are equal, types too, that come in parts of any sizes."""
+    left, right = iter(a), iter(b)
+    one, other = next(left), next(right)
+    if not one.schema.equals(other.schema):
         return False
-    if len(lacking):
-        lost = is_in(rows["sample_id"], lacking["sample_id"])
-        failed = rows[lost].set_index("sample_id")["content"]
-        if not failed.equals(lacking.set_index("sample_id")["content"].reindex(failed.index)):
+    while True:
+        one, other = _filled(one, left), _filled(other, right)
+        n = min(one.num_rows, other.num_rows)
+        if not n:
+            return bool(one.num_rows == other.num_rows)
+        if not one.slice(0, n).equals(other.slice(0, n)):
             return False
-        rows = rows[~lost]
-    now = shards_at(shards, rows["sample_id"])
-    # Tables lie shard by shard, each in the order that the samples had.
-    order, order_before = np.argsort(now, kind="stable"), np.argsort(base["shard"].to_numpy(), kind="stable")
-    if not np.array_equal(now[order], base["shard"].to_numpy()[order_before]):
-        return False
-    return all(_equal(rows[k].take(order), base[k].take(order_before)) for k in ("sample_id", "content"))
+        one, other = one.slice(n), other.slice(n)
 
 
-def _equal(a: pd.Series | pd.Index, b: pd.Series | pd.Index) -> bool:
-    return len(a) == len(b) and strings(a).equals(strings(b))
-
-
-def shards_at(shards: pd.Series, ids: pd.Series) -> np.ndarray:
-    """Shards of samples that all have one."""
-    return shards.to_numpy() if _equal(shards.index, ids) else shards.to_numpy()[index_in(ids, shards.index)]
-
-
-def changed_shards(base: pd.DataFrame, good: pd.DataFrame) -> list[int]:
-    """Shards whose rows are not what they were."""
-    old, new = base["shard"].to_numpy(), good["shard"].to_numpy()
-    at = index_in(good["sample_id"], base["sample_id"])
-    was = base.iloc[at] if len(base) else base
-    same = at >= 0
-    if len(base):
-        same &= pc.equal(strings(was["content"]), strings(good["content"])).to_numpy()
-        same &= was["shard"].to_numpy() == new
-    gone = np.ones(len(base), dtype=bool)
-    gone[at[at >= 0]] = False
-    moved = at[~same & (at >= 0)]
-    return np.unique(np.concatenate([new[~same], old[moved], old[gone]])).astype(int).tolist()
+def _filled(part: pa.Table, more: Iterator[pa.Table]) -> pa.Table:
+    return part if part.num_rows else next((p for p in more if p.num_rows), part)
 
 
 PENDING = -1
 """In place of the number of a shard (or file): what the last snapshot does not hold was kept since."""
 
 
-def sources(rows: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
-    """Shard of the last snapshot that holds each row's content, its own before others; else `PENDING`."""
-    if base.empty:
-        return np.full(len(rows), PENDING, np.int32)
-    shards = base["shard"].to_numpy()
-    own = index_in(rows["sample_id"], base["sample_id"])
-    same = (own >= 0) & pc.equal(strings(base["content"].iloc[own]), strings(rows["content"])).to_numpy()
-    at = index_in(rows["content"], base["content"])
-    return np.where(same, shards[own], np.where(at >= 0, shards[at], PENDING))
-
-
 def outcomes_of(outcomes: pd.DataFrame) -> tuple[int, int]:
     """How many failed, and to how many the extractor does not apply."""
     failed, not_applicable = (int((outcomes["outcome"] == k).sum()) for k in ("failed", "not_applicable"))
     return failed, not_applicable
-
-
-def counts_of(
-    rows: pd.DataFrame,
-    good: pd.DataFrame,
-    base: pd.DataFrame,
-    lacking_before: pd.DataFrame,
-    same: bool,
-    lacking: pd.DataFrame,
-) -> Counts:
-    had = pd.concat([base[["sample_id", "content"]], lacking_before[["sample_id", "content"]]])
-    at = index_in(rows["sample_id"], had["sample_id"])
-    known = at >= 0
-    equal = known & same
-    if len(had):
-        equal &= pc.equal(strings(had["content"].iloc[at]), strings(rows["content"])).to_numpy()
-    # A failure that was tried again and came out well has the content that it had.
-    mended = is_in(rows["sample_id"], lacking_before["sample_id"]) & is_in(rows["sample_id"], good["sample_id"])
-    equal &= ~mended
-    gone = ~is_in(had["sample_id"], rows["sample_id"])
-    new, recomputed, unchanged, removed = (int(x.sum()) for x in (~known, known & ~equal, equal, gone))
-    return Counts(new, recomputed, unchanged, removed, *outcomes_of(lacking))
 
 
 def without_values(

@@ -1,6 +1,7 @@
 """The quality gate: compares a snapshot that is about to be published with its documentation and with the last one."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -51,11 +52,15 @@ def check(
     return problems
 
 
-def labels(before: pa.Table | None, samples: pd.DataFrame) -> list[str]:
-    """What samples lost since the last snapshot: whole columns, or the values of one."""
-    if before is None or not before.num_rows or samples.empty:
+def labels(before: Iterable[pa.Table], samples: pd.DataFrame) -> list[str]:
+    """What samples lost since the last snapshot, whose come in parts: whole columns, or the values of one."""
+    rows, missing = 0, Counter[str]()
+    for part in before:
+        rows += part.num_rows
+        missing.update({c: part[c].null_count for c in part.column_names})
+    if not rows or samples.empty:
         return []
-    names = {spoken(c): c for c in before.column_names if c not in HIDDEN}
+    names = {spoken(c): c for c in missing if c not in HIDDEN}
     gone = [n for n in names if n not in samples]
     new = [str(c) for c in samples if c not in names]
     instead = f"; new: {', '.join(map(repr, new[:_SHOWN]))}" if gone and new else ""
@@ -63,7 +68,7 @@ def labels(before: pa.Table | None, samples: pd.DataFrame) -> list[str]:
     for name, column in names.items():
         if name in gone:
             continue
-        was = 1 - before[column].null_count / before.num_rows
+        was = 1 - missing[column] / rows
         now = float(samples[name].notna().mean())
         if was > 0 and now == 0:
             problems.append(f"samples: column {name!r} has no value any more")

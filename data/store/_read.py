@@ -1,8 +1,14 @@
 """Reads a table as a snapshot names it, its files compared with their checksums."""
 
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -11,8 +17,15 @@ from affectlake.data import spill
 from affectlake.data.store import _checksums
 from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._delta import Table
-from affectlake.data.store._snapshot import TableRef
+from affectlake.data.store._snapshot import FeatureTable, TableRef
+from affectlake.data.store._spelling import KEYS
 from affectlake.data.store._table_store import PARTITION, TableStore
+
+THREADS = min(os.cpu_count() or 1, 4)
+"""Files that are read, or groups of shards that are written, at a time."""
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 def read(
@@ -81,6 +94,30 @@ def files_by_shard(store: TableStore, entry: TableRef) -> dict[int, list[StoredF
     for path, shard in zip(paths, actions[f"partition.{PARTITION}"].to_pylist(), strict=True):
         found.setdefault(shard, []).append(StoredFile(path, sums.get(path) if sums else None))
     return found
+
+
+def keys_by_shard(store: TableStore, entry: FeatureTable) -> Iterator[pd.DataFrame]:
+    """Ids, contents and shards [columns=(sample_id, content, shard)] in parts, shard by shard; see `read_keys`."""
+    yield pd.DataFrame({n: pd.Series([], dtype=t) for n, t in zip(KEYS, ("str", "str", "int32"), strict=True)})
+
+    def keys(of: tuple[int, Sequence[StoredFile]]) -> pd.DataFrame:
+        parts = [read_file(store, StoredFile(f.path), KEYS[:2]).to_pandas() for f in of[1]]
+        return pd.concat(parts).assign(shard=np.int32(of[0]))
+
+    for shard in in_turn(keys, sorted(files_by_shard(store, entry).items())):
+        yield shard.drop_duplicates("sample_id") if entry.keys else shard
+
+
+def in_turn(action: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
+    """What an action makes of each, by some threads, in order; no more is begun than they can take."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        begun: deque[Future[Made]] = deque()
+        for one in given:
+            begun.append(threads.submit(action, one))
+            if len(begun) > THREADS:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 def read_file(store: TableStore, file: StoredFile, columns: list[str]) -> pa.Table:

@@ -1,6 +1,7 @@
 """Where a store lives: a local folder or an object store, and the Delta tables in it."""
 
 import hashlib
+import io
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote, unquote
@@ -204,12 +205,23 @@ class TableStore:
         Floats hardly repeat, so that a dictionary would cost half as much space again, and statistics would repeat
         people's ids.
         """
-        plain = partial(pq.write_table, rows, compression="none", use_dictionary=False, write_statistics=False)
+        plain = partial(pq.write_table, rows, **_PLAIN)
         plain(buffer := pa.BufferOutputStream())
         content = buffer.getvalue()
         with self.files.open_output_stream(self.parent(path)) as out:
             out.write(content) if self.local else plain(out)  # streams to object stores take no buffer as a whole
         return hashlib.sha256(content).hexdigest()
+
+    def write_parts(self, path: str, parts: Iterator[pa.Table]) -> str:
+        """The same of a table that comes in parts, none of which stays in memory."""
+        first = next(parts)
+        # Streams to object stores take no buffer as a whole, but what lies between takes pieces.
+        with self.files.open_output_stream(self.parent(path)) as file, pa.BufferedOutputStream(file, 2 * _PIECE) as out:
+            hashed = _Hashed(out)
+            with pq.ParquetWriter(pa.PythonFile(hashed, "w"), first.schema, **_PLAIN) as writer:
+                for part in chain([first], parts):
+                    writer.write_table(part)
+        return hashed.digest.hexdigest()
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows to a table of small things; creates it, and gives it the columns that it lacks."""
@@ -284,7 +296,14 @@ class TableStore:
             raise CommitConflict(table)
         return head
 
-    def replace(self, table: str, rows: pa.Table, base: int | None, shards: Sequence[int] | None = None) -> int:
+    def replace(
+        self,
+        table: str,
+        rows: pa.Table,
+        base: int | None,
+        shards: Sequence[int] | None = None,
+        more: Iterator[pa.Table] | None = None,
+    ) -> int:
         """Commit ``rows`` on top of version ``base`` (None: as the whole content); the new version.
 
         Versions after ``base`` were written by refreshes that never got to publish, and count for nothing.
@@ -297,9 +316,11 @@ class TableStore:
         base : int or None
         shards : sequence of int, optional
             Partitions that ``rows`` stand for; all others stay as they are. None: all are replaced.
+        more : iterator over pa.Table, optional
+            Further rows of a table without partitions, written as they come.
         """
         with native(f"could not write {table} of the store at {self.root}"):
-            return self.commit(table, self._written(table, rows), rows.schema, base, shards)
+            return self.commit(table, self._written(table, rows, more), rows.schema, base, shards)
 
     def commit(
         self,
@@ -377,11 +398,11 @@ class TableStore:
             with suppress(OSError):
                 self.files.delete_file(f"{table}/{file.action.path}")
 
-    def _written(self, table: str, rows: pa.Table) -> list["Added"]:
+    def _written(self, table: str, rows: pa.Table, more: Iterator[pa.Table] | None = None) -> list["Added"]:
         if not rows.num_rows:
             return []
         if PARTITION not in rows.schema.names:
-            return [self.add(table, rows)]
+            return [self.add(table, rows) if more is None else self.add(table, rows, None, more)]
         shards = rows[PARTITION].to_numpy()
         if (np.diff(shards) < 0).any():
             rows = rows.sort_by(PARTITION)
@@ -390,14 +411,33 @@ class TableStore:
         bounds = [*np.flatnonzero(np.diff(shards, prepend=-1)), len(shards)]
         return [self.add(table, values.slice(a, b - a), int(shards[a])) for a, b in pairwise(bounds)]
 
-    def add(self, table: str, rows: pa.Table, shard: int | None = None) -> "Added":
+    def add(
+        self, table: str, rows: pa.Table, shard: int | None = None, more: Iterator[pa.Table] | None = None
+    ) -> "Added":
         """Write a file in the table's place that no version names yet: it counts for nothing until `commit` does."""
         folder = "" if shard is None else f"{PARTITION}={shard}/"
         path = f"{folder}part-{uuid.uuid4()}.parquet"
-        sha256 = self.write(f"{table}/{path}", rows)
+        place = f"{table}/{path}"
+        sha256 = self.write(place, rows) if more is None else self.write_parts(place, chain([rows], more))
         size = self.files.get_file_info(f"{table}/{path}").size
         partition: dict[str, str | None] = {} if shard is None else {PARTITION: str(shard)}
         return Added(AddAction(path, size, partition, int(time.time() * 1000), True, "{}"), sha256)
+
+
+class _Hashed(io.RawIOBase):
+    """Hashes what is written to a stream."""
+
+    def __init__(self, out: Any):
+        self.out, self.digest = out, hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self.digest.update(content)
+        for at in range(0, len(content), _PIECE):
+            self.out.write(content[at : at + _PIECE])
+        return len(content)
 
 
 class Added(NamedTuple):
@@ -406,6 +446,9 @@ class Added(NamedTuple):
     action: AddAction
     sha256: str
 
+
+_PIECE = 2**21
+_PLAIN: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
 
 PARTITION = "shard"
 LONGEST = 200

@@ -1,10 +1,8 @@
 """Writes one snapshot of one dataset: keeps results as they come, publishes them all at once."""
 
 import logging
-import os
 import uuid
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,14 +28,23 @@ from affectlake.data.store import (
     _tombstones,
     _view,
 )
-from affectlake.data.store._arrow import index_in, is_in, to_arrow
+from affectlake.data.store._arrow import to_arrow
 from affectlake.data.store._assemble import Job, Layout
 from affectlake.data.store._changes import PENDING
+from affectlake.data.store._difference import Difference
 from affectlake.data.store._feature_spec import FeatureSpec, source_of
 from affectlake.data.store._load import kept_columns
 from affectlake.data.store._pending import Pending
-from affectlake.data.store._read import StoredFile, files_by_shard, read, read_keys, read_or_none, read_parts
-from affectlake.data.store._shards import SHARD, assign_shards
+from affectlake.data.store._read import (
+    StoredFile,
+    files_by_shard,
+    in_turn,
+    keys_by_shard,
+    read,
+    read_or_none,
+    read_parts,
+)
+from affectlake.data.store._shards import SHARD, Dealt
 from affectlake.data.store._snapshot import (
     Counts,
     FeatureTable,
@@ -47,16 +54,12 @@ from affectlake.data.store._snapshot import (
     table_of,
 )
 from affectlake.data.store._snapshots import Log
-from affectlake.data.store._spelling import KEYS, kept, kept_label
+from affectlake.data.store._spelling import kept, kept_label
 from affectlake.data.store._table_store import PARTITION, CommitConflict, TableStore
 from affectlake.data.windows import keys_of
 
 GROUP_BYTES = 2**25
 """Values that a thread puts together and writes at a time, in whole shards: what it may take of memory, some copies."""
-
-THREADS = min(os.cpu_count() or 1, 4)
-"""Groups that are written at a time."""
-
 
 _logger = logging.getLogger("affectlake.store")
 
@@ -73,6 +76,7 @@ class Writer:
         self.store, self.dataset = store, dataset
         self._pending = Pending(store, dataset)
         self._lock: Any = None
+        self._known_keys: dict[tuple[str, int], pd.DataFrame] = {}
         self._read_log()
 
     def _read_log(self) -> None:
@@ -112,24 +116,21 @@ class Writer:
 
         Returns
         -------
-        DataFrame [columns=(content, outcome, reason)]
-            Equal contents of several samples may be there as often.
+        DataFrame [columns=(content, outcome)]
+            Equal contents of several samples may be there as often, and a failure beside a later success.
         """
         self._pending.flush()
         parts = []
         entry = self._feature_table(extractor)
         if entry and entry.fingerprint == fingerprint:
-            parts.append(read_keys(self.store, entry, ["content"]).to_pandas().assign(outcome="ok", reason=None))
+            parts.append(self._keys(entry)[["content"]].assign(outcome=_changes.all_ok(len(self._keys(entry)))))
         outcomes = self._outcomes
-        known = outcomes[(outcomes["extractor"] == extractor) & (outcomes["fingerprint"] == fingerprint)]
-        parts.append(known[["content", "outcome", "reason"]])
-        pending = self._pending.read(extractor, fingerprint, ["content", "outcome", "reason"])
+        parts.append(outcomes[(outcomes["extractor"] == extractor) & (outcomes["fingerprint"] == fingerprint)])
+        pending = self._pending.read(extractor, fingerprint, ["content", "outcome"])
         if pending is not None:
             parts.append(pending.to_pandas())
-        found = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
-        # Of a failure and a later success of the same content the success counts.
-        ok = (found["outcome"] == "ok").to_numpy()
-        return found if ok.all() else found[ok | ~is_in(found["content"], found.loc[ok, "content"])]
+        found = [p[["content", "outcome"]].astype({"outcome": _changes.OUTCOME}) for p in parts if len(p)]
+        return pd.concat(found or [_changes.NOTHING[["content"]].assign(outcome="")], ignore_index=True)
 
     def words(self, extractor: str, columns: Sequence[str], fingerprint: str | None = None) -> pd.DataFrame:
         """What an extractor gives besides its values [columns=(content, *columns)], published or not, once per content;
@@ -259,7 +260,8 @@ class Writer:
     ) -> Snapshot:
         self._statistics: dict[str, _statistics.ShardStatistics] = {}
         shards = self._shards(samples)
-        tables: dict[str, TableRef] = {"samples": self._write_samples(samples, shards)}
+        news = self._labels_lost(samples)
+        tables: dict[str, TableRef] = {"samples": self._write_samples(samples, shards.shards)}
         outcomes, counts = [], {}
         before_outcomes = self._outcomes
         before = self._base.computed if self._base else {}
@@ -275,15 +277,13 @@ class Writer:
             outcomes.append(mine)
         tables["outcomes"] = self._write_small("outcomes", _changes.outcome_table(outcomes))
         if file_index is not None:
-            tables["stats"] = self._write_small("stats", to_arrow(file_index))
+            tables["stats"] = self._write_large("stats", lambda: map(to_arrow, spill.parts(file_index)))
         elif (index := self._table("stats")) is not None:
             tables["stats"] = index
         entries = computed_of(tables)
         columns, old = self._describe(entries, features)
         tables["columns"] = self._write_small("columns", to_arrow(columns))
         tables["moments"] = self._write_small("moments", _statistics.to_table(self._statistics))
-        # Labels are renamed and dropped on purpose as well: said, and no reason to hold the values back.
-        news = _gate.labels(read_or_none(self.store, self._table("samples")), samples)
         problems = _gate.check(columns, old, entries, before)
         return Snapshot(
             id="",
@@ -300,121 +300,113 @@ class Writer:
 
     # Samples
 
-    def _shards(self, samples: pd.DataFrame) -> pd.Series:
-        before = read_or_none(self.store, self._table("samples"), ["sample_id", "_shard"])
-        old = before.to_pandas().set_index("sample_id")["_shard"] if before is not None else None
-        return pd.Series(assign_shards(samples["sample_id"], old), index=pd.Index(samples["sample_id"]), name="shard")
+    def _shards(self, samples: pd.DataFrame) -> Dealt:
+        entry, before = self._table("samples"), None
+        if entry is not None:
+            columns = ["sample_id", "_shard"]
+            kept = spill.spilled(part.to_pandas() for part in read_parts(self.store, entry, columns))
+            before = kept.set_index("sample_id")["_shard"]
+        return Dealt(samples["sample_id"], before)
 
-    def _write_samples(self, samples: pd.DataFrame, shards: pd.Series) -> TableRef:
-        frame = samples.reset_index(drop=True).rename(columns=kept_label)
-        frame = frame.assign(_position=np.arange(len(frame)), _shard=shards.to_numpy())
-        return self._write_small("samples", to_arrow(frame))
+    def _labels_lost(self, samples: pd.DataFrame) -> list[str]:
+        """Labels are renamed and dropped on purpose as well: said, and no reason to hold the values back."""
+        entry = self._table("samples")
+        return [] if entry is None else _gate.labels(read_parts(self.store, entry), samples)
+
+    def _write_samples(self, samples: pd.DataFrame, shards: np.ndarray) -> TableRef:
+        def parts() -> Iterator[pa.Table]:
+            for i, part in enumerate(spill.parts(samples)):
+                at = np.arange(i * spill.ROWS, i * spill.ROWS + len(part))
+                yield to_arrow(part.rename(columns=kept_label).assign(_position=at, _shard=shards[at]))
+
+        return self._write_large("samples", parts)
 
     # Feature tables
 
-    def _assembled(self, name: str, wanted: FeatureSpec, shards: pd.Series, outcomes: pd.DataFrame) -> _Table:
+    def _assembled(self, name: str, wanted: FeatureSpec, shards: Dealt, outcomes: pd.DataFrame) -> _Table:
         """Entry, counts and outcomes of a table that is brought up to date."""
         known = self._feature_table(name)
         same = known if known is not None and known.fingerprint == wanted.fingerprint else None
-        base = self._keys(known)
         lacking_before = outcomes[outcomes["extractor"] == name]
-        valid = base if same else base.iloc[:0]
         pending, files = self._pending.outcomes(name, wanted.fingerprint)
         source = source_of(name, wanted, same)
-        if same and pending.empty and _changes.nothing_changed(wanted.rows, base, lacking_before, shards):
-            counts = Counts(0, 0, len(wanted.rows), 0, *_changes.outcomes_of(lacking_before))
-            return replace(same, source=source), counts, lacking_before
         rows = wanted.rows.reset_index(drop=True)
-        rows = rows.assign(shard=_changes.shards_at(shards, rows["sample_id"]))
-        computed = pending.loc[pending["outcome"] == "ok", "content"]
-        ok = pd.Series(is_in(rows["content"], valid["content"]) | is_in(rows["content"], computed), index=rows.index)
-        lacking = _changes.without_values(name, rows[~ok], wanted.fingerprint, lacking_before, pending)
-        good = rows[ok].reset_index(drop=True)
-
-        changed = _changes.changed_shards(valid, good)
-        if same and not changed:
-            table = same
-        else:
-            every = not same or base.empty
-            todo = good if every else good[good["shard"].isin(changed)]
-            todo = todo.assign(source=_changes.sources(todo, valid), file=_held_in(todo, pending))
-            table = wanted.table(self._write_features(name, wanted, todo, files, None if every else changed, known))
+        found = Difference(rows, shards.of(rows["sample_id"]), self._keys(known), lacking_before)
+        if same and pending.empty and found.unchanged:
+            counts = Counts(0, 0, len(rows), 0, *_changes.outcomes_of(lacking_before))
+            return replace(same, source=source), counts, lacking_before
+        found.find(pending[pending["outcome"] == "ok"], valid=same is not None)
+        lacking = _changes.without_values(name, found.lacking(), wanted.fingerprint, lacking_before, pending)
+        table = same
+        if not same or found.changed:
+            every = not same or not len(found.base)
+            table = wanted.table(self._write_features(name, wanted, found, files, every, known))
         failed, not_applicable = _changes.outcomes_of(lacking)
         new = replace(
-            table,
+            existing(table),
             source=source,
-            rows=len(good),
+            rows=int(found.good.sum()),
             wanted=len(rows),
             columns=len(wanted.columns),
             failed=failed,
             not_applicable=not_applicable,
         )
-        return new, _changes.counts_of(rows, good, base, lacking_before, same is not None, lacking), lacking
+        return new, found.counts(same is not None, failed, not_applicable), lacking
 
-    def _carried(self, name: str, shards: pd.Series, outcomes: pd.DataFrame) -> _Table:
+    def _carried(self, name: str, shards: Dealt, outcomes: pd.DataFrame) -> _Table:
         """The same of a table that nobody refreshes now: it only loses the samples that left."""
         old = existing(self._feature_table(name))
         base = self._keys(old)
         lacking = outcomes[outcomes["extractor"] == name]
-        stays = lacking[is_in(lacking["sample_id"], shards.index)]
-        good = base[is_in(base["sample_id"], shards.index)]
-        good = good.assign(shard=_changes.shards_at(shards, good["sample_id"]))
-        changed = _changes.changed_shards(base, good)
-        at = TableRef(*old.key)
-        if changed:
-            todo = good[good["shard"].isin(changed)]
-            todo = todo.assign(source=_changes.sources(todo, base), file=PENDING)
-            at = self._write_features(name, None, todo, [], changed, old)
-        left = len(base) - len(good) + len(lacking) - len(stays)
+        stays = lacking[shards.of(lacking["sample_id"]) >= 0]
+        here = spill.spilled(part[shards.of(part["sample_id"]) >= 0] for part in spill.parts(base))
+        found = Difference(here, shards.of(here["sample_id"]), base, _changes.NOTHING)
+        found.find(_changes.NOTHING, valid=True)
+        at = self._write_features(name, None, found, [], False, old) if found.changed else TableRef(*old.key)
+        left = found.removed + len(lacking) - len(stays)
         failed, not_applicable = _changes.outcomes_of(stays)
         new = replace(
             old,
             path=at.path,
             version=at.version,
-            rows=len(good),
+            rows=len(here),
             wanted=old.wanted - left,
             failed=failed,
             not_applicable=not_applicable,
         )
-        return new, Counts(0, 0, len(good) + len(stays), left, failed, not_applicable), stays
+        return new, Counts(0, 0, len(here) + len(stays), left, failed, not_applicable), stays
 
     def _write_features(
         self,
         name: str,
         wanted: FeatureSpec | None,
-        todo: pd.DataFrame,
+        difference: Difference,
         pending: Sequence[StoredFile],
-        shards: Sequence[int] | None,
+        every: bool,
         old: FeatureTable | None,
     ) -> TableRef:
-        """Replace some shards (None: all), a group at a time, so that memory does not grow with the archive.
-
-        Parameters
-        ----------
-        todo : DataFrame [columns=(sample_id, content, shard, source, file)]
-            Their rows; see `_assemble.Job`. ``file`` is the place in ``pending`` of the content's file.
-        """
+        """Replace the shards that changed (or all), a group at a time: memory does not grow with the archive."""
         path = old.path if old else f"features/{self.dataset}/{name}"
         names = [kept(c["name"]) for c in wanted.columns] if wanted else kept_columns(self.store, existing(old))
         layout = Layout(tuple(names), tuple(wanted.texts if wanted else existing(old).texts), keys_of(name))
         before = files_by_shard(self.store, old) if old else {}
-        todo = todo.sort_values("shard", kind="stable")
-        every = np.unique(todo["shard"])
+        shards = np.array(difference.filled if every else difference.changed)
         size = max(GROUP_BYTES // (4 * len(names) * SHARD), 1)
-        jobs = []
-        for group in np.array_split(every, max(-(-len(every) // size), 1)):
-            rows = todo[np.isin(todo["shard"], group)]
-            held = rows.loc[rows["source"] == PENDING, "file"].unique()
-            needed = set(rows["source"].unique()) - {PENDING}
-            jobs.append(Job(path, layout, rows, {s: before[s] for s in needed}, [pending[i] for i in held]))
-        with ThreadPoolExecutor(THREADS) as threads:
-            done = list(threads.map(partial(_assemble.write, self.store), jobs))
+
+        def jobs() -> Iterator[Job]:
+            for group in np.array_split(shards, max(-(-len(shards) // size), 1)):
+                rows = difference.rows_of(group.tolist())
+                held = rows.loc[rows["source"] == PENDING, "file"].unique()
+                needed = set(rows["source"].unique()) - {PENDING}
+                yield Job(path, layout, rows, {s: before[s] for s in needed}, [pending[i] for i in held])
+
+        done = list(in_turn(partial(_assemble.write, self.store), jobs()))
         files = [file for one in done for file in one.files]
         schema = next((one.schema for one in done if one.schema), None) or layout.schema()
-        version = self.store.commit(path, files, schema, old.version if old else None, shards)
-        found = self._statistics_before(name, old, names) if shards is not None else {}
-        gone = set(shards or ())
-        found = {s: m for s, m in found.items() if s not in gone}
+        replaced = None if every else shards.tolist()
+        version = self.store.commit(path, files, schema, old.version if old else None, replaced)
+        found = {} if every else self._statistics_before(name, old, names)
+        found = {s: m for s, m in found.items() if s not in set(shards.tolist())}
         self._statistics[name] = found | {s: m for one in done for s, m in one.statistics.items()}
         return TableRef(path, version)
 
@@ -435,10 +427,12 @@ class Writer:
         return self._base.computed.get(extractor) if self._base else None
 
     def _keys(self, entry: FeatureTable | None) -> pd.DataFrame:
+        """Ids, contents and shards of a table, shard by shard."""
         if entry is None:
-            return pd.DataFrame({"sample_id": [], "content": [], "shard": np.array([], np.int32)})
-        keys = read_keys(self.store, entry, KEYS).to_pandas()
-        return keys.drop_duplicates("sample_id", ignore_index=True) if entry.keys else keys
+            return _changes.NOTHING
+        if entry.key not in self._known_keys:
+            self._known_keys[entry.key] = spill.spilled(keys_by_shard(self.store, entry))
+        return self._known_keys[entry.key]
 
     def _describe(
         self, entries: Mapping[str, FeatureTable], features: Mapping[str, FeatureSpec]
@@ -462,18 +456,23 @@ class Writer:
         old = read_or_none(self.store, entry)
         if old is not None and old.schema.equals(table.schema) and old.equals(table):
             return existing(entry)
+        return self._replaced(name, iter([table]))
+
+    def _write_large(self, name: str, parts: Callable[[], Iterable[pa.Table]]) -> TableRef:
+        """The same of a table that comes in parts, each time that it is asked for."""
+        entry = self._table(name)
+        if entry is not None and _changes.equal_parts(read_parts(self.store, entry), parts()):
+            return entry
+        return self._replaced(name, iter(parts()))
+
+    def _replaced(self, name: str, parts: Iterator[pa.Table]) -> TableRef:
+        entry = self._table(name)
         path = entry.path if entry else f"tables/{self.dataset}/{name}"
-        if entry and self.store.partitioned(path) != (PARTITION in table.schema.names):
+        first = next(parts)
+        if entry and self.store.partitioned(path) != (PARTITION in first.schema.names):
             # An earlier version took a label for a partition: what has one cannot lose it.
             path = f"{path.split('~')[0]}~{uuid.uuid4().hex[:8]}"
-        return TableRef(path, self.store.replace(path, table, None))
-
-
-def _held_in(rows: pd.DataFrame, pending: pd.DataFrame) -> np.ndarray:
-    """Where each content came out well among what was kept: its file's place; `PENDING` where it did not."""
-    ok = pending[pending["outcome"] == "ok"]
-    at = index_in(rows["content"], ok["content"])
-    return np.where(at >= 0, ok["file"].to_numpy(dtype=np.int64)[at], PENDING) if len(ok) else np.full(len(at), PENDING)
+        return TableRef(path, self.store.replace(path, first, None, more=parts))
 
 
 def existing(value: Known | None) -> Known:
