@@ -1,10 +1,11 @@
-"""What a growing archive costs: `python benchmarks/scale.py [--samples 10000 100000 1000000] [--in FOLDER]`.
+"""What a growing archive costs: `python benchmarks/scale.py [--samples 10000 100000 1000000] [--files N] [--in DIR]`.
 
-For each size: files of 8 x 8 pixels in folders of a thousand, a Parquet manifest of them with a text each (every text
-ten times), and `affectlake.flows.refresh.refresh` with an extractor of 88 columns that costs next to nothing and with
-text.style. Every operation runs in a process of its own, as a night does, and prints by stage: seconds on the clock,
-seconds of processor time, and GiB of peak resident memory; worker processes count in the first only. Where other work
-shares the machine, trust the second. The store and the files are deleted afterwards.
+For each size: files of 8 x 8 pixels in folders of a thousand (one per sample, or with ``--files`` so many that samples
+share), a Parquet manifest of them with a text each (every text ten times), and `affectlake.flows.refresh.refresh` with
+an extractor of 88 columns that costs next to nothing and with text.style. Every operation runs in a process of its own,
+as a night does, and prints by stage: seconds on the clock, seconds of processor time, and GiB of peak resident memory
+(``own``: without pages of mapped files); worker processes count in the first only. Where other work shares the machine,
+trust the second. The store and the files are deleted afterwards.
 """
 
 import argparse
@@ -52,7 +53,7 @@ class Tiny:
 extractor = Tiny()
 '''
 ENTRY = "[affectlake.extractors]\ntiny = tiny_extractor:extractor\n"
-STAGES = ("samples", "lock", "scan", "plan", "compute", "publish", "total")
+STAGES = ("samples", "lock", "scan", "plan", "compute", "publish", "total", "own")
 OPERATIONS = ("first", "unchanged", "1 % in a row", "1 % spread", "load", "load a column")
 
 
@@ -60,7 +61,7 @@ class Memory:
     """Samples this process's resident memory and processor time every 10 ms; use as a context manager."""
 
     def __enter__(self) -> "Memory":
-        self.points: list[tuple[float, float, float]] = []
+        self.points: list[tuple[float, float, float, float]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -75,14 +76,19 @@ class Memory:
         with open("/proc/self/statm") as file:
             while not self._stop.wait(0.01):
                 file.seek(0)
-                resident = int(file.read().split()[1]) * page / 2**30
-                self.points.append((time.perf_counter(), resident, time.process_time()))
+                resident, shared = (int(pages) * page / 2**30 for pages in file.read().split()[1:3])
+                self.points.append((time.perf_counter(), resident, time.process_time(), resident - shared))
 
     def between(self, start: float, end: float) -> tuple[float, float]:
         """Peak in GiB, and seconds of processor time."""
-        at, resident, spent = np.array(self.points).T
+        at, resident, spent, _ = np.array(self.points).T
         inside = resident[(start <= at) & (at <= end)]
         return float(inside.max(initial=0.0)), float(np.interp(end, at, spent) - np.interp(start, at, spent))
+
+    @property
+    def own(self) -> float:
+        """Peak in GiB without pages of mapped files, which the system takes back where it needs room."""
+        return max(point[3] for point in self.points)
 
 
 def picture(root: Path, i: int) -> Path:
@@ -96,25 +102,36 @@ def write_picture(path: Path, seed: int) -> None:
     path.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())
 
 
-def archive(root: Path, n: int) -> None:
-    """Files, manifest and plug-in."""
-    import pandas as pd
+_PART = 100_000
 
-    for i in range(n):
+
+def _samples(root: Path, chosen: range, files: int) -> dict[str, list[str]]:
+    return {
+        "sample_id": [f"sample-{i:08d}" for i in chosen],
+        "speaker": [f"speaker-{i % 5000}" for i in chosen],
+        "image": [str(picture(root, i % files).relative_to(root)) for i in chosen],
+        "text": [f"I think that number {i // 10} makes me happy!" for i in chosen],
+        "emotion": [("happy", "sad")[i % 2] for i in chosen],
+    }
+
+
+def archive(root: Path, n: int, files: int) -> None:
+    """Files, manifest and plug-in."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for i in range(files):
         path = picture(root, i)
         if i % 1000 == 0:
             path.parent.mkdir(parents=True)
         write_picture(path, i)
-    frame = pd.DataFrame(
-        {
-            "sample_id": [f"sample-{i:07d}" for i in range(n)],
-            "speaker": [f"speaker-{i % 5000}" for i in range(n)],
-            "image": [str(picture(root, i).relative_to(root)) for i in range(n)],
-            "text": [f"I think that number {i % max(n // 10, 1)} makes me happy!" for i in range(n)],
-            "emotion": ["happy", "sad"] * (n // 2),
-        }
-    )
-    frame.to_parquet(root / "manifest.parquet")
+    writer = None
+    for first in range(0, n, _PART):
+        part = pa.table(_samples(root, range(first, min(first + _PART, n)), files))
+        writer = writer or pq.ParquetWriter(root / "manifest.parquet", part.schema)
+        writer.write_table(part)
+    if writer:
+        writer.close()
     plugin = root / "plugin"
     (plugin / "tiny_extractor-1.0.dist-info").mkdir(parents=True)
     (plugin / "tiny_extractor.py").write_text(PLUGIN)
@@ -125,6 +142,7 @@ def archive(root: Path, n: int) -> None:
 
 
 def change(root: Path, n: int, operation: str) -> None:
+    """Write a hundredth of ``n`` files anew."""
     if operation == "1 % in a row":
         chosen = range(n // 3, n // 3 + n // 100)
     else:
@@ -143,7 +161,8 @@ def measured(root: Path, operation: str) -> dict:
         start += seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     seconds, _, spent = np.sum(list(found.values()), axis=0)
-    return {"stages": found | {"total": [seconds, peak, spent]}, "counts": stages.get("counts")}
+    total = {"total": [seconds, peak, spent], "own": [0.0, memory.own, 0.0]}
+    return {"stages": found | total, "counts": stages.get("counts")}
 
 
 def _refresh(root: Path) -> dict:
@@ -189,14 +208,14 @@ def row(operation: str, stages: dict[str, list[float]]) -> str:
     return "".join([operation.ljust(15), *(c.rjust(21) for c in cells)])
 
 
-def size(root: Path, n: int, say: Callable[[str], None]) -> None:
+def size(root: Path, n: int, files: int, say: Callable[[str], None]) -> None:
     start = time.perf_counter()
-    archive(root, n)
-    say(f"{n:,} samples: archive written in {time.perf_counter() - start:.0f} s")
+    archive(root, n, files)
+    say(f"{n:,} samples of {files:,} files: archive written in {time.perf_counter() - start:.0f} s")
     say("".join(["seconds/CPU/GiB".ljust(15), *(s.rjust(21) for s in STAGES)]))
     for operation in OPERATIONS:
         if operation.startswith("1 %"):
-            change(root, n, operation)
+            change(root, files, operation)
         found = json.loads(in_process(root, operation))
         say(row(operation, found["stages"]))
     for folder in ("features/big/image.tiny", "features/big/text.style", "tables/big", "snapshots"):
@@ -208,6 +227,7 @@ def size(root: Path, n: int, say: Callable[[str], None]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--files", type=int, help="files that the samples share (default: each has its own)")
     parser.add_argument(
         "--in", dest="folder", help="where the archive is made (default: the system's temporary folder)"
     )
@@ -219,7 +239,7 @@ def main() -> None:
     for n in arguments.samples:
         root = Path(tempfile.mkdtemp(prefix="affectlake-scale-", dir=arguments.folder))
         try:
-            size(root, n, lambda line: print(line, flush=True))
+            size(root, n, min(n, arguments.files or n), lambda line: print(line, flush=True))
         finally:
             shutil.rmtree(root)
 

@@ -126,10 +126,10 @@ class Snapshot:
     published : bool
         Whether readers see it unless they ask for it by its id.
     samples : int
-    counts : dict of extractor to Counts
+    counts : mapping of extractor to Counts
     problems : list of str
         What the quality gate found.
-    tables : dict of table to TableRef
+    tables : mapping of table to TableRef
         Those of features (``features.<extractor>``) are `FeatureTable`; see also `features`.
     """
 
@@ -140,9 +140,9 @@ class Snapshot:
     code_version: str
     published: bool
     samples: int
-    counts: dict[str, Counts]
+    counts: Mapping[str, Counts]
     problems: list[str]
-    tables: dict[str, TableRef]
+    tables: Mapping[str, TableRef]
 
     @property
     def number(self) -> int:

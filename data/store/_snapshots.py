@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import count
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +16,8 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _checksums
 from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, TableRef, extractor_of
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
+
+T = TypeVar("T")
 
 LOG, TAGS = "snapshots", "tags"
 PIECES = 32
@@ -37,10 +40,9 @@ class Log:
         table = _checksums.compared(store, LOG, grown=True)
         self.version = table.version() if table else None
         self._pieces = len(table.paths()) if table else 0
-        every = [_parse(r) for r in table.to_pyarrow_table().to_pylist()] if table else []
-        every.sort(key=lambda s: s.number)
-        self.rows = [s for s in every if s.tables]
-        self.forgotten = [s for s in every if not s.tables]
+        every = sorted(table.to_pyarrow_table().to_pylist(), key=_number) if table else []
+        self.rows = [_parse(r) for r in every if r["tables"] != _NOTHING]
+        self.forgotten = [_parse(r) for r in every if r["tables"] == _NOTHING]
 
     def head(self, dataset: str, upto: int | None = None) -> Snapshot | None:
         """Newest published snapshot of a dataset (not after number ``upto``)."""
@@ -232,6 +234,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _NESTED = ("counts", "problems", "tables")
+_NOTHING = "{}"
 
 
 def _rows(snapshots: Iterable[Snapshot]) -> pa.Table:
@@ -247,10 +250,49 @@ def _row(snapshot: Snapshot) -> dict[str, object]:
 
 
 def _parse(row: Mapping[str, Any]) -> Snapshot:
-    nested = {k: json.loads(row[k]) for k in _NESTED}
-    nested["counts"] = {name: Counts(**counts) for name, counts in nested["counts"].items()}
-    nested["tables"] = {name: _table(name, said) for name, said in nested["tables"].items()}
-    return Snapshot(**dict(row) | nested)
+    said = {
+        "counts": Decoded(row["counts"], _counts),
+        "problems": json.loads(row["problems"]),
+        "tables": Decoded(row["tables"], _table),
+    }
+    return Snapshot(**dict(row) | said)
+
+
+def _number(row: Mapping[str, Any]) -> int:
+    return int(row["id"][1:])
+
+
+class Decoded(MutableMapping[str, T]):
+    """A JSON object that is decoded when it is asked for: of a long log hardly any is."""
+
+    def __init__(self, text: str, decode: Callable[[str, Any], T]):
+        self._text, self._decode = text, decode
+
+    @cached_property
+    def _known(self) -> dict[str, T]:
+        return {name: self._decode(name, said) for name, said in json.loads(self._text).items()}
+
+    def __getitem__(self, name: str) -> T:
+        return self._known[name]
+
+    def __setitem__(self, name: str, value: T) -> None:
+        self._known[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __repr__(self) -> str:
+        return repr(self._known)
+
+
+def _counts(_: str, said: Mapping[str, int]) -> Counts:
+    return Counts(**said)
 
 
 def _table(name: str, said: Mapping[str, Any]) -> TableRef:
