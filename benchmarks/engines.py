@@ -3,11 +3,13 @@
 local    1 worker against 2: what the second one brings, on real recordings (FLAC or WAV files below FOLDER)
 dask     a scheduler and two workers started by hand; with --kill one of them gets SIGKILL that long after the start
 ray      two workers of a Ray of our own
-Published values must equal those of one local worker, byte for byte. Seconds are those of the compute stage alone.
+Published values must equal those of one local worker, byte for byte. Seconds are those of the compute stage alone;
+bytes are those of what comes back from workers to the process that runs the refresh.
 """
 
 import argparse
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -32,8 +34,16 @@ def run(manifest: Path, store: Path, only: tuple[str, ...], workers: int, engine
         engine=engine,
         address=address,
     )
-    done = refresh(options, engines.run)
-    return done.stages["compute"], Store(store).load("clips", to="arrow"), done.failed
+    moved = 0
+
+    def counted(work, options, places):
+        nonlocal moved
+        for results in engines.run(work, options, places):
+            moved += len(pickle.dumps(results))
+            yield results
+
+    done = refresh(options, counted)
+    return done.stages["compute"], Store(store).load("clips", to="arrow"), done.failed, moved
 
 
 @contextmanager
@@ -71,18 +81,20 @@ def main() -> None:
         manifest = root / "clips.csv"
         manifest.write_text("sample_id,audio\n" + "".join(f"{i:05d},{f.absolute()}\n" for i, f in enumerate(files)))
         only = tuple(arguments.only)
-        one, expected, failed = run(manifest, root / "one", only, 1, "local")
+        one, expected, failed, moved = run(manifest, root / "one", only, 1, "local")
         print(f"{len(files)} clips, {', '.join(only)}: one local worker {one:.1f} s, {failed} failed", flush=True)
+        print(f"  results of {expected.num_columns - 1} columns: {moved / len(files):.0f} bytes a clip", flush=True)
         for engine in arguments.engines:
             serving = cluster(root, arguments.kill) if engine == "dask" else nullcontext()
             with serving as address:
-                spent, found, failed = run(manifest, root / engine, only, 2, engine, address)
+                spent, found, failed, moved = run(manifest, root / engine, only, 2, engine, address)
             same = found.schema == expected.schema and all(
                 a.combine_chunks().buffers() == b.combine_chunks().buffers()
                 for a, b in zip(found.columns, expected.columns, strict=True)
             )
             print(
-                f"  {engine:6} two workers {spent:.1f} s ({one / spent:.2f} x), {failed} failed, equal: {same}",
+                f"  {engine:6} two workers {spent:.1f} s ({one / spent:.2f} x), {failed} failed, equal: {same}, "
+                f"{moved / len(files):.0f} bytes a clip came back",
                 flush=True,
             )
 

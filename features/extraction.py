@@ -233,7 +233,7 @@ def computed(
     def carried_out(work: Plan, stopped: bool) -> list[str]:
         changed: dict[str, None] = {}
         for _, tables in given_up(work.chunks, "try again when it is whole") if stopped else run(work.chunks):
-            kept, files = steady(work, tables)
+            kept, files = steady(work.chunks, tables)
             changed |= dict.fromkeys(files)
             for name, table in kept.items():
                 done.setdefault(name, []).append(table.to_pandas())

@@ -39,7 +39,7 @@ def learnt_of(tables: Mapping[str, pa.Table]) -> dict[str, str]:
     return found
 
 
-def named(tables: dict[str, pa.Table], learnt: Mapping[str, str]) -> dict[str, pa.Table]:
+def named(tables: Mapping[str, pa.Table], learnt: Mapping[str, str]) -> dict[str, pa.Table]:
     """Results under their contents' names, without those of objects that could not be read."""
     return {name: _named(table.replace_schema_metadata(None), learnt) for name, table in tables.items()}
 

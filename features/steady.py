@@ -1,6 +1,6 @@
 """Values belong to the bytes that were hashed: files that change while they are read are hashed and read again."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -48,14 +48,14 @@ def settled(
     return work, stats
 
 
-def steady(work: Plan, tables: dict[str, pa.Table]) -> tuple[dict[str, pa.Table], list[str]]:
-    """Results without the rows of files that changed, and those files' addresses."""
+def steady(chunks: Iterable[Chunk], tables: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], list[str]]:
+    """Results of some of the chunks without the rows of files that changed, and those files' addresses."""
     kept, contents = {}, []
     for name, results in tables.items():
         other = pc.equal(results["outcome"], CHANGED)
         contents += results["content"].filter(other).to_pylist()
         kept[name] = results.filter(pc.invert(other))
-    at = {r.content: r.uri for c in work.chunks for r in c.requests} if contents else {}
+    at = {r.content: r.uri for c in chunks for r in c.requests} if contents else {}
     return kept, list(dict.fromkeys(at[c] for c in contents))
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from multiprocessing import current_process, get_context
 from multiprocessing.util import Finalize
 from socket import gethostname
@@ -22,11 +23,13 @@ from platformdirs import user_cache_path
 
 from affectlake.data.errors import AffectlakeError
 from affectlake.data.remote.spool import reserve
+from affectlake.data.store import Place
 from affectlake.features import registry, settings
 from affectlake.features._guard import MEMORY_VARIABLE, die_with_parent, limit_memory, memory_limit
 from affectlake.features.compute import LONG, Chunk, compute, failed, one_line
 from affectlake.features.inputs import decoding
 from affectlake.features.protocol import fingerprint
+from affectlake.features.results import Results, results, written
 
 _log = logging.getLogger("affectlake.workers")
 
@@ -72,6 +75,9 @@ FETCH_RATE = 2**20
 
 RESTARTS = 8
 """Pools that may break one after another without a single result between them."""
+
+AHEAD = 8
+"""Chunks per process that wait for their turn; the others are not made yet."""
 
 STALLED = 120.0
 """Seconds in which a pool must begin something, if anything waits."""
@@ -184,7 +190,8 @@ class Workers:
         AffectlakeError
             Worker processes die again and again before they do anything.
         """
-        waiting: dict[Future[Any], _Work] = dict(self._submit(c) for c in chunks)
+        todo = iter(chunks)
+        waiting: dict[Future[Any], _Work] = dict(self._submit(c) for c in islice(todo, AHEAD * self.count))
         while waiting:
             done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
             if not done and any(not w.pool.alive() or w.pool.stalled() for w in waiting.values()):
@@ -209,6 +216,7 @@ class Workers:
                     yield chunk, failures
                 else:
                     waiting |= dict(self._submit(c, pieces=work.pieces) for c in _split(chunk))
+            waiting |= dict(self._submit(c) for c in islice(todo, max(AHEAD * self.count - len(waiting), 0)))
 
     def _submit(self, chunk: Chunk, lives: int = LIVES, pieces: int = 1) -> tuple[Future[Any], _Work]:
         seconds, given = self.timeout * min(len(chunk.requests), 10) * pieces, replace(chunk, pieces=pieces)
@@ -307,8 +315,8 @@ def fingerprints(names: Iterable[str]) -> dict[str, str]:
 _mine = local()
 
 
-def compute_shard(shard: Sequence[Chunk], timeout: float, expected: Mapping[str, str]) -> list[dict[str, pa.Table]]:
-    """Results of each chunk; what a cluster's worker is asked to run.
+def compute_shard(shard: Sequence[Chunk], timeout: float, expected: Mapping[str, str], place: Place) -> Results:
+    """Results of a shard, in the store where that can be had from here; what a cluster's worker is asked to run.
 
     The samples are given to a process of the calling thread's own, which may die of them, and which stays warm for the
     shards that follow.
@@ -319,7 +327,9 @@ def compute_shard(shard: Sequence[Chunk], timeout: float, expected: Mapping[str,
     timeout : float > 0
         Seconds that one sample may take.
     expected : mapping of extractor to fingerprint
-        What the results will be kept under.
+        What the results are kept under.
+    place : Place
+        Where.
 
     Raises
     ------
@@ -345,4 +355,4 @@ def compute_shard(shard: Sequence[Chunk], timeout: float, expected: Mapping[str,
         _mine.key = key
         # Not atexit, which worker processes of Dask never come to.
         Finalize(None, _mine.workers.stop, exitpriority=100)
-    return [tables for _, tables in _mine.workers.run(shard)]
+    return written(results(shard, (tables for _, tables in _mine.workers.run(shard))), place, expected)

@@ -1,24 +1,27 @@
 """Where shards are computed: worker processes of this machine, or a Dask or Ray cluster. No prefect here.
 
 A cluster's workers run `affectlake.features.workers.compute_shard` and nothing else of ours: they need affectlake with
-the extractors' extras, and neither prefect nor a way to its server. (prefect-dask and prefect-ray would run prefect's
-task engine on every worker: seconds of imports in each, and an API that every worker can reach.)
+the extractors' extras and a way to the store, and neither prefect nor a way to its server. (prefect-dask and
+prefect-ray would run prefect's task engine on every worker: seconds of imports in each, and an API that every worker
+can reach.)
 """
 
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
+from threading import Event
+from typing import Any
 
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.store import Place
 from affectlake.features.compute import Chunk
+from affectlake.features.plan import Plan
+from affectlake.features.results import Results, results
 from affectlake.flows.options import Engine, RefreshOptions
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 MODULES: dict[Engine, str] = {"dask": "distributed", "ray": "ray"}
 
@@ -30,8 +33,9 @@ ATTEMPTS = 4
 
 _log = logging.getLogger("affectlake.engines")
 
-Results = list[dict[str, "pa.Table"]]
 Compute = Callable[[list[Chunk]], Results]
+Places = Callable[[], AbstractContextManager[Place]]
+"""`affectlake.data.store.Writer.place`"""
 
 
 def check(engine: Engine) -> None:
@@ -47,8 +51,8 @@ def in_flight(options: RefreshOptions) -> int:
 
 
 @contextmanager
-def start(options: RefreshOptions, shards: Iterable[list[Chunk]]) -> Iterator[Compute]:
-    """A function that computes one of the shards and waits for it; made to be called by many threads.
+def start(work: Plan, options: RefreshOptions, places: Places) -> Iterator[Compute]:
+    """A function that computes a shard of the work and waits for it; made to be called by many threads.
 
     Raises
     ------
@@ -59,38 +63,63 @@ def start(options: RefreshOptions, shards: Iterable[list[Chunk]]) -> Iterator[Co
         worker that does not have the same extractors.
     """
     check(options.engine)
-    names = tuple(sorted({n for shard in shards for c in shard for n in c.extractors}))
-    engine = {"local": _local, "dask": _dask, "ray": _ray}[options.engine]
-    with engine(options, names) as compute:
-        yield compute
-
-
-def run(shards: Sequence[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
-    """Compute shards on the engine that the options name, results in order of completion."""
-    if not shards:
+    prints = {name: work.fingerprints[name] for name, left in sorted(work.to_compute.items()) if left}
+    if options.engine == "local":
+        with _local(options, prints) as compute:
+            yield compute
         return
-    with start(options, shards) as compute, ThreadPoolExecutor(in_flight(options)) as threads:
-        for future in as_completed([threads.submit(compute, shard) for shard in shards]):
-            yield from future.result()
+    engine = {"dask": _dask, "ray": _ray}[options.engine]
+    with places() as place, engine(options, prints, place) as compute:
+        yield _telling(compute, options)
+
+
+def _telling(compute: Compute, options: RefreshOptions) -> Compute:
+    """The same, that says once where workers cannot write to the store."""
+    said = Event()
+
+    def computed(shard: list[Chunk]) -> Results:
+        found = compute(shard)
+        if found.unwritten and not said.is_set():
+            said.set()
+            _log.warning(
+                "not every worker can write to the store at %s (%s): their results travel through this process",
+                options.store,
+                found.unwritten,
+            )
+        return found
+
+    return computed
+
+
+def run(work: Plan, options: RefreshOptions, places: Places) -> Iterator[Results]:
+    """Compute what is left on the engine that the options name, results in order of completion."""
+    if not work.chunks:
+        return
+    with start(work, options, places) as compute, ThreadPoolExecutor(in_flight(options)) as threads:
+        futures = (threads.submit(compute, shard) for shard in work.shards)
+        waiting = set(islice(futures, 2 * in_flight(options)))  # shards are made as they are asked for
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            waiting |= set(islice(futures, len(done)))
+            yield from (future.result() for future in done)
 
 
 @contextmanager
-def _local(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
+def _local(options: RefreshOptions, prints: Mapping[str, str]) -> Iterator[Compute]:
     from affectlake.features.workers import Workers
 
-    with Workers(options.processes, options.timeout, names) as workers:
-        yield lambda shard: [tables for _, tables in workers.run(shard)]
+    with Workers(options.processes, options.timeout, prints) as workers:
+        yield lambda shard: results(shard, (tables for _, tables in workers.run(shard)))
 
 
 @contextmanager
-def _dask(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
+def _dask(options: RefreshOptions, prints: Mapping[str, str], place: Place) -> Iterator[Compute]:
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")  # read when dask is imported; here and in its workers
     import distributed
 
-    from affectlake.features.workers import compute_shard, fingerprints, one_thread
+    from affectlake.features.workers import compute_shard, one_thread
 
     one_thread()
-    prints = fingerprints(names)
     try:
         # Its own port for its pages would be taken where another such cluster runs, and open to the network.
         cluster: Any = options.address or distributed.LocalCluster(
@@ -104,7 +133,7 @@ def _dask(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
     lost = (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError)
 
     def attempt(shard: list[Chunk]) -> Results:
-        return client.submit(compute_shard, shard, options.timeout, prints, pure=False).result()
+        return client.submit(compute_shard, shard, options.timeout, prints, place, pure=False).result()
 
     try:
         with client:
@@ -115,13 +144,12 @@ def _dask(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
 
 
 @contextmanager
-def _ray(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
+def _ray(options: RefreshOptions, prints: Mapping[str, str], place: Place) -> Iterator[Compute]:
     import ray
 
-    from affectlake.features.workers import compute_shard, fingerprints, one_thread
+    from affectlake.features.workers import compute_shard, one_thread
 
     one_thread()
-    prints = fingerprints(names)
     mine = not ray.is_initialized()
     if mine:
         here = {} if options.address else {"num_cpus": options.processes, "include_dashboard": False}
@@ -133,7 +161,7 @@ def _ray(options: RefreshOptions, names: tuple[str, ...]) -> Iterator[Compute]:
 
     def attempt(shard: list[Chunk]) -> Results:
         try:
-            return ray.get(task.remote(shard, options.timeout, prints))
+            return ray.get(task.remote(shard, options.timeout, prints, place))
         except ray.exceptions.RayTaskError as error:
             raise error.cause or error from None
 

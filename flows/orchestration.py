@@ -9,7 +9,7 @@ import os  # noqa: E402
 import re  # noqa: E402
 import signal  # noqa: E402
 import warnings  # noqa: E402
-from collections.abc import Callable, Iterator, Sequence  # noqa: E402, Sequence
+from collections.abc import Callable, Iterator  # noqa: E402
 from contextlib import contextmanager, nullcontext  # noqa: E402
 from datetime import UTC, datetime, timedelta  # noqa: E402
 from functools import partial  # noqa: E402
@@ -35,7 +35,6 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 
 from affectlake.data.errors import AffectlakeError, UsageError  # noqa: E402
 from affectlake.data.progress import silent  # noqa: E402
-from affectlake.features.compute import Chunk  # noqa: E402
 from affectlake.flows import engines  # noqa: E402
 from affectlake.flows import nightly as night  # noqa: E402
 from affectlake.flows.benchmark import Benchmark, BenchOptions, benchmark  # noqa: E402
@@ -51,24 +50,31 @@ from affectlake.flows.summary import describe_entry  # noqa: E402
 from affectlake.models.document import score  # noqa: E402
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from affectlake.features.plan import Plan
+    from affectlake.features.results import Results
 
 
 @task(name="compute shard", cache_policy=NO_CACHE, persist_result=False)
-def compute_shard(work: Callable[[], list[dict[str, "pa.Table"]]]) -> list[dict[str, "pa.Table"]]:
+def compute_shard(work: Callable[[], "Results"]) -> "Results":
     """One shard: a thread that waits for processes, here or on a cluster, which do the work and may die of it."""
     return work()
 
 
-def run_as_tasks(shards: Sequence[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
-    """Compute shards as tasks of the current flow run, results in order of completion."""
-    if not shards:
+TASKS = 512
+"""Shards that become tasks at a time: all of a large archive would fill the memory of Prefect, and ours."""
+
+
+def run_as_tasks(work: "Plan", options: RefreshOptions, places: engines.Places) -> "Iterator[Results]":
+    """Compute what is left as tasks of the current flow run, results in order of completion."""
+    if not work.chunks:
         return
-    with engines.start(options, shards) as compute:
-        # Prefect looks for futures in whatever it is given, sample by sample; it does not look into a partial.
-        futures = [compute_shard.submit(partial(compute, shard)) for shard in shards]
-        for future in as_completed(futures):
-            yield from future.result()
+    with engines.start(work, options, places) as compute:
+        for first in range(0, len(work.shards), TASKS):
+            # Prefect looks for futures in whatever it is given, sample by sample; it does not look into a partial.
+            shards = work.shards[first : first + TASKS]
+            futures = [compute_shard.submit(partial(compute, shard)) for shard in shards]
+            for future in as_completed(futures):
+                yield future.result()
 
 
 def task_runner(options: RefreshOptions) -> TaskRunner:

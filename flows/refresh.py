@@ -12,7 +12,6 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.progress import Progress, silent
 from affectlake.features import registry
 from affectlake.features import settings as given
-from affectlake.features.compute import Chunk
 from affectlake.features.protocol import Extractor, texts, weights
 from affectlake.features.windowed import with_series
 from affectlake.flows.options import RefreshOptions
@@ -22,12 +21,13 @@ from affectlake.flows.version import code_version
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from affectlake.data.manifest import Manifest
     from affectlake.data.store import ColumnDoc, FeatureSpec, Store
     from affectlake.data.store._writer import Writer
     from affectlake.features.plan import Plan
+    from affectlake.features.results import Results
+    from affectlake.flows.engines import Places
 
 
 _log = logging.getLogger("affectlake.refresh")
@@ -68,8 +68,8 @@ class RefreshResult:
         return cast("Refreshed", asdict(self))
 
 
-Run = Callable[[Sequence[list[Chunk]], RefreshOptions], Iterable[dict[str, "pa.Table"]]]
-"""Computes shards somewhere and yields each chunk's results as they come."""
+Run = Callable[["Plan", RefreshOptions, "Places"], Iterable["Results"]]
+"""Computes a plan somewhere, results as they come; workers that can write to the store have put theirs there."""
 
 
 def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress = silent) -> RefreshResult:
@@ -213,32 +213,29 @@ class _Steps:
 
         ``learnt`` takes what objects turned out to be.
         """
-        import pyarrow.compute as pc
-
-        from affectlake.features import learning
-        from affectlake.features.steady import steady
-
         changed: dict[str, None] = {}
         done, total = 0, work.chunks.contents
         with self.progress("computing") as report:
-            for tables in run(work.shards, options):
-                done += _size(tables)
+            for results in run(work, options, self.writer.place):
+                done += results.samples
                 report(done, total)
-                kept, files = steady(work, tables)
-                changed |= dict.fromkeys(files)
-                learnt |= (new := learning.learnt_of(tables))
-                self.writer.learn(new)
-                for name, results in learning.named(kept, learnt).items():
-                    self.writer.keep(name, work.fingerprints[name], results)
-                    self.computed[name] += pc.count_distinct(results["content"]).as_py()
+                changed |= dict.fromkeys(results.changed)
+                learnt |= results.learnt
+                self.writer.learn(results.learnt)
+                for name, table in results.tables.items():
+                    self.writer.keep(name, work.fingerprints[name], table)
+                for file in results.files:
+                    self.writer.keep_file(file)
+                self.computed.update(results.counts)
         return list(changed)
 
 
-def _give_up(shards: Sequence[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
+def _give_up(work: "Plan", options: RefreshOptions, places: "Places") -> "Iterator[Results]":
+    from affectlake.features.results import results
     from affectlake.features.steady import given_up
 
-    for shard in shards:
-        yield from (tables for _, tables in given_up(shard, "the next refresh tries again"))
+    for chunk, tables in given_up(work.chunks, "the next refresh tries again"):
+        yield results([chunk], [tables])
 
 
 def dry_run(options: RefreshOptions) -> dict[str, int]:
@@ -315,28 +312,22 @@ def _loaded(options: RefreshOptions) -> "Manifest":
     return Manifest(datasets.get(options.dataset).load(options.root), None, ())
 
 
-def run_here(shards: Sequence[list[Chunk]], options: RefreshOptions) -> Iterator[dict[str, "pa.Table"]]:
+def run_here(work: "Plan", options: RefreshOptions, places: "Places") -> "Iterator[Results]":
     """Compute on the engine that the options name, without prefect."""
-    if not shards:
+    if not work.chunks:
         return
     if options.engine != "local":
         from affectlake.flows.engines import run
 
-        yield from run(shards, options)
+        yield from run(work, options, places)
         return
+    from affectlake.features.results import results
     from affectlake.features.workers import Workers
 
-    chunks = [c for shard in shards for c in shard]
-    names = sorted({n for c in chunks for n in c.extractors})
-    with Workers(min(options.processes, len(chunks)), options.timeout, names) as workers:
-        for _, tables in workers.run(chunks):
-            yield tables
-
-
-def _size(tables: dict[str, "pa.Table"]) -> int:
-    import pyarrow.compute as pc
-
-    return int(pc.count_distinct(next(iter(tables.values()))["content"]).as_py())
+    names = [name for name, left in work.to_compute.items() if left]
+    with Workers(min(options.processes, len(work.chunks)), options.timeout, names) as workers:
+        for chunk, tables in workers.run(work.chunks):
+            yield results([chunk], [tables])
 
 
 def _scan(

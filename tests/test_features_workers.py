@@ -12,6 +12,7 @@ from threading import Thread
 import pyarrow as pa
 import pytest
 
+from affectlake.data.store import Place
 from affectlake.features.compute import Chunk, compute
 from affectlake.features.inputs import Request
 from affectlake.features.workers import Workers
@@ -71,13 +72,14 @@ def test_an_extractor_that_dies_does_not_take_the_others_along(evil):
 def test_a_thread_of_a_cluster_keeps_its_process_until_other_work_comes(evil):
     from affectlake.features import workers
 
-    mine = workers.fingerprints([evil])
-    [tables] = workers.compute_shard([chunk(evil, "four")], 5.0, mine)
-    assert outcomes(tables[evil]) == {"four": ("ok", None)}
+    mine, nowhere = workers.fingerprints([evil]), Place("nowhere", "d", "probe")
+    found = workers.compute_shard([chunk(evil, "four")], 5.0, mine, nowhere)
+    assert outcomes(found.tables[evil]) == {"four": ("ok", None)}
+    assert (found.samples, found.counts, found.files) == (1, {evil: 1}, ()) and "no such store" in found.unwritten
     first = workers._mine.workers
-    workers.compute_shard([chunk(evil, "five")], 5.0, mine)
+    workers.compute_shard([chunk(evil, "five")], 5.0, mine, nowhere)
     assert workers._mine.workers is first
-    workers.compute_shard([chunk(evil, "five")], 6.0, mine)
+    workers.compute_shard([chunk(evil, "five")], 6.0, mine, nowhere)
     assert workers._mine.workers is not first and not first.active
     workers._mine.workers.stop()
 

@@ -4,12 +4,15 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.store import Place
+from affectlake.data.store._pending import Pending
 from affectlake.features import plan
 from affectlake.flows import engines
 from affectlake.flows.options import RefreshOptions
@@ -30,8 +33,15 @@ def manifest(evil, tmp_path, monkeypatch):
     return path
 
 
-def run(manifest, store, engine, address=None, workers=2):
-    """What was published, and the outcomes that are no values."""
+def run(manifest, store, engine, address=None, workers=2, through=None):
+    """What was published, and the outcomes that are no values; ``through`` takes what came back from workers."""
+
+    def noted(work, options, places):
+        for results in engines.run(work, options, places):
+            if through is not None:
+                through.append(results)
+            yield results
+
     options = RefreshOptions(
         "texts",
         manifest=str(manifest),
@@ -41,17 +51,23 @@ def run(manifest, store, engine, address=None, workers=2):
         engine=engine,
         address=address,
     )
-    refresh(options, engines.run)
+    refresh(options, noted)
     store = Store(store)
     failures = store.failures("texts")[["sample_id", "extractor", "outcome"]].to_dict("records")
     return store.load("texts", to="arrow"), failures, store.columns("text.style").drop(columns="drift")
 
 
-def same_as_here(manifest, store, engine, address=None):
-    """Run on the engine, with the kill, and here, without it: the values must be equal, byte for byte."""
+def same_as_here(manifest, store, engine, address=None, seen=True):
+    """Run on the engine, with the kill, and here, without it: the values must be equal, byte for byte.
+
+    ``seen``: workers see the store, so that no value comes through this process.
+    """
     mark = manifest.parent / "mark"
     mark.unlink(missing_ok=True)
-    there = run(manifest, store, engine, address)
+    through = []
+    there = run(manifest, store, engine, address, through=through)
+    for results in through:
+        assert (not results.tables and len(results.files) == 2) if seen else (results.tables and not results.files)
     assert mark.exists(), "nobody was killed"
     here = run(manifest, manifest.parent / "here", "local", workers=1)
     # Comparing buffers, not numbers: NaN would hide in the one, and a last bit in the other.
@@ -96,7 +112,7 @@ def test_a_worker_with_another_version_is_refused(evil):
 
     shard = [Chunk("text", (evil,), (Request("content", text="four"),))]
     with pytest.raises(AffectlakeError, match="is not the one that was asked for"):
-        compute_shard(shard, 5.0, {evil: "another fingerprint"})
+        compute_shard(shard, 5.0, {evil: "another fingerprint"}, Place("lake", "d", "probe"))
 
 
 @pytest.fixture
@@ -119,6 +135,17 @@ def dask(tmp_path):
 
 def test_dask(manifest, dask, tmp_path):
     same_as_here(manifest, tmp_path / "there", "dask", dask)
+
+
+def test_workers_that_do_not_see_the_store_send_their_results(manifest, dask, tmp_path, monkeypatch, caplog):
+    @contextmanager
+    def elsewhere(pending):
+        yield Place(str(tmp_path / "not shared"), pending.dataset, "probe")
+
+    monkeypatch.setattr(Pending, "place", elsewhere)
+    same_as_here(manifest, tmp_path / "there", "dask", dask, seen=False)
+    (said,) = [r.getMessage() for r in caplog.records if "travel through this process" in r.getMessage()]
+    assert "no such store at" in said and not (tmp_path / "not shared").exists()
 
 
 def test_nobody_at_the_address_is_one_line(manifest, tmp_path, monkeypatch):

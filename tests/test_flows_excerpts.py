@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import soundfile
 from elsewhere import Front, s3
+from here import here
 
 from affectlake.data import remote
 from affectlake.data.pictures import read_frames
 from affectlake.data.store import Store
-from affectlake.features.compute import compute
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.refresh import refresh
 
@@ -47,12 +47,6 @@ def film() -> bytes:
         for packet in stream.encode():
             container.mux(packet)
     return out.getvalue()
-
-
-def here(shards, options):
-    for shard in shards:
-        for chunk in shard:
-            yield compute(chunk)
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +121,9 @@ def test_another_object_in_its_place_is_never_mixed_with_it(cloud, sounds):
     """Replaced after it was listed, it is read anew, and the value is that of one of them."""
     cloud.put("calls", "swap.wav", sounds[0])
 
-    def swapping(shards, options):
+    def swapping(*asked):
         cloud.put("calls", "swap.wav", sounds[1])
-        return here(shards, options)
+        return here(*asked)
 
     pd.DataFrame(segment("s3://calls/swap.wav")).to_csv("m.csv", index=False)
     refresh(RefreshOptions("d", manifest="m.csv", only=("audio.spectral",)), swapping)

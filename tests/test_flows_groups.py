@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from here import here
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from affectlake.data import Store, spill
 from affectlake.data.store import _shards, _writer
 from affectlake.features import plan
-from affectlake.features.compute import compute
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.refresh import refresh
 
@@ -25,12 +25,6 @@ night = st.fixed_dictionaries(
         "backwards": st.booleans(),
     }
 )
-
-
-def run_in_process(shards, options):
-    for shard in shards:
-        for chunk in shard:
-            yield compute(chunk)
 
 
 def of_night(folder: Path, one: dict, written: dict[int, int]) -> None:
@@ -79,7 +73,7 @@ def test_parts_of_any_size_give_the_same_store(rows, nights, tmp_path_factory):
                     only=("image.color", "text.style"),
                     max_missing=1.0,
                 )
-                done[size] = refresh(options, run_in_process)
+                done[size] = refresh(options, here)
         few, many = (tables(Store(folder / f"lake{size}")) for size in (rows, 10**6))
         assert few.keys() == many.keys()
         for name, table in many.items():

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from here import here
 from PIL import Image
 
 from affectlake.data import pictures
 from affectlake.data.store import Store
 from affectlake.features import _files
-from affectlake.features.compute import compute
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.refresh import refresh
 
@@ -21,13 +21,6 @@ COLUMN = "image.color.lightness_mean"
 
 def png(path: Path, colour, size=(16, 16)) -> None:
     Image.new("RGB", size, colour).save(path, "png")
-
-
-def here(shards, options):
-    """Compute in this process, where faults can be injected."""
-    for shard in shards:
-        for chunk in shard:
-            yield compute(chunk)
 
 
 @pytest.fixture

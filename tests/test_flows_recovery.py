@@ -183,6 +183,7 @@ def test_a_share_that_does_not_answer_is_tried_again_and_its_files_are_not_taken
 
 def test_an_interrupt_says_that_results_are_kept_and_the_next_refresh_does_the_rest(tmp_path, monkeypatch, capsys):
     from affectlake.features.compute import compute
+    from affectlake.features.results import results
     from affectlake.flows import refresh
     from affectlake.flows.cli.app import run
 
@@ -190,9 +191,9 @@ def test_an_interrupt_says_that_results_are_kept_and_the_next_refresh_does_the_r
     words = ["refresh", "d", "--manifest", str(tmp_path / "m.csv"), "--store", str(tmp_path / "lake")]
     words += ["--only", "text.style", "--no-prefect", "--workers", "1", "--json"]
 
-    def interrupted(shards, options):
-        (chunk,) = [c for shard in shards for c in shard]
-        yield compute(replace(chunk, requests=chunk.requests[:4]))
+    def interrupted(work, options, places):
+        (chunk,) = work.chunks
+        yield results([chunk], [compute(replace(chunk, requests=chunk.requests[:4]))])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 from elsewhere import SECRET, VARIABLES, Front, s3
+from here import here
 from PIL import Image
 
 from affectlake.data import remote
@@ -21,7 +22,6 @@ from affectlake.data.errors import AffectlakeError, UsageError
 from affectlake.data.pictures import read_frames
 from affectlake.data.store import Store
 from affectlake.features import _files, plan
-from affectlake.features.compute import compute
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.refresh import refresh
 
@@ -44,12 +44,6 @@ def png(level: int) -> bytes:
     out = BytesIO()
     Image.new("RGB", (16, 16), (level,) * 3).save(out, "png")
     return out.getvalue()
-
-
-def here(shards, options):
-    for shard in shards:
-        for chunk in shard:
-            yield compute(chunk)
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +134,11 @@ def test_a_folder_that_moved_is_not_read(cloud, bucket):
 def test_a_night_that_breaks_off_keeps_what_was_read(cloud, bucket, monkeypatch):
     monkeypatch.setitem(plan.CHUNK, "image", 3)
 
-    def breaking(shards, options):
-        for i, tables in enumerate(here(shards, options)):
+    def breaking(*asked):
+        for i, results in enumerate(here(*asked)):
             if i == 2:
                 raise KeyboardInterrupt
-            yield tables
+            yield results
 
     uri = manifest(cloud, bucket)
     with pytest.raises(KeyboardInterrupt):
@@ -155,10 +149,10 @@ def test_a_night_that_breaks_off_keeps_what_was_read(cloud, bucket, monkeypatch)
 
 
 def test_an_object_that_changes_between_the_list_and_the_reading(cloud, bucket):
-    def changing(shards, options):
+    def changing(*asked):
         if not cloud.count("GET", "a%20b"):
             cloud.put("calls", f"{bucket}/a b.png", png(200))
-        yield from here(shards, options)
+        yield from here(*asked)
 
     uri = manifest(cloud, bucket)
     assert night(uri, changing).failed == 0

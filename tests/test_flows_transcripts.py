@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+from here import here
 
 from affectlake.data import Store
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.features import registry
 from affectlake.features.audio import _whisper, transcript
-from affectlake.features.compute import compute
 from affectlake.flows.cli.app import run as command
 from affectlake.flows.refresh import RefreshOptions, dry_run, refresh
 from affectlake.flows.sources import again
@@ -70,11 +70,6 @@ def calls(tmp_path) -> Path:
     frame = pd.DataFrame(rows, columns=["sample_id", "speaker", "audio", "text"])
     frame.assign(emotion=list("xyxyxyx")).to_csv(tmp_path / "calls.csv", index=False)
     return tmp_path / "calls.csv"
-
-
-def here(shards, options):
-    """Computes in this process, where the model is the one of the fixture."""
-    return (compute(chunk) for shard in shards for chunk in shard)
 
 
 def options(calls: Path, **more) -> RefreshOptions:

@@ -123,12 +123,19 @@ def test_a_refresh_on_a_cluster(store, tmp_path, other_cluster):
 
     manifest = tmp_path / "texts.csv"
     manifest.write_text("sample_id,text\n" + "".join(f"t{i},I am {'very ' * i}happy\n" for i in range(30)))
-    frames = []
+    frames, through = [], []
+
+    def run(work, options, places):
+        for results in engines.run(work, options, places):
+            through.append((options.engine, bool(results.tables), bool(results.files)))
+            yield results
+
     for uri, engine in ((store.uri, "dask"), (tmp_path / "here", "local")):
         options = RefreshOptions("d", manifest=str(manifest), store=str(uri), only=("text.style",), engine=engine)
-        assert refresh(options, engines.run).extractors["text.style"]["new"] == 30
+        assert refresh(options, run).extractors["text.style"]["new"] == 30
         frames.append(Store(uri).load("d"))
     pd.testing.assert_frame_equal(*frames, check_exact=True)
+    assert set(through) == {("dask", False, True), ("local", True, False)}  # who computed there wrote there
 
 
 def test_a_bucket_that_is_not_there_is_one_line(endpoint, capsys):

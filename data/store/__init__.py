@@ -18,6 +18,7 @@ from affectlake.data.store._answers import (
 )
 from affectlake.data.store._arrow import index_in, is_in
 from affectlake.data.store._feature_spec import FeatureSpec
+from affectlake.data.store._place import HeldFile, Place, Unreachable
 from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, TableRef
 from affectlake.data.store._spelling import kept
 from affectlake.data.store._store import Store
@@ -32,8 +33,10 @@ __all__ = [
     "Explanation",
     "FeatureSpec",
     "FeatureTable",
+    "HeldFile",
     "Left",
     "LostFile",
+    "Place",
     "Receipt",
     "ReceiptCheck",
     "Repair",
@@ -43,6 +46,7 @@ __all__ = [
     "TableDiff",
     "TableRef",
     "TableStatus",
+    "Unreachable",
     "Verification",
     "Writer",
     "index_in",

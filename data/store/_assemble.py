@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectlake.data.store import _statistics
-from affectlake.data.store._arrow import index_in
+from affectlake.data.store._arrow import index_in, strings
 from affectlake.data.store._changes import PENDING
 from affectlake.data.store._read import StoredFile, read_file
 from affectlake.data.store._table_store import PARTITION, Added, TableStore
@@ -119,9 +119,7 @@ def _rows(layout: Layout, rows: pd.DataFrame, source: pa.Table) -> pa.Table:
         rows, take = _parts(rows, source, layout.parts)
     else:
         take = pa.array(index_in(rows["content"], source["content"]))
-    keys = {n: pa.array(rows[n], pa.string()) for n in ("sample_id", "content")}
-    values = source.select([*layout.values, *layout.beside, *layout.parts]).take(take)
-    return pa.table([*keys.values(), *values.columns], [*keys, *values.column_names])
+    return source.take(take).add_column(0, "sample_id", strings(rows["sample_id"]))
 
 
 def _parts(rows: pd.DataFrame, source: pa.Table, keys: Sequence[str]) -> tuple[pd.DataFrame, pa.Array]:

@@ -2,7 +2,10 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +13,7 @@ import pyarrow as pa
 from affectlake.data.store import _checksums
 from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._delta import Table
+from affectlake.data.store._place import HeldFile, Place, folder
 from affectlake.data.store._read import StoredFile, read_file
 from affectlake.data.store._table_store import TableStore
 
@@ -18,7 +22,11 @@ _log = logging.getLogger("affectlake.store")
 KEEP_ROWS, KEEP_SECONDS = 16_384, 5.0
 """Results are made durable after this many rows (for memory's sake) or this long, which is what a crash may cost."""
 
-_OBJECTS = ("objects", "learnt")  # in the place of an extractor's name, which has a dot, and of a fingerprint
+_READS = 8
+"""Files that are asked for at a time: in a bucket every answer is waited for."""
+
+_PROBES = "probes"  # in the place of an extractor's name, which has a dot
+_OBJECTS = ("objects", "learnt")  # likewise, and in that of a fingerprint
 
 
 class Pending:
@@ -27,6 +35,7 @@ class Pending:
     def __init__(self, store: TableStore, dataset: str):
         self.store, self.dataset = store, dataset
         self._buffer: dict[tuple[str, str], list[pa.Table]] = {}
+        self._files: dict[str, list[HeldFile]] = {}
         self._flushed = time.monotonic()
         self._learnt: dict[str, str] = {}
 
@@ -37,8 +46,28 @@ class Pending:
         if rows >= KEEP_ROWS or time.monotonic() - self._flushed > KEEP_SECONDS:
             self.flush()
 
+    def keep_file(self, held: HeldFile) -> None:
+        """See `Writer.keep_file`."""
+        self._files.setdefault(held.table, []).append(held)
+        if time.monotonic() - self._flushed > KEEP_SECONDS:
+            self.flush()
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """See `Writer.place`."""
+        probe = f"pending/{self.dataset}/{_PROBES}/{uuid.uuid4().hex}"
+        self.store.write(probe, pa.table({"seen": [True]}))
+        try:
+            yield Place(self.store.root, self.dataset, probe)
+        finally:
+            with suppress(OSError):
+                self.store.files.delete_file(probe)
+
     def flush(self) -> None:
         """Make durable what was kept."""
+        for table, held in self._files.items():
+            self.store.append_files(table, [h.file for h in held], held[0].schema)
+        self._files.clear()
         for (extractor, fingerprint), tables in self._buffer.items():
             self.store.append(self._path(extractor, fingerprint), pa.concat_tables(tables).combine_chunks())
         self._buffer.clear()
@@ -76,7 +105,9 @@ class Pending:
         path, columns = self._path(extractor, fingerprint), ["content", "outcome", "reason"]
         table = self._table(path)
         files = [] if table is None else [StoredFile(f"{path}/{f}") for f in table.paths()]  # they were compared
-        parts = [read_file(self.store, f, columns).to_pandas().assign(file=i) for i, f in enumerate(files)]
+        with ThreadPoolExecutor(_READS) as threads:
+            tables = threads.map(lambda file: read_file(self.store, file, columns), files)
+            parts = [part.to_pandas().assign(file=i) for i, part in enumerate(tables)]
         return pd.concat(parts or [pd.DataFrame(columns=[*columns, "file"])], ignore_index=True), files
 
     def clear(self, extractors: Iterable[str]) -> None:
@@ -84,5 +115,17 @@ class Pending:
         for name in (*extractors, _OBJECTS[0]):
             self.store.delete(f"pending/{self.dataset}/{name}")
 
+    def collect(self) -> None:
+        """Delete files that were written and never kept, by workers that died; nobody else may be writing here."""
+        self.store.delete(f"pending/{self.dataset}/{_PROBES}")
+        for extractor in self.store.list_tables(f"pending/{self.dataset}"):
+            for name in self.store.list_tables(f"pending/{self.dataset}/{extractor}"):
+                path = f"pending/{self.dataset}/{extractor}/{name}"
+                table = self._table(path)
+                if table is None:
+                    self.store.delete(path)
+                else:
+                    table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+
     def _path(self, extractor: str, fingerprint: str) -> str:
-        return f"pending/{self.dataset}/{extractor}/{fingerprint[:32]}"
+        return folder(self.dataset, extractor, fingerprint)

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, pairwise
@@ -225,15 +225,33 @@ class TableStore:
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows to a table of small things; creates it, and gives it the columns that it lacks."""
+
+        def add(head: Table | None) -> None:
+            if head is not None:
+                self._add(head, table, rows)
+                return
+            with self._added(table, rows) as added:
+                self._commit(None, table, added, rows.schema)
+
+        self._append(table, add)
+
+    def append_files(self, table: str, added: Sequence["Added"], schema: pa.Schema) -> None:
+        """Add files that `add` wrote, here or on another machine, to a table of their columns; creates it."""
+
+        def add(head: Table | None) -> None:
+            if head is None:
+                self._commit(None, table, added, schema)
+            else:
+                self._commit_more(head, table, added)
+
+        self._append(table, add)
+
+    def _append(self, table: str, add: Callable[[Table | None], None]) -> None:
+        """Call ``add`` with the table, if there is one, until nobody else was quicker."""
         with native(f"could not append to {table} of the store at {self.root}"):
             for attempt in range(_ATTEMPTS):
-                head = self.open_or_none(table)
                 try:
-                    if head is None:
-                        with self._added(table, rows) as added:
-                            self._commit(None, table, added, rows.schema)
-                    else:
-                        self._add(head, table, rows)
+                    add(self.open_or_none(table))
                     return
                 except (CommitFailedError, CommitConflict):
                     wait(attempt)
@@ -258,9 +276,12 @@ class TableStore:
             known = pa.schema(head.schema().to_arrow())
         rows = rows.cast(pa.schema([f if f.name not in known.names else known.field(f.name) for f in rows.schema]))
         with self._added(table, rows) as added:
-            actions, said = _said(added)
-            head.create_write_transaction(actions, "append", head.schema(), commit_properties=said)
-            self.copy_log(table)
+            self._commit_more(head, table, added)
+
+    def _commit_more(self, head: Table, table: str, added: Sequence["Added"]) -> None:
+        actions, said = _said(added)
+        head.create_write_transaction(actions, "append", head.schema(), commit_properties=said)
+        self.copy_log(table)
 
     def extend(self, table: str, rows: pa.Table, version: int | None) -> None:
         """Add rows to a table, which must still be at ``version`` (None: must not exist).

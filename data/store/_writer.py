@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +36,7 @@ from affectlake.data.store._difference import Difference
 from affectlake.data.store._feature_spec import FeatureSpec, source_of
 from affectlake.data.store._load import kept_columns
 from affectlake.data.store._pending import Pending
+from affectlake.data.store._place import HeldFile, Place
 from affectlake.data.store._read import (
     StoredFile,
     files_by_shard,
@@ -94,6 +96,7 @@ class Writer:
         self._read_log()
         if self.store.local:
             _maintenance.collect(self.store, self.dataset, self._log)  # what a crash left: nobody else writes here now
+            self._pending.collect()
         _view.publish(self.store)  # a crash may have come between a snapshot and its view
         return self
 
@@ -161,6 +164,14 @@ class Writer:
             Columns content, outcome ("ok", "not_applicable", "failed"), reason, then the extractor's own.
         """
         self._pending.keep(extractor, fingerprint, results)
+
+    def place(self) -> AbstractContextManager[Place]:
+        """Where others, on other machines too, may write results for `keep_file` while the context lasts."""
+        return self._pending.place()
+
+    def keep_file(self, held: HeldFile) -> None:
+        """The same of results that somebody else wrote; see `Place.keep`."""
+        self._pending.keep_file(held)
 
     def learn(self, learnt: Mapping[str, str]) -> None:
         """Make durable, with what is kept, which sha256 objects elsewhere have, by what stands for them."""
