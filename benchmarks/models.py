@@ -64,7 +64,12 @@ def main() -> None:
     samples, blocks = features(store, options, store.snapshot(given.dataset, None).id)
     print(f"{len(samples)} samples; columns: {', '.join(f'{m} {b.shape[1]}' for m, b in blocks.items())}")
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    plan = replace(options.plan(splits.has_official(samples)), models=tuple(given.models), fusions=tuple(given.fusions), explain=False)
+    plan = replace(
+        options.plan(splits.has_official(samples)),
+        models=tuple(given.models),
+        fusions=tuple(given.fusions),
+        explain=False,
+    )
     if given.what == "rows":
         rows(samples, blocks, replace(plan, subsets="full", draws=2))
     elif given.what == "table":

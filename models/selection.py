@@ -10,7 +10,7 @@ from affectlake.models import intervals, metrics
 from affectlake.models.document import Row, Selected
 from affectlake.models.scores import Candidate, Entry, Scorer
 
-RULE = "in each training part, the row of the highest {metric} on its inner folds"
+RULE = "in each training part, the row of the highest {metric} on its inner folds, of equals that of fewest modalities"
 
 
 def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Selected | None, Entry | None]:
@@ -21,7 +21,7 @@ def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Se
     Parameters
     ----------
     entries : sequence of Entry
-        Rows of the table; the dummy is none to choose.
+        Rows of the table, in any order; the dummy is none to choose.
     scorer : Scorer
     dummy : Entry
         Against which what was chosen is tested.
@@ -36,7 +36,8 @@ def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Se
     Entry or None
         What was chosen, as a row: its answers are those of the row chosen in each fold.
     """
-    rows = [e for e in entries if e.candidate.names]
+    # Of equals the simplest, in an order of their own: that of the table tells how they did on the tested parts.
+    rows = sorted((e for e in entries if e.candidate.names), key=lambda e: _plain(e.candidate))
     if not rows:
         return None, None
     inner = np.array([_inner(e.candidate, scorer) for e in rows])
@@ -66,6 +67,10 @@ def selected(entries: Sequence[Entry], scorer: Scorer, dummy: Entry) -> tuple[Se
     }
     row = Row(candidate.called, named, round(seconds, 3))
     return cast("Selected", selected_json), Entry(candidate, row, together, decided, cuts, scores[scorer.metric])
+
+
+def _plain(candidate: Candidate) -> tuple[int, str, tuple[str, ...], str]:
+    return len(candidate.names), candidate.fusion, candidate.names, candidate.model or ""
 
 
 def _inner(candidate: Candidate, scorer: Scorer) -> list[float]:

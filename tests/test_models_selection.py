@@ -1,5 +1,8 @@
 """The selected row: chosen inside, so that its score pays for the choice; and what inner folds may and may not see."""
 
+from dataclasses import replace
+from unittest.mock import patch
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,6 +42,19 @@ def test_where_there_is_nothing_to_tell_the_selected_is_at_chance_and_the_best_r
     assert sum(f["selected"]["uar"]["low"] > 1 / 3 for f in found) <= 1
     told = np.mean([f["best_of"]["bias"] for f in found])
     assert told == pytest.approx(best - 1 / 3, abs=0.04)
+
+
+def test_among_equals_inside_the_tested_part_has_no_say():
+    with patch.object(selection, "selected", wraps=selection.selected) as spy:
+        run(*corpus(1.0, 0), Plan("emotion", **QUICK))
+    entries, scorer, dummy = spy.call_args.args
+    chosen, _ = selection.selected(entries, scorer, dummy)
+    winner = next(e for e in entries if e.candidate.called == chosen["row"])
+    right = [np.eye(3)[scorer.target.y[f.test]] for f in scorer.folds]
+    twin = replace(winner, candidate=replace(winner.candidate, model="zzz", answers=right))
+    for order in ([twin, *entries], [*entries[::-1], twin]):
+        again, _ = selection.selected(order, scorer, dummy)
+        assert again["folds"] == chosen["folds"] and again["row"] == chosen["row"] and again["uar"] == chosen["uar"]
 
 
 def test_what_was_chosen_inside_answers_and_is_told():
