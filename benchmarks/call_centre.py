@@ -184,7 +184,6 @@ class Centre:
             truth[call.name] = m.turns
         self.bucket.put("spoken.csv", _csv(spoken_rows([c for c in every if not c.written])))
         self.bucket.put("written.csv", _csv(written_rows([c for c in every if c.written])))
-        self.bucket.put("all.csv", _csv(spoken_rows(every)[["sample_id", "audio"]]))
         return truth
 
     def fetch(self, key: str) -> Path:
@@ -350,6 +349,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs=2, default=(5.0, 20.0))
     parser.add_argument("--only", nargs="+", default=["*"], help="extractors, as of affectlake refresh")
     parser.add_argument("--heard", type=int, default=1, help="calls to transcribe")
+    parser.add_argument("--mixed", type=int, help="calls whose speakers are told apart by voice [default: all]")
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     data = given.data.absolute()
@@ -387,15 +387,15 @@ def work(centre: Centre, data: Path, given: argparse.Namespace) -> None:
     show("segment by speech", done, edges(pd.read_csv(spoken), truth), hours[False])
     done = centre.run("segment", "s3://calls/written.csv", "--by", "transcript", "--out", written.name)
     show("segment by transcript", done, edges(pd.read_csv(written), truth), hours[True])
-    done = centre.run("segment", "s3://calls/all.csv", "--by", "speech", "--speakers", "2", "--out", "mixed.csv")
-    show("segment, channels mixed, 2 speakers", done, diarised(pd.read_csv("mixed.csv"), truth), lasts)
+    mixed = every[: given.mixed]
+    centre.bucket.put("mixed.csv", _csv(spoken_rows(mixed)[["sample_id", "audio"]]))
+    done = centre.run("segment", "s3://calls/mixed.csv", "--by", "speech", "--speakers", "2", "--out", "mixed.csv")
+    hours_mixed = sum(truth[c.name][-1].end for c in mixed) / 3600
+    told = diarised(pd.read_csv("mixed.csv"), truth)
+    show(f"segment, channels of {len(mixed)} calls mixed, 2 speakers", done, told, hours_mixed)
     turns = joined(spoken, written, manifest)
-    few = turns[turns["dialogue"].isin([c.name for c in every if not c.written][: given.heard])]
-    few.drop(columns="text").to_csv("few.csv", index=False)
-    centre.run("refresh", "few", "--manifest", "few.csv", "--only", "audio.recording")
-    done = centre.run("transcribe", "few", "--language", "en")
-    hours_heard = sum(truth[name][-1].end for name in few["dialogue"].unique()) / 3600
-    show(f"transcribe {given.heard}", done, words_wrong(Store("lake").samples("few"), truth), hours_heard)
+    if given.heard:
+        transcribed(centre, [c for c in every if not c.written][: given.heard], turns, truth, show)
 
     night = ("refresh", "calls", "--manifest", manifest.name, *only, "--json")
     done = centre.run(*night)
@@ -411,6 +411,18 @@ def work(centre: Centre, data: Path, given: argparse.Namespace) -> None:
     show("bench", done, _scores(json.loads(done.out)))
     timelines(centre, every, show)
     erased(centre, every[0].caller, show)
+
+
+def transcribed(
+    centre: Centre, heard: list[Call], turns: pd.DataFrame, truth: dict[str, list[Turn]], show: Callable[..., None]
+) -> None:
+    """Words by machine of some calls, in a dataset of their own."""
+    names = [call.name for call in heard]
+    turns[turns["dialogue"].isin(names)].drop(columns="text").to_csv("few.csv", index=False)
+    centre.run("refresh", "few", "--manifest", "few.csv", "--only", "audio.recording")
+    done = centre.run("transcribe", "few", "--language", "en")
+    hours = sum(truth[name][-1].end for name in names) / 3600
+    show(f"transcribe {len(heard)}", done, words_wrong(Store("lake").samples("few"), truth), hours)
 
 
 def _failed(counts: dict) -> int:
@@ -447,7 +459,8 @@ def erased(centre: Centre, caller: str, show: Callable[..., None]) -> None:
     lake = centre.folder / "lake"
     before, others = Traces.of(lake, caller), _others(lake, caller)
     searched, hits = before.found(lake)
-    centre.run("erase", "few", "--speaker", caller, "--yes", fine=(0, 3))
+    if (lake / "current" / "few").is_dir():
+        centre.run("erase", "few", "--speaker", caller, "--yes", fine=(0, 3))
     done = centre.run("erase", "calls", "--speaker", caller, "--yes", fine=(0, 3))
     receipt = json.loads(done.out)
     left = ", ".join(one["what"] for one in receipt["left"])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from html import unescape
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from elsewhere import Front
 from explored import IDS, LABELS, store_of
 from starlette.testclient import TestClient
 
@@ -26,6 +28,8 @@ from affectlake.flows.benchmark import BenchOptions, benchmark
 from affectlake.flows.cli.app import run
 from affectlake.flows.explore.app import application
 from affectlake.flows.explore.site import PAGES
+from affectlake.flows.options import RefreshOptions
+from affectlake.flows.refresh import refresh
 
 HOST = "http://localhost"
 
@@ -213,11 +217,35 @@ def test_a_sample_that_was_only_imported_does_not_open_other_files(tmp_path):
     with TestClient(application(store), HOST) as client:
         for sample_id, said in (
             ("a", "nothing in it can be seen or heard"),
-            ("b", "what is elsewhere is fetched first"),
+            ("b", "is elsewhere, and no refresh has read it"),
         ):
             answer = client.get(address("media", dataset="d", id=sample_id, kind="audio"))
             assert answer.status_code == 404 and said in unescape(answer.text)
             assert client.get(address("sample", dataset="d", id=sample_id)).status_code == 200
+
+
+def test_what_is_elsewhere_is_fetched_while_it_is_what_was_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    web = Front()
+    sounds = [BytesIO(), BytesIO()]
+    for i, out in enumerate(sounds):
+        soundfile.write(out, np.sin(np.arange(16000) * (i + 1) / 30) / 9, 16000, format="WAV")
+    web.objects = {"/a.wav": sounds[0].getvalue()}
+    pd.DataFrame({"sample_id": ["a"], "audio": [f"{web.url}/a.wav"]}).to_csv("m.csv", index=False)
+    try:
+        refresh(RefreshOptions("d", manifest="m.csv", only=("audio.recording",), workers=1))
+        with TestClient(application(Store("lake")), HOST) as client:
+            where = address("media", dataset="d", id="a", kind="audio")
+            assert client.get(where).content == sounds[0].getvalue()
+            assert "<audio" in client.get(address("sample", dataset="d", id="a")).text
+            shutil.rmtree(os.environ["AFFECTLAKE_MEDIA_FOLDER"])
+            web.objects = {"/a.wav": sounds[1].getvalue()}
+            answer = client.get(where)
+            assert answer.status_code == 404 and "no longer the object" in unescape(answer.text)
+            monkeypatch.setattr("affectlake.flows.explore.media.LARGEST", 1)
+            assert "for a page no more than" in unescape(client.get(where).text)
+    finally:
+        web.close()
 
 
 def test_a_sample_shows_where_it_stands_and_what_was_said_of_it(client):

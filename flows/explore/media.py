@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from affectlake.data import remote
 from affectlake.data.checksums import file_sha256
 from affectlake.data.errors import AffectlakeError, BadMedia, UnknownName
 from affectlake.data.media import check_file, kind_of, local_path
 from affectlake.data.pictures import read_frames
 from affectlake.data.samples import MEDIA, channel_number
 from affectlake.data.sound import read_audio
+from affectlake.features import _files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,9 @@ _TYPES = {
     ".ogv": "video/ogg",
 }
 
+LARGEST = 256 << 20
+"""Bytes of an object elsewhere that is fetched because somebody looks at a page."""
+
 FRAMES = 4
 """Pictures by which a film is shown."""
 
@@ -53,6 +58,8 @@ def player(kind: str, sample: pd.Series) -> str:
 def file_of(lake: Lake, dataset: str, sample_id: str, kind: str) -> Path:
     """The file of a sample, if it still holds the bytes that the store's features were computed from.
 
+    Of an object elsewhere a copy, which stays until there is no room for others.
+
     Raises
     ------
     UnknownName
@@ -65,8 +72,12 @@ def file_of(lake: Lake, dataset: str, sample_id: str, kind: str) -> Path:
     sample = lake.sample(dataset, sample_id)
     if not _given(sample, kind):
         raise BadMedia(f"sample {sample_id!r} has no {kind}")
-    path = local_path(str(sample[kind]))
-    _check_same(lake, dataset, str(sample[kind]), path)
+    uri = str(sample[kind])
+    if remote.is_remote(uri):
+        path = _fetched(_noted(lake, dataset, uri), uri)
+    else:
+        path = local_path(uri)
+        _check_same(_noted(lake, dataset, uri), path)
     if kind_of(path) is None:
         raise BadMedia(f"{path.name}: nothing in it can be seen or heard")
     return path
@@ -77,18 +88,42 @@ def media_type(path: Path) -> str:
     return _TYPES.get(path.suffix.lower(), "application/octet-stream")
 
 
-def _check_same(lake: Lake, dataset: str, uri: str, path: Path) -> None:
+def _noted(lake: Lake, dataset: str, uri: str) -> pd.DataFrame:
+    """What a refresh found a file to be; no row of samples that were only imported, whose files nobody has read."""
+    known = lake.once(dataset, ("files",), lambda: lake.store.files(dataset).drop_duplicates("uri").set_index("uri"))
+    return known.loc[known.index == uri]
+
+
+def _fetched(noted: pd.DataFrame, uri: str) -> Path:
+    """A copy of an object elsewhere; raises BadMedia where it is large, another one by now, or was never read."""
+    name = remote.name_of(remote.redacted(uri))
+    if noted.empty:
+        raise BadMedia(f"{name}: is elsewhere, and no refresh has read it")
+    known = noted.iloc[0]
+    if known["size"] > LARGEST:
+        much = f"{known['size'] >> 20} MB elsewhere, for a page no more than {LARGEST >> 20} are fetched"
+        raise BadMedia(f"{name}: {much}")
+
+    def same(copy: remote.Copy) -> bool:
+        return bool(copy.sha256 == known["sha256"]) or _files.is_at(int(known["stamp"]), copy.object)
+
+    with remote.fetched(uri, same) as copy:
+        if not same(copy):
+            raise BadMedia(f"{name}: is no longer the object that was read; refresh the dataset")
+        return copy.path
+
+
+def _check_same(noted: pd.DataFrame, path: Path) -> None:
     """Raises BadMedia where a file is no longer what a refresh read, a link to another one for instance."""
     if path.is_dir():  # frames of a film, one by one; they have no sum of their own
         return
     check_file(path)
-    known = lake.once(dataset, ("files",), lambda: lake.store.files(dataset).drop_duplicates("uri").set_index("uri"))
-    if uri not in known.index:
-        return  # of samples that were only imported nobody has read the files
-    noted, found = known.loc[uri], path.stat()
-    if found.st_size == noted["size"] and found.st_mtime_ns == noted["mtime_ns"]:
+    if noted.empty:
         return
-    if found.st_size != noted["size"] or file_sha256(path) != noted["sha256"]:
+    known, found = noted.iloc[0], path.stat()
+    if found.st_size == known["size"] and found.st_mtime_ns == known["mtime_ns"]:
+        return
+    if found.st_size != known["size"] or file_sha256(path) != known["sha256"]:
         raise BadMedia(f"{path.name}: is no longer the file that was read; refresh the dataset")
 
 
