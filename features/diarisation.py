@@ -1,8 +1,8 @@
 """Who speaks when: the voices of a recording, told apart by clustering embeddings of short windows of its speech.
 
-Agglomerative clustering with average linkage on cosine distances between GE2E's embeddings, the way of Wang et al.,
-"Speaker diarization with LSTM" (ICASSP 2018), without its spectral clustering. One person is heard at a time: where two
-speak together, the one whose voice is nearer has the turn.
+Embeddings of GE2E are clustered, as by Wang et al., "Speaker diarization with LSTM" (ICASSP 2018): spectrally where it
+is known how many people speak, else agglomeratively, with average linkage on cosine distances. One person is heard at a
+time: where two speak together, the one whose voice is nearer has the turn.
 """
 
 from __future__ import annotations
@@ -34,8 +34,12 @@ LEAST = 1.0
 FEW = 5
 """Windows without which a group is nobody of its own."""
 
-MANY = 4000
-"""Windows that are clustered, evenly taken from longer recordings: memory grows with their square."""
+MANY, MANY_GIVEN = 4000, 1000
+"""Windows that are clustered, evenly taken from longer recordings: memory grows with their square, and where the number
+of people is given time with their cube."""
+
+NEIGHBOURS = (0.02, 0.034, 0.06, 0.1, 0.17, 0.3)
+"""Shares of all windows that each is joined to, of which the best is taken."""
 
 STEP = 0.1
 """Seconds between the times at which who speaks is decided."""
@@ -237,33 +241,52 @@ def voices(windows: Windows, speakers: int | None = None) -> np.ndarray:
     telling = np.flatnonzero(windows.end - windows.start >= LEAST)
     if not len(telling):
         telling = np.arange(len(windows.codes))
-    telling = telling[np.linspace(0, len(telling) - 1, min(MANY, len(telling))).round().astype(int)]
+    many = MANY if speakers is None else MANY_GIVEN
+    telling = telling[np.linspace(0, len(telling) - 1, min(many, len(telling))).round().astype(int)]
     codes = windows.codes[telling]
-    labels = _clusters(codes, speakers)
+    labels = _clusters(codes) if speakers is None else _parted(codes, min(speakers, len(codes)))
     known = [label for label in dict.fromkeys(labels.tolist()) if label]
     return _unit(np.stack([codes[labels == label].mean(axis=0) for label in known]))
 
 
-def _clusters(codes: np.ndarray, speakers: int | None) -> np.ndarray:
+def _clusters(codes: np.ndarray) -> np.ndarray:
     """Which person each code is of, from 1; 0: of nobody that speaks often enough [shape=(n,)]."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     if len(codes) == 1:
         return np.ones(1, int)
-    tree = linkage(codes, "average", metric="cosine")
-    if speakers is None:
-        return _often(fcluster(tree, THRESHOLD, "distance"))
-    # A cut into so many groups leaves some with an odd window or two: a finer one, until so many are people.
-    for count in range(speakers, len(codes) + 1):
-        labels = _often(fcluster(tree, count, "maxclust"))
-        if len(np.unique(labels[labels > 0])) == speakers:
-            return labels
-    return np.asarray(fcluster(tree, speakers, "maxclust"))
-
-
-def _often(labels: np.ndarray) -> np.ndarray:
+    labels = fcluster(linkage(codes, "average", metric="cosine"), THRESHOLD, "distance")
     sizes = np.bincount(labels)
     return np.where(sizes[labels] >= min(FEW, sizes.max()), labels, 0)
+
+
+def _parted(codes: np.ndarray, speakers: int) -> np.ndarray:
+    """Which of so many people each code is of, from 1 [shape=(n,)].
+
+    Spectral clustering of a graph that joins each code to those most like it: to how many is what parts the graph best,
+    for its size, into so many (Park et al., "Auto-tuning spectral clustering for speaker diarization using normalized
+    maximum eigengap", IEEE Signal Processing Letters 27, 2020).
+    """
+    from scipy.linalg import eigh
+    from sklearn.cluster import KMeans
+
+    if speakers in (1, len(codes)):
+        return np.ones(len(codes), int) if speakers == 1 else np.arange(1, 1 + len(codes))
+    count = len(codes)
+    nearest = np.argsort(-(codes @ codes.T), axis=1, kind="stable")
+    found: list[tuple[float, np.ndarray]] = []
+    for share in NEIGHBOURS:
+        joined = min(max(round(share * count), 4), count - 1)
+        graph = np.zeros((count, count))
+        np.put_along_axis(graph, nearest[:, : joined + 1], 0.5, axis=1)
+        graph += graph.T
+        np.fill_diagonal(graph, 0)
+        degrees = graph.sum(axis=1)
+        values, vectors = eigh(np.diag(degrees) - graph, subset_by_index=[0, speakers])
+        gap = (values[speakers] - values[speakers - 1]) / degrees.max()
+        found.append((joined / max(gap, 1e-9), vectors[:, :speakers]))
+    best = min(found, key=lambda one: one[0])[1]
+    return np.asarray(1 + KMeans(speakers, n_init=5, random_state=0).fit_predict(best))
 
 
 def _unit(codes: np.ndarray) -> np.ndarray:

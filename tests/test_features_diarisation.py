@@ -140,6 +140,18 @@ def test_a_group_of_odd_windows_is_nobody():
     assert len(diarisation.voices(windows)) == 2 and len(diarisation.voices(windows, 2)) == 2
 
 
+def test_two_voices_that_change_a_lot_are_two_where_the_number_is_given():
+    """Each goes further than lies between them: what tells them apart is that nothing lies between."""
+    angle = np.tile(np.linspace(0, np.pi / 2, 40), 2)
+    height = np.repeat([0.3, -0.3], 40)
+    codes = np.stack([np.cos(angle), np.sin(angle), height], axis=1)
+    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
+    labels = diarisation._parted(codes, 2)
+    assert len(set(labels[:40])) == len(set(labels[40:])) == 1 and labels[0] != labels[-1]
+    for few in (1, 2, 3):
+        assert len(set(diarisation._parted(codes[[0, 1, -1]], few))) == few
+
+
 def test_short_runs_join_their_longer_neighbour():
     assert diarisation._lasting([(0, 20), (1, 2), (0, 10)]) == [(0, 32 - 0)]
     assert diarisation._lasting([(0, 20), (1, 3), (2, 6)]) == [(0, 23), (2, 6)]
