@@ -63,6 +63,45 @@ class Positions:
         return found
 
 
+def distinct(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The first row of each string of a column, in order, out of memory."""
+    first = Positions(frame[column]).first
+    if len(first) == len(frame):
+        return frame
+    parts = (first[a : a + spill.ROWS] for a in range(0, max(len(first), 1), spill.ROWS))
+    return spill.spilled(spill.taken(frame, at) for at in parts)
+
+
+def differing(old: pd.DataFrame, new: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of each of two frames that the other has not, under the same ``sample_id``, with the same values.
+
+    Columns that one of them lacks are not compared. The frames may lie on disk.
+    """
+    shared = [c for c in old if c in new]
+    places, same = Positions(new["sample_id"]), np.zeros(len(new), bool)
+    left = spill.Spill()
+    for was in spill.parts(old):
+        at = places.of(was["sample_id"])
+        there = at >= 0
+        now = spill.taken(new[shared], at[there])
+        equal = there.copy()
+        equal[there] = _equal(was[there][shared], now)
+        same[at[equal]] = True
+        left.add(was[~equal])
+    others = np.flatnonzero(~same)
+    came = (spill.taken(new, others[a : a + spill.ROWS]) for a in range(0, max(len(others), 1), spill.ROWS))
+    return left.frame(), spill.spilled(came)
+
+
+def _equal(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
+    """Which rows are, value by value; two that are missing are."""
+    same = np.ones(len(a), bool)
+    for name in a:
+        x, y = (f[name].reset_index(drop=True) for f in (a, b))
+        same &= ((x == y) | (x.isna() & y.isna())).to_numpy(dtype=bool, na_value=False)
+    return same
+
+
 def _ties(high: np.ndarray, low: np.ndarray, at: np.ndarray, first: np.ndarray) -> list[tuple[int, int, int]]:
     group = np.maximum.accumulate(np.where(first, np.arange(len(high)), 0))
     other = np.flatnonzero(low != low[group])

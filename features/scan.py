@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data import remote, spill
-from affectlake.data.lookup import Positions
+from affectlake.data.lookup import Positions, distinct
 from affectlake.data.samples import MEDIA, channel_number
 from affectlake.features import _files
 from affectlake.features._files import ABSENT, UNLEARNT, Read, State
@@ -32,12 +32,7 @@ def media_uris(samples: pd.DataFrame) -> pd.Series:
     for medium in MEDIA:
         for part in spill.parts(samples[[medium]].set_axis(["uri"], axis=1)):
             every.add(part.dropna())
-    uris = every.frame()
-    first = Positions(uris["uri"]).first
-    if len(first) == len(uris):
-        return uris["uri"]
-    chosen = (spill.taken(uris, first[a : a + spill.ROWS]) for a in range(0, len(first), spill.ROWS))
-    return spill.spilled(chosen)["uri"]
+    return distinct(every.frame(), "uri")["uri"]
 
 
 def scan(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from affectlake.data.lookup import Positions
     from affectlake.data.store import FeatureTable, Snapshot, Store
 
 T = TypeVar("T")
@@ -85,27 +86,43 @@ def equal_data(store: "Store", dataset: str, a: "Snapshot", b: "Snapshot") -> bo
         return False
     if a.tables["samples"] == b.tables["samples"]:
         return True
-    x, y = (store.samples(dataset, s).drop(columns=list(MEDIA)) for s in (a, b))
+    x, y = (store.samples(dataset, s, on_disk=True).drop(columns=list(MEDIA)) for s in (a, b))
     return x.equals(y)
 
 
 def _samples(store: "Store", snapshot: "Snapshot | None") -> "pd.DataFrame":
-    """Samples by id; of each media column also the sha256 of its file, as ``<column> sha256``."""
+    """Samples; of each media column also the sha256 of its file, as ``<column> sha256``."""
     import pandas as pd
 
-    from affectlake.features.scan import UNLEARNT
+    from affectlake.data import spill
+    from affectlake.data.lookup import Positions
 
     if snapshot is None:
-        return pd.DataFrame(columns=[*_CONTENT, *(f"{m} sha256" for m in MEDIA)], dtype="str")
-    frame = store.samples(snapshot.dataset, snapshot).set_index("sample_id")
-    frame["channel"] = frame.get("channel")  # not in a snapshot of an earlier program
-    files = store.files(snapshot.dataset, snapshot).set_index("uri")
-    digest = files["sha256"]
-    if (listed := digest == UNLEARNT).any():  # of what nobody read, another stamp is another content
-        digest = digest.where(~listed, "object " + files["stamp"].astype("str"))
+        return pd.DataFrame(columns=["sample_id", *_CONTENT, *(f"{m} sha256" for m in MEDIA)], dtype="str")
+    files = store.files(snapshot.dataset, snapshot, on_disk=True)
+    places = Positions(files["uri"].astype("str"))
+    samples = store.samples(snapshot.dataset, snapshot, on_disk=True)
+    return spill.spilled(_with_digests(part, files, places) for part in spill.parts(samples))
+
+
+def _with_digests(samples: "pd.DataFrame", files: "pd.DataFrame", places: "Positions") -> "pd.DataFrame":
+    import numpy as np
+    import pandas as pd
+
+    from affectlake.data import spill
+    from affectlake.features.scan import UNLEARNT
+
+    frame = samples.assign(channel=samples.get("channel"))  # not in a snapshot of an earlier program
     for column in MEDIA:
+        uris = frame[column].astype("str")
+        at = np.where(uris.notna(), places.of(uris), -1)
+        found = spill.taken(files, at[at >= 0])
+        digest = found["sha256"].astype("str")
+        if (listed := digest == UNLEARNT).any():  # of what nobody read, another stamp is another content
+            digest = digest.where(~listed, "object " + found["stamp"].astype("str"))
         # Where no scan has looked (imported samples), the place is all that is known of the content.
-        frame[f"{column} sha256"] = frame[column].map(digest).astype("str").fillna(frame[column].astype("str"))
+        known = pd.Series(digest.to_numpy(), index=frame.index[at >= 0], dtype="str")
+        frame[f"{column} sha256"] = known.reindex(frame.index).fillna(uris)
     return frame
 
 
@@ -120,7 +137,10 @@ def _nothing() -> SampleChanges:
     }
 
 
-def _by_sample(old: "pd.DataFrame", new: "pd.DataFrame") -> SampleChanges:
+def _by_sample(before: "pd.DataFrame", now: "pd.DataFrame") -> SampleChanges:
+    from affectlake.data.lookup import differing
+
+    old, new = (frame.set_index("sample_id") for frame in differing(before, now))
     both = old.index.intersection(new.index, sort=False)
     a, b = old.loc[both], new.loc[both]
     content: list[OtherContent] = []
@@ -155,7 +175,7 @@ def _by_sample(old: "pd.DataFrame", new: "pd.DataFrame") -> SampleChanges:
         "renamed": {**_listed(renamed), "folders": _folders(renamed)},
         "content": _listed(content),
         "edited": {**_listed(edited), "columns": by_column},
-        "columns": _listed(_columns(old, new)),
+        "columns": _listed(_columns(before, now)),
     }
 
 
@@ -297,7 +317,8 @@ def _bad(store: "Store", dataset: str, before: "Snapshot | None", now: "Snapshot
     new = [r for r in after if (r["sample_id"], r["extractor"]) not in was_bad]
     mended = [r | {"now": key[0]} for r, key in zip(earlier, earlier_keys, strict=True) if key not in now_bad]
     if mended:  # who took the sample out has mended nothing
-        here = set(store.samples(dataset, now)["sample_id"])
+        ids = store.samples(dataset, now, on_disk=True)["sample_id"]
+        here = set(ids[ids.isin([r["now"] for r in mended])])
         mended = [r for r in mended if r["now"] in here]
     return {
         "new": _first(_bad_files(new)),

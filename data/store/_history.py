@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
+from affectlake.data import spill
 from affectlake.data.errors import UnknownName
+from affectlake.data.lookup import differing, distinct
 from affectlake.data.store import _load
 from affectlake.data.store._answers import Diff, Explanation, TableDiff
-from affectlake.data.store._read import read
-from affectlake.data.store._snapshot import Counts, Snapshot
+from affectlake.data.store._read import read, read_parts
+from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, kept
 from affectlake.data.store._table_store import CommitConflict, TableStore, wait
@@ -20,13 +21,8 @@ from affectlake.data.store._table_store import CommitConflict, TableStore, wait
 
 def diff(store: TableStore, a: Snapshot, b: Snapshot) -> Diff:
     """See `Store.diff`."""
-    old, new = (_samples(store, s) for s in (a, b))
+    old, new = (f.set_index("sample_id") for f in differing(*(_samples(store, s) for s in (a, b))))
     both = old.index.intersection(new.index)
-    shared = [c for c in old.columns if c in new.columns]
-    same = np.ones(len(both), dtype=bool)
-    for c in shared:
-        x, y = old.loc[both, c], new.loc[both, c]
-        same &= ((x == y) | (x.isna() & y.isna())).to_numpy(dtype=bool, na_value=False)
     features = {}
     for name in sorted({*a.computed, *b.computed}):
         entry = _feature(store, a, b, name)
@@ -37,13 +33,19 @@ def diff(store: TableStore, a: Snapshot, b: Snapshot) -> Diff:
         "b": b.id,
         "added": new.index.difference(old.index).tolist(),
         "removed": old.index.difference(new.index).tolist(),
-        "changed": both[~same].tolist(),
+        "changed": both.tolist(),
         "features": features,
     }
 
 
 def _samples(store: TableStore, s: Snapshot) -> pd.DataFrame:
-    return read(store, s.tables["samples"]).to_pandas().drop(columns=HIDDEN).set_index("sample_id")
+    return spill.spilled(part.drop_columns(HIDDEN).to_pandas() for part in read_parts(store, s.tables["samples"]))
+
+
+def _contents(store: TableStore, entry: FeatureTable) -> pd.DataFrame:
+    """What each sample of a table was computed of."""
+    rows = spill.spilled(part.to_pandas() for part in read_parts(store, entry, ["sample_id", "content"]))
+    return distinct(rows, "sample_id") if entry.keys else rows
 
 
 def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> TableDiff | None:
@@ -53,10 +55,7 @@ def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> TableDif
     if old.key == new.key:
         return None
     # All parts of a sample, of a series, have its content.
-    before, after = (
-        read(store, e, ["sample_id", "content"]).to_pandas().drop_duplicates("sample_id").set_index("sample_id")
-        for e in (old, new)
-    )
+    before, after = (f.set_index("sample_id") for f in differing(*(_contents(store, e) for e in (old, new))))
     both = before.index.intersection(after.index)
     columns = [set(_load.column_names(store, e)) for e in (old, new)]
     found: TableDiff = {
@@ -64,7 +63,7 @@ def _feature(store: TableStore, a: Snapshot, b: Snapshot, name: str) -> TableDif
         "fingerprint": old.fingerprint != new.fingerprint,
         "added": after.index.difference(before.index).tolist(),
         "removed": before.index.difference(after.index).tolist(),
-        "changed": both[(before.loc[both, "content"] != after.loc[both, "content"]).to_numpy()].tolist(),
+        "changed": both.tolist(),
         "columns_added": sorted(columns[1] - columns[0]),
         "columns_removed": sorted(columns[0] - columns[1]),
     }

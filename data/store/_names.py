@@ -123,7 +123,8 @@ class Hashed:
 
     def named_in(self, kind: str, values: Iterable[str]) -> set[str]:
         """Those of some values that are names of a kind."""
-        return {v for v in values if self._is(kind, v)} if self._of.get(kind) else set()
+        wanted = self._of.get(kind)
+        return {v for v in values if self.identity.hashed(kind, self._dataset, v) in wanted} if wanted else set()
 
     def named(self, kind: str, value: str) -> bool:
         if kind != ANY and self._is(kind, value):

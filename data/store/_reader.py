@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
+from affectlake.data import spill
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _catalog, _checksums, _load, _status
 from affectlake.data.store._answers import Status
-from affectlake.data.store._read import read, read_or_none
+from affectlake.data.store._read import read, read_or_none, read_parts
 from affectlake.data.store._snapshot import Snapshot
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, spoken
@@ -94,10 +95,13 @@ class Reader:
     def _log(self) -> Log:
         return self._reading(lambda: Log(self._tables))
 
-    def samples(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
-        """Samples of a dataset in their order; see `affectlake.data.samples.samples_frame`."""
+    def samples(self, dataset: str, as_of: AsOf = None, on_disk: bool = False) -> pd.DataFrame:
+        """Samples of a dataset in their order, out of memory if asked (see `affectlake.data.spill`); see
+        `affectlake.data.samples.samples_frame`.
+        """
         snapshot = self.snapshot(dataset, as_of)
-        return self._reading(lambda: _load.samples(self._tables, snapshot)).drop(columns=HIDDEN).rename(columns=spoken)
+        found = _load.samples_on_disk if on_disk else _load.samples
+        return self._reading(lambda: found(self._tables, snapshot)).drop(columns=HIDDEN).rename(columns=spoken)
 
     @overload
     def load(
@@ -383,8 +387,8 @@ class Reader:
         snapshot = self.snapshot(dataset, as_of)
         return self._reading(lambda: _status.contents(self._tables, snapshot))
 
-    def files(self, dataset: str, as_of: AsOf = None) -> pd.DataFrame:
-        """Every media file as the refresh behind a snapshot found it.
+    def files(self, dataset: str, as_of: AsOf = None, on_disk: bool = False) -> pd.DataFrame:
+        """Every media file as the refresh behind a snapshot found it; ``on_disk`` as in `samples`.
 
         Returns
         -------
@@ -392,7 +396,10 @@ class Reader:
             See `affectlake.features.scan.scan`; empty for a dataset that was only ever imported.
         """
         snapshot = self.snapshot(dataset, as_of)
-        table = self._reading(lambda: read_or_none(self._tables, snapshot.tables.get("stats")))
+        entry = snapshot.tables.get("stats")
+        if on_disk and entry is not None:
+            return self._reading(lambda: spill.spilled(p.to_pandas() for p in read_parts(self._tables, entry)))
+        table = self._reading(lambda: read_or_none(self._tables, entry))
         return table.to_pandas() if table else pd.DataFrame({c: [] for c in ("uri", "size", "mtime_ns", "sha256")})
 
     def status(self, as_of: AsOf = None) -> Status:

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
+from affectlake.data import spill
 from affectlake.data.errors import AffectlakeError
+from affectlake.data.lookup import Positions
 from affectlake.data.remote.addresses import is_remote
 from affectlake.data.samples import MEDIA
 from affectlake.data.store import _checksums, _identity
@@ -53,8 +55,9 @@ def read(store: TableStore, dataset: str) -> pd.DataFrame:
     return frame[frame["dataset"] == dataset]
 
 
-def contents(samples: pd.DataFrame, stats: pd.DataFrame | None) -> pd.DataFrame:
-    """What the media of samples are: whole files, and segments of files that others are on too.
+def contents(samples: pd.DataFrame, stats: pd.DataFrame | None, files: Positions | None = None) -> pd.DataFrame:
+    """What the media of samples are: whole files, and segments of files that others are on too; ``files`` tells where
+    files are in ``stats``, for who asks several times.
 
     Returns
     -------
@@ -102,14 +105,18 @@ def traces(store: TableStore, dataset: str) -> Hashed | None:
 
 def erased(buried: Hashed, samples: pd.DataFrame, file_index: pd.DataFrame | None = None) -> set[str]:
     """Ids of samples that may not come back, by their id, their speaker or what their media are."""
-    gone = buried.named_in(SAMPLE, samples["sample_id"])
-    if "speaker" in samples:
-        speakers = buried.named_in(SPEAKER, samples["speaker"].dropna().unique())
-        gone |= set(samples.loc[samples["speaker"].isin(speakers), "sample_id"])
-    if CONTENT in buried.kinds:
-        media = contents(samples, file_index)
-        known = buried.named_in(CONTENT, {*media["whole"], *media["part"]})
-        gone |= set(media.loc[media["whole"].isin(known) | media["part"].isin(known), "sample_id"])
+    by_content = CONTENT in buried.kinds and file_index is not None and len(file_index)
+    files = Positions(file_index["uri"]) if by_content and file_index is not None else None
+    gone: set[str] = set()
+    for part in spill.parts(samples):
+        gone |= buried.named_in(SAMPLE, part["sample_id"])
+        if "speaker" in part:
+            speakers = buried.named_in(SPEAKER, part["speaker"].dropna().unique())
+            gone |= set(part.loc[part["speaker"].isin(speakers), "sample_id"])
+        if files is not None:
+            media = contents(part, file_index, files)
+            known = buried.named_in(CONTENT, {*media["whole"], *media["part"]})
+            gone |= set(media.loc[media["whole"].isin(known) | media["part"].isin(known), "sample_id"])
     return gone
 
 

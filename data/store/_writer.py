@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -251,9 +252,16 @@ class Writer:
             return samples, features
         gone = _tombstones.erased(buried, samples, file_index)
         if gone:
-            features = {n: replace(f, rows=f.rows[~f.rows["sample_id"].isin(gone)]) for n, f in features.items()}
-            samples = samples[~samples["sample_id"].isin(gone)].reset_index(drop=True)
-        samples, went = _attributes.without_in_samples(samples, buried, buried.identity)
+            features = {n: replace(f, rows=_without(f.rows, gone)) for n, f in features.items()}
+            samples = _without(samples, gone)
+        went = Counter[str]()
+
+        def unnamed(part: pd.DataFrame) -> pd.DataFrame:
+            clean, number = _attributes.without_in_samples(part, buried, buried.identity)
+            went.update(number)
+            return clean
+
+        samples = spill.spilled(map(unnamed, spill.parts(samples)))
         for column, number in went.items():
             _logger.warning(
                 "column %r of %d samples of %s names people who were erased: left out", column, number, self.dataset
@@ -484,6 +492,10 @@ class Writer:
             # An earlier version took a label for a partition: what has one cannot lose it.
             path = f"{path.split('~')[0]}~{uuid.uuid4().hex[:8]}"
         return TableRef(path, self.store.replace(path, first, None, more=parts))
+
+
+def _without(frame: pd.DataFrame, gone: set[str]) -> pd.DataFrame:
+    return spill.spilled(part[~part["sample_id"].isin(gone)] for part in spill.parts(frame))
 
 
 def existing(value: Known | None) -> Known:
