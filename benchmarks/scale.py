@@ -186,13 +186,14 @@ def _refresh(root: Path) -> dict:
     return {"start": start, "seconds": seconds, "counts": done.extractors}
 
 
-def _made_up(shards, options) -> Iterator[dict]:
+def _made_up(work, options, places) -> Iterator:
     """Values that a content's name gives."""
     import pyarrow as pa
 
     from affectlake.features import registry
+    from affectlake.features.results import results
 
-    for chunk in (chunk for shard in shards for chunk in shard):
+    for chunk in work.chunks:
         contents = [r.content for r in chunk.requests]
         digits = np.frombuffer("".join(contents).encode(), np.uint8).reshape(len(contents), -1)
         told = {"content": contents, "outcome": ["ok"] * len(contents), "reason": pa.nulls(len(contents), pa.string())}
@@ -201,7 +202,7 @@ def _made_up(shards, options) -> Iterator[dict]:
             columns = registry.get(name).columns
             values = np.resize(digits, (len(contents), len(columns))).astype(np.float32) / 255
             found[name] = pa.table(told | {c.name: values[:, i] for i, c in enumerate(columns)})
-        yield found
+        yield results([chunk], [found])
 
 
 def _load(root: Path, operation: str) -> dict:
