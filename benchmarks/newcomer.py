@@ -14,6 +14,7 @@ import argparse
 import csv
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -35,19 +36,20 @@ SUFFIXES = {"audio": (".wav", ".flac", ".mp3", ".ogg"), "image": (".png", ".jpg"
 
 @dataclass(frozen=True)
 class Shown:
-    """What became of one command."""
+    """What became of one command; ``before``: what stood last on the screen when it was silent for longest."""
 
     command: str
     code: int
     seconds: float
     silence: float
+    before: str
     text: str
 
 
 def played(command: Sequence[str], folder: Path, log: Path) -> Shown:
     """Run a command in a terminal of 100 columns, and keep what it shows."""
     begin = last = time.monotonic()
-    silence, shown = 0.0, b""
+    silence, before, shown = 0.0, "", b""
     process, screen = pty.fork()
     if process == 0:
         os.chdir(folder)
@@ -63,14 +65,23 @@ def played(command: Sequence[str], folder: Path, log: Path) -> Shown:
                 break
             if not some:
                 break
+            if now - last > silence:
+                silence, before = now - last, _last(shown)
             shown += some
-            silence, last = max(silence, now - last), now
-    silence = max(silence, time.monotonic() - last)
+            last = now
+    if time.monotonic() - last > silence:
+        silence, before = time.monotonic() - last, _last(shown)
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     text = shown.decode(errors="replace")
     with log.open("a", encoding="utf-8") as file:
         file.write(f"\n$ {' '.join(command)}\n{text}\n[exit {code}, {time.monotonic() - begin:.1f} s]\n")
-    return Shown(" ".join(command), code, time.monotonic() - begin, silence, text)
+    return Shown(" ".join(command), code, time.monotonic() - begin, silence, before, text)
+
+
+def _last(shown: bytes) -> str:
+    """The last words of what was shown, without what moves a cursor."""
+    words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[^\x20-\x7e]+", " ", shown[-500:].decode(errors="replace")).split()
+    return " ".join(words)[-40:]
 
 
 def mixed(corpus: Path, folder: Path) -> Path:
@@ -157,7 +168,7 @@ def main() -> int:
         (0, ["bench", "mine", "emotion", "--store", "lake", "--models", "logreg", "--report", "r.html", "--save", "m"]),
         (0, ["predict", "m", sound, film]),
         (2, ["predict", "m", manifest]),
-        (0, ["predict", "m", "--manifest", manifest, "--json"]),
+        (3, ["predict", "m", "--manifest", manifest, "--json"]),
         (2, ["bench", "mine", "emotoin", "--store", "lake"]),
         (0, ["doctor"]),
     ]
@@ -167,7 +178,7 @@ def main() -> int:
     for i, (code, one) in enumerate(zip(meant, shown, strict=True)):
         bad = [f"exit {one.code}, not {code}"] * (one.code != code)
         bad += ["traceback"] * ("Traceback (most recent call last)" in one.text)
-        bad += ["silent"] * (one.silence > SILENCE and i > 0)
+        bad += [f"silent after {one.before!r}"] * (one.silence > SILENCE and i > 0)
         wrong += bool(bad)
         told = f"{one.seconds:8.1f} s  silent {one.silence:5.1f} s  exit {one.code}"
         print(f"{told}  {one.command[:66]:66}  {', '.join(bad)}")

@@ -99,9 +99,10 @@ def extract(
             raise UsageError(f"nothing to extract: the extractors read {reads or 'nothing'}, which no file has")
 
     with given.use(given.parsed(settings or {})), progress("computing") as report:
-        if workers:
-            from affectlake.features.workers import Workers
+        from affectlake.features.workers import Workers, compiled_once
 
+        compiled_once()
+        if workers:
             with Workers(workers, extractors=[e.name for e in chosen]) as pool:
                 _, tables, failures = computed(samples, chosen, counted(pool.run, report), check)
         else:
@@ -187,9 +188,10 @@ def counted(run: Run, report: Report) -> Run:
     """The same, which reports how many of its samples, each as often as it is read, are done."""
 
     def counting(chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, dict[str, pa.Table]]]:
-        done, total = 0, sum(len(c.requests) for c in chunks)
+        known = list(chunks)  # a plan makes them anew each time that it is asked
+        done, total = 0, sum(len(c.requests) for c in known)
         report(done, total)
-        for chunk, tables in run(chunks):
+        for chunk, tables in run(known):
             done += len(chunk.requests)
             report(done, total)
             yield chunk, tables

@@ -54,6 +54,11 @@ def one_thread() -> None:
     """Set the environment of this process and those it starts to one thread each; what the user set stays."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
+    compiled_once()
+
+
+def compiled_once() -> None:
+    """Keep what numba compiles where all processes and environments of this user find it: librosa's takes 17 s."""
     os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_path("affectlake") / "numba"))
 
 

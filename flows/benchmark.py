@@ -138,22 +138,22 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     UsageError
         Unknown dataset or label, fewer than two classes, or a random split that was not asked for by name.
     """
-    from affectlake.data.store import Store
-    from affectlake.features.transcripts import machine_made
-    from affectlake.flows import distort
-    from affectlake.flows.benchmark_records import records
-    from affectlake.models import splits
-    from affectlake.models.benchmark import run
-
-    options.plan(official=False)  # a typing error is told before anything is read
-    store = Store(options.store)
-    snapshot = store.snapshot(options.dataset, options.as_of)
-    extractors = _extractors(store, options.dataset, snapshot.id)
-    if options.normalise == "corpus" and not options.train_on:
-        raise UsageError("features relative to their corpus need a second one: --train-on DATASET")
-    if options.distort:
-        distort.check(options.distort, options.normalise)
     with progress(f"reading {options.dataset}"):
+        from affectlake.data.store import Store
+        from affectlake.features.transcripts import machine_made
+        from affectlake.flows import distort
+        from affectlake.flows.benchmark_records import records
+        from affectlake.models import splits
+        from affectlake.models.benchmark import run
+
+        options.plan(official=False)  # a typing error is told before anything is read
+        store = Store(options.store)
+        snapshot = store.snapshot(options.dataset, options.as_of)
+        extractors = _extractors(store, options.dataset, snapshot.id)
+        if options.normalise == "corpus" and not options.train_on:
+            raise UsageError("features relative to their corpus need a second one: --train-on DATASET")
+        if options.distort:
+            distort.check(options.distort, options.normalise)
         samples, blocks, crossing = corpora(store, options, snapshot.id)
         samples, blocks, without = _without_duplicates(samples, blocks, options)
     names = [e["extractor"] for e in extractors if not e["extractor"].endswith(PRINTS)]
@@ -284,6 +284,7 @@ def features(store: "Store", options: BenchOptions, as_of: str) -> "Corpora":
     for modality in sorted({c.split(".", 1)[0] for c in frame.columns if c.count(".") >= 2}):
         block = frame[[c for c in frame.columns if c.startswith(f"{modality}.")]].dropna(how="all")
         block = block[block.index.isin(samples.index)]
+        block = block.loc[:, block.notna().any()]  # what applies to nobody is nothing to ask new samples for
         if len(block):
             blocks[modality] = block
     contents = store.contents(options.dataset, as_of)

@@ -108,4 +108,5 @@ class Mapping:
 
     def __exit__(self, *exception: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            # Processes that have torch loaded take seconds to end, for which nobody has to wait.
+            self._pool.shutdown(wait=False, cancel_futures=True)

@@ -4,6 +4,7 @@ Answers come batch by batch in the order of what was asked, so that a list of an
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,7 +161,8 @@ def stream(
         _extractor(TRANSCRIBER)
     hears = [TRANSCRIBER] if transcribe else []
     seconds = 600.0 if transcribe else 60.0
-    with Workers(workers, seconds, [*fitted.extractors, *hears]) as pool:
+    with ExitStack() as stack:
+        pool = stack.enter_context(Workers(workers, seconds, [*fitted.extractors, *hears]))
         for samples, unknown in batches:
             with settings.use(settings.parsed(fitted.card.get("settings", {}))), progress("computing") as report:
                 run = extraction.counted(pool.run, report)
@@ -175,6 +177,8 @@ def stream(
             if cutting is not None:
                 rows = timeline.placed(rows, samples)
             yield Prediction(rows, [asdict(f) for f in unknown + unheard + failures])
+        with progress("ending"):
+            stack.close()
 
 
 def _loaded(model: Path, progress: Progress) -> "Fitted":

@@ -143,7 +143,8 @@ class View:
     """
 
     def __init__(self, block: Block, x: np.ndarray):
-        self.block, self._x, self.there = block, x, present(x)
+        self.block, self.there = block, present(x)
+        self._raw = [x]  # until it is prepared
         self._told: dict[bytes, np.ndarray] = {}
 
     @classmethod
@@ -171,11 +172,12 @@ class View:
     @cached_property
     def columns(self) -> np.ndarray:
         """Prepared columns [shape=(n, columns)], float32; zeros where a sample lacks the modality."""
+        x = self._raw.pop()
         if self.there.all():
-            return self.block.transform(self._x)
-        out = np.zeros(self._x.shape, dtype=np.float32)
+            return self.block.transform(x)
+        out = np.zeros(x.shape, dtype=np.float32)
         if self.there.any():
-            out[self.there] = self.block.transform(self._x[self.there])
+            out[self.there] = self.block.transform(x[self.there])
         return out
 
     @cached_property
@@ -272,14 +274,22 @@ class Table:
         rows : int array, optional
             Positions among the table's samples; by default all.
         """
-        samples, share, found = self._samples(rows), VARIANCE / len(self.views), []
+        samples, share, first = self._samples(rows), VARIANCE / len(self.views), 0
+        samples = np.arange(len(next(iter(self.views.values())).there))[samples]
+        out = np.empty((len(samples), self.width(reads) if at is None else len(at)), dtype=np.float32)
         for m, view, block, start in self._blocks(reads):
             end = start + block.shape[1]
-            part = (block if at is None else block[:, at[(at >= start) & (at < end)] - start])[samples]
-            found.append(part if reads == "prepared" else part * view.scale(share))
+            own = None if at is None else at[(at >= start) & (at < end)] - start
+            into = out[:, first : first + (block.shape[1] if own is None else len(own))]
+            for some in steps(len(samples), block.shape[1]):
+                into[some] = block[samples[some]] if own is None else block[np.ix_(samples[some], own)]
+                if reads != "prepared":
+                    into[some] *= view.scale(share)
+            first += into.shape[1]
             if self.gaps[m] and (at is None or end in at):
-                found.append(view.there[samples][:, None].astype(np.float32))
-        return np.hstack(found)
+                out[:, first] = view.there[samples]
+                first += 1
+        return out
 
     def leading(self, most: int) -> np.ndarray:
         """Positions in components of each modality's first ``most``, and of the marks."""

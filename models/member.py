@@ -181,13 +181,13 @@ def _along_path(model: zoo.Model, table: Table, y: np.ndarray, inner: list[Fold]
     """Out-of-fold scores by each strength of a model's path; each fit begins where the stronger one ended."""
     candidates = _candidates(model.path)
     found = [np.zeros((len(y), settings.classes)) for _ in candidates]
-    x = table.read(model.reads)
     for fold in inner:
+        x = table.read(model.reads, None, fold.train)
         estimator = model.make(settings.task, settings.seed, settings.balanced)
         for scores, parameters in zip(found, candidates, strict=True):
             fresh = model.make(settings.task, settings.seed, settings.balanced, **parameters)
             estimator.set_params(**fresh.get_params())
-            estimator.fit(x[fold.train], y[fold.train])
+            estimator.fit(x, y[fold.train])
             scores[fold.test] = Selected(estimator, model.reads).scores(table, settings, fold.test)
     return [(p, s, []) for p, s in zip(candidates, found, strict=True)]
 

@@ -3,7 +3,7 @@
 A part sees only the rows that it is given, so nothing can be fitted on a test sample.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -40,7 +40,9 @@ class Data:
     groups: np.ndarray
 
     def present(self, modality: str) -> np.ndarray:
-        return present(self.blocks[modality])
+        """Which samples have the modality."""
+        known = self._views.get(modality)
+        return present(self.blocks[modality]) if known is None else known.there
 
     @cached_property
     def _views(self) -> dict[str, View]:
@@ -354,5 +356,23 @@ def _fitted_late(
     return replace(start, weights=late.fit_powers(stacked, known, base, truth, weights))
 
 
+@dataclass(frozen=True)
+class _Rows(Mapping[str, np.ndarray]):
+    """Some rows of blocks, copied whenever they are asked for: who needs them prepared keeps only that."""
+
+    blocks: Mapping[str, np.ndarray]
+    rows: np.ndarray
+
+    def __getitem__(self, modality: str) -> np.ndarray:
+        return self.blocks[modality][self.rows]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.blocks)
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+
 def subset(data: Data, rows: np.ndarray) -> Data:
-    return Data({m: b[rows] for m, b in data.blocks.items()}, data.y[rows], data.groups[rows])
+    """Some of the samples."""
+    return Data(_Rows(data.blocks, rows), data.y[rows], data.groups[rows])

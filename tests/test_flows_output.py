@@ -222,6 +222,15 @@ def test_pages_run_nothing_that_data_says():
     assert "<script>" not in said and '"">' not in said and "\u202e" not in said and "\\u202e" in said
 
 
+@pytest.mark.parametrize("page", sorted(Path(report.__file__).parent.glob("templates/**/*.html")), ids=lambda p: p.stem)
+def test_what_scrolls_by_itself_can_be_scrolled_by_keyboard_and_has_a_name(page):
+    text = page.read_text(encoding="utf-8")
+    for scrolled in re.findall(r'<div class="wide"[^>]*>', text):
+        assert 'tabindex="0"' in scrolled and 'role="region"' in scrolled and "aria-label=" in scrolled
+    if "<body" in text:
+        assert text.count("<main") == 1, "all that is said stands in a landmark"
+
+
 def test_the_process_says_hostile_arguments_safely(tmp_path):
     words = [sys.executable, "-m", "affectlake.flows.cli", "show", "\x1b]0;x\x07\nok"]
     code = "from affectlake.flows.cli import main; import sys; main(sys.argv[1:])"

@@ -220,4 +220,5 @@ def test_a_refresh_that_is_told_to_end_leaves_nothing_running(folder):
     process.terminate()
     said = process.communicate(timeout=60)[1].splitlines()  # its end: nobody holds its stderr any more
     assert process.returncode == 143
+    said = [line for line in said if not line.startswith("computing: ")]  # which a slow machine says of a long stage
     assert said == ["texts: refresh begins", "affectlake: told to end; what was computed so far is kept"]

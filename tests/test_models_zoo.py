@@ -72,6 +72,14 @@ def test_what_is_read_in_part_is_the_same_as_a_part_of_all(data):
     np.testing.assert_array_equal(some.read("prepared", None, rows[:2]), data.view("face").columns[20:][rows[:2]])
 
 
+def test_some_samples_are_held_prepared_and_not_as_they_were_besides(data):
+    part = training.subset(data, np.arange(40, 120))
+    view = part.view("audio")
+    np.testing.assert_array_equal(view.columns, View(view.block, data.blocks["audio"][40:120]).columns)
+    assert part.blocks["audio"] is not part.blocks["audio"], "made when asked for"
+    assert view._raw == [] and part.present("face").all() and list(part.blocks) == ["audio", "face"]
+
+
 def test_exchanged_values_are_prepared_as_if_they_had_been_exchanged_before(data):
     view = data.view("audio")
     view.components  # noqa: B018  # fits the axes

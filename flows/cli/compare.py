@@ -45,30 +45,30 @@ def compare(
     with to_stderr()("comparing"):
         from affectlake.flows import compare as comparing
 
-        found = comparing.compare(store, runs, metric)
+        compared = comparing.compare(store, runs, metric)
     if json:
-        as_json(found.to_json())
+        as_json(compared.to_json())
     else:
-        _show(found, top or None)
+        _show(compared, top or None)
     if out is not None:
-        note(f"page: {comparing.write_html(found, out)}")
+        note(f"page: {comparing.write_html(compared, out)}")
     return 0
 
 
-def _show(found: "Compared", top: int | None) -> None:
-    if found.ranking:
-        last = {(r["dataset"], r["label"]): r for r in found.runs}
+def _show(compared: "Compared", top: int | None) -> None:
+    if compared.ranking:
+        last = {(r["dataset"], r["label"]): r for r in compared.runs}
         heads = [f"{dataset} {r['metric']}" for (dataset, _), r in last.items()]
         table = [
             {"row": r.name, "mean rank": f"{r.rank:.2f}", "as good": "yes" if r.as_good else ""}
             | ({} if r.p is None else {"p": f"{r.p:.3f}"})
             | {h: f"{s:.3f} ({place:g})" for h, s, place in zip(heads, r.scores, r.ranks, strict=True)}
-            for r in found.ranking.rows[:top]
+            for r in compared.ranking.rows[:top]
         ]
-        as_table(table, title=f"{len(found.ranking.rows)} rows of {len(last)} datasets")
-        friedman = "" if found.ranking.friedman is None else f"; Friedman's p {found.ranking.friedman:.3f}"
-        note(f"mean ranks differ from {found.ranking.critical:.2f} on (Nemenyi, 5 %){friedman}")
-    for c in found.changes:
+        as_table(table, title=f"{len(compared.ranking.rows)} rows of {len(last)} datasets")
+        friedman = "" if compared.ranking.friedman is None else f"; Friedman's p {compared.ranking.friedman:.3f}"
+        note(f"mean ranks differ from {compared.ranking.critical:.2f} on (Nemenyi, 5 %){friedman}")
+    for c in compared.changes:
         first = c.rows[0]
         as_table(_changed("row", c.rows[:top]), title=f"{c.dataset} {c.label}: {first.metric}, {c.before} to {c.after}")
         if c.outputs:
@@ -90,5 +90,5 @@ def _changed(of: str, rows: "list[Change]") -> list[dict[str, str]]:
 
 
 def _interval(score: "Score") -> str:
-    said = f"{score['value']:+.3f}"
-    return said if score["low"] is None else f"{said} [{score['low']:+.3f}, {score['high']:+.3f}]"
+    text = f"{score['value']:+.3f}"
+    return text if score["low"] is None else f"{text} [{score['low']:+.3f}, {score['high']:+.3f}]"

@@ -265,9 +265,9 @@ def erase(
     from affectlake.flows.cli.app import DONE, QUARANTINED
 
     if check is not None:
-        found = erasure.check(store, check)
-        as_json(found)
-        return QUARANTINED if found["still_found_in"] or found["unread"] else DONE
+        checked = erasure.check(store, check)
+        as_json(checked)
+        return QUARANTINED if checked["still_found_in"] or checked["unread"] else DONE
     if dataset is None:
         raise UsageError("name the dataset to erase from, or a receipt: --check FILE")
     if forget_erasure:
@@ -311,14 +311,14 @@ def verify(
     from affectlake.flows.progress import to_stderr
 
     with to_stderr()("comparing files"):
-        found = Store(store).verify(dataset)
+        verified = Store(store).verify(dataset)
     if json:
-        as_json(found)
+        as_json(verified)
     else:
-        rows = [{"file": d["file"], "why": d["why"], "remedy": d["remedy"]} for d in found["damaged"]]
+        rows = [{"file": d["file"], "why": d["why"], "remedy": d["remedy"]} for d in verified["damaged"]]
         as_table(rows, empty="no damage")
-    note(f"{found['files']} files compared, {found['unrecorded']} have no checksum and were only read")
-    return QUARANTINED if found["damaged"] else DONE
+    note(f"{verified['files']} files compared, {verified['unrecorded']} have no checksum and were only read")
+    return QUARANTINED if verified["damaged"] else DONE
 
 
 def repair(dataset: str, /, *, store: StoreOption = "lake") -> int:

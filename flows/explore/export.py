@@ -43,27 +43,27 @@ class Files:
         self._embeddings = {d: set(lake.embeddings(d)) for d in held}
 
     def __call__(self, page: str, /, **which: str | Sequence[str] | None) -> str:
-        said = {k: [v] if isinstance(v, str) else list(v) for k, v in which.items() if v}
-        if not self._written(page, {k: v[0] for k, v in said.items()}):
+        query = {k: [v] if isinstance(v, str) else list(v) for k, v in which.items() if v}
+        if not self._written(page, {k: v[0] for k, v in query.items()}):
             return ""
-        name = f"{page}-{hashlib.sha256(json.dumps([page, said], sort_keys=True).encode()).hexdigest()[:16]}.html"
+        name = f"{page}-{hashlib.sha256(json.dumps([page, query], sort_keys=True).encode()).hexdigest()[:16]}.html"
         name = "index.html" if page == "index" else name
-        self.wanted.setdefault(name, (page, said))
+        self.wanted.setdefault(name, (page, query))
         return name
 
     def asset(self, name: str) -> str:
         return name
 
-    def _written(self, page: str, said: dict[str, str]) -> bool:
-        dataset = said.get("dataset", "")
-        if page in _LEFT_OUT or (said.keys() & set(_ASKED) and said.get("way") != "pca"):
+    def _written(self, page: str, query: dict[str, str]) -> bool:
+        dataset = query.get("dataset", "")
+        if page in _LEFT_OUT or (query.keys() & set(_ASKED) and query.get("way") != "pca"):
             return False
-        if page == "run" and said.get("row", SELECTED) != SELECTED:  # each of a hundred rows would have its confusions
+        if page == "run" and query.get("row", SELECTED) != SELECTED:  # each of a hundred rows would have its confusions
             return False
         if page == "sample":
-            return said["id"] in self._samples.get(dataset, ())
+            return query["id"] in self._samples.get(dataset, ())
         if page == "column":
-            return said["column"].rpartition(".")[0] not in self._embeddings.get(dataset, ())
+            return query["column"].rpartition(".")[0] not in self._embeddings.get(dataset, ())
         return True
 
 
