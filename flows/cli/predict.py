@@ -43,11 +43,12 @@ def predict(
     json
         JSON on stdout.
     """
-    from affectlake.flows.predict import answers
     from affectlake.flows.progress import to_stderr
 
     if card:
         return show_card(options.model, json)
+    with to_stderr()("starting"):
+        from affectlake.flows.predict import answers
     parts = answers(replace(options, timeline=options.timeline or page is not None), to_stderr())
     if options.features is not None:
         note("a file of features carries no fingerprints: whether they are those of the training is not checked")
