@@ -4,9 +4,12 @@ What is worked on is a part of a frame at a time; of the others the system keeps
 """
 
 import mmap
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
+from threading import Lock
 from typing import IO, Any
 from weakref import WeakSet, finalize
 
@@ -14,10 +17,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from affectlake.data.errors import AffectlakeError
+
 ROWS = 2**17
 """Rows that are worked on at a time; shorter frames stay in memory."""
 
 _mapped: WeakSet[mmap.mmap] = WeakSet()
+_mapping = Lock()
 
 
 def parts(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -29,7 +35,11 @@ def parts(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def release() -> None:
     """Take what was read of mapped frames out of this process's memory; it is read again where it is asked for."""
-    for pages in _mapped:
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    with _mapping:
+        mapped = list(_mapped)
+    for pages in mapped:
         pages.madvise(mmap.MADV_DONTNEED)
 
 
@@ -77,7 +87,13 @@ def taken(frame: pd.DataFrame, at: np.ndarray) -> pd.DataFrame:
 
 
 class Spill:
-    """Takes a frame part by part, and keeps it out of memory from `ROWS` rows on."""
+    """Takes a frame part by part, and keeps it out of memory from `ROWS` rows on.
+
+    Raises
+    ------
+    AffectlakeError
+        The folder of temporary files is full, or cannot be written.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[pd.DataFrame] = []
@@ -92,9 +108,10 @@ class Spill:
 
     def _write(self) -> None:
         part = _together(self._waiting)
-        self._columns = self._columns or {n: _column(kind) for n, kind in part.dtypes.items()}
-        for name, column in self._columns.items():
-            column.add(part[name])
+        with _told():
+            self._columns = self._columns or {n: _column(kind) for n, kind in part.dtypes.items()}
+            for name, column in self._columns.items():
+                column.add(part[name])
         self._waiting, self._written = [], self.rows
 
     def frame(self) -> pd.DataFrame:
@@ -104,8 +121,20 @@ class Spill:
         if self._waiting:
             self._write()
         index = pd.RangeIndex(self.rows)
-        columns = {n: pd.Series(c.array(), index=index, copy=False) for n, c in self._columns.items()}
+        with _told():
+            columns = {n: pd.Series(c.array(), index=index, copy=False) for n, c in self._columns.items()}
         return pd.DataFrame(columns, index=index, copy=False)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+        raise AffectlakeError(
+            f"temporary files cannot be written in {tempfile.gettempdir()}: {why}; TMPDIR names another folder"
+        ) from error
 
 
 def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -124,7 +153,8 @@ class _File:
         self.file.flush()
         pages = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
         self.file.close()
-        _mapped.add(pages)
+        with _mapping:
+            _mapped.add(pages)
         return pages
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affectlake.data import lookup, spill
+from affectlake.data.errors import AffectlakeError
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +45,31 @@ def test_a_frame_on_disk_outlives_its_parts_and_its_files():
     assert found["text"].iloc[38] == "é38" and found["number"].iloc[39] == 58.5
 
 
+def test_a_full_disk_is_one_line_that_says_where(monkeypatch):
+    monkeypatch.setattr(spill.tempfile, "TemporaryFile", lambda **_: open("/dev/full", "r+b", buffering=0))
+    with pytest.raises(AffectlakeError, match="temporary files .* No space left on device; TMPDIR"):
+        spill.on_disk(frame(40))
+
+
 @given(st.lists(st.integers(0, 39), max_size=60))
 def test_rows_are_taken_by_position_whatever_their_order(at):
     whole, chosen = frame(40), np.array(at, dtype=np.int64)
     pd.testing.assert_frame_equal(spill.taken(spill.on_disk(whole), chosen), whole.take(chosen))
+
+
+@given(
+    st.dictionaries(st.integers(0, 30), st.tuples(st.integers(0, 2), st.sampled_from(["x", "y", None]))),
+    st.dictionaries(st.integers(0, 30), st.tuples(st.integers(0, 2), st.sampled_from(["x", "y", None]))),
+)
+def test_rows_that_differ_are_told_whatever_their_order(old, new):
+    def table(rows):
+        ids = pd.Series([f"s{i}" for i in rows], dtype="str")
+        values = pd.Series([text for _, text in rows.values()], dtype="str")
+        return spill.on_disk(pd.DataFrame({"sample_id": ids, "n": [n for n, _ in rows.values()], "text": values}))
+
+    found = lookup.differing(table(old), table(new))
+    same = {i for i in old if new.get(i) == old[i]}
+    assert [f["sample_id"].tolist() for f in found] == [[f"s{i}" for i in rows if i not in same] for rows in (old, new)]
 
 
 @given(st.lists(st.text(max_size=3)), st.lists(st.text(max_size=3)), st.booleans())
