@@ -2,7 +2,7 @@
 
 ``diarisation DATA``: conversations made of DATA/ravdess_audio's clips, clean and with pink noise at 10 dB, by actors 13
 to 24. ``choose DATA``: what thresholds give with actors 1 to 12. ``mouths DATA``: whether who moves the mouth is who
-speaks, in two films of DATA/ravdess_actor01_video side by side.
+speaks, in two films of DATA/ravdess_actor01_video side by side. ``hour DATA FILE``: writes an hour of conversations.
 """
 
 import sys
@@ -13,6 +13,7 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from affectlake.data.pictures import film_extent, read_frames
 from affectlake.data.sound import RATE, read_audio
@@ -235,6 +236,15 @@ def diarisation_errors(data: Path, count: int = 6) -> None:
             )  # fmt: skip
 
 
+def hour(data: Path, out: Path) -> None:
+    """An hour of conversations of actors 13 to 16 with all emotions, pink noise 20 dB below the speech."""
+    parts: list[np.ndarray] = []
+    while sum(map(len, parts)) < 3600 * RATE:
+        made = conversation(data, range(13, 17), 9000 + len(parts), EMOTIONS["all"])
+        parts.append(noisy(made.y, 20.0, len(parts)))
+    soundfile.write(out, np.concatenate(parts)[: 3600 * RATE], RATE)
+
+
 FPS = 10.0
 BIN = 0.5  # s in which it is asked who speaks
 UPPER_LIP, LOWER_LIP = 13, 14  # of the mesh, inner edges
@@ -288,6 +298,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["diarisation", data]:
             diarisation_errors(Path(data))
+        case ["hour", data, out]:
+            hour(Path(data), Path(out))
         case ["mouths", data]:
             mouths(Path(data))
         case ["choose", data]:
