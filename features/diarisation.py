@@ -13,7 +13,8 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from affectlake.data.errors import UsageError
+from affectlake.data.errors import BadMedia, UsageError
+from affectlake.data.media import local_path, shown
 from affectlake.data.samples import channel_number
 from affectlake.data.sound import RATE, read_audio
 from affectlake.data.transcripts import Turn
@@ -194,7 +195,12 @@ def sounds(media: str, channel: str | None, stretches: Sequence[Turn]) -> Iterat
         until = max(turn.end for turn in stretches[first:last])
         y = read_audio(media, begin, until, number).y
         for turn in stretches[first:last]:
-            yield y[round((turn.start - begin) * RATE) : round((turn.end - begin) * RATE)]
+            heard = y[round((turn.start - begin) * RATE) : round((turn.end - begin) * RATE)]
+            if not len(heard):
+                ends = begin + len(y) / RATE
+                name = shown(local_path(media))
+                raise BadMedia(f"{name}: a turn starts at {turn.start} s, the recording ends at {ends:.3f} s")
+            yield heard
         first = last
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from affectlake.data.demo_voice import RATE, Voice, speak
-from affectlake.data.errors import UsageError
+from affectlake.data.errors import BadMedia, UsageError
 from affectlake.data.manifest import read_manifest
 from affectlake.data.transcripts import Turn
 from affectlake.features import diarisation, registry
@@ -89,6 +89,13 @@ def test_a_voice_is_found_again_when_that_is_asked_for(call, tmp_path):
     assert set(apart["speaker"]) == {"a/A", "a/B", "b/A", "b/B"}
     frame, _ = segments(files, Cutting(by="silence", speakers=2, link=True))
     assert frame["speaker"].tolist() == apart["speaker"].str.replace("b/", "a/").tolist()
+
+
+def test_a_turn_after_the_end_is_named(tmp_path):
+    sf.write(tmp_path / "a.wav", said(LOW, 0)[: 2 * RATE], RATE)
+    turns = [Turn(0.5, 1.5), Turn(20.0, 22.0)]
+    with pytest.raises(BadMedia, match=r"a\.wav: a turn starts at 20\.0 s, the recording ends at 2\.000 s"):
+        list(diarisation.sounds(str(tmp_path / "a.wav"), None, turns))
 
 
 def test_two_of_one_recording_are_never_linked():
