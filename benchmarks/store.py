@@ -1,14 +1,15 @@
-"""Speed of the store: `python benchmarks/store.py load|refresh|growth [--samples N]`; ratios of medians from one run.
+"""Speed of the store: `python benchmarks/store.py load|refresh|spread|growth [--samples N]`; medians of one run.
 
 load     100k samples × (88 + 384) float32: `Store.load` against Polars, pandas and DuckDB on the same Parquet files
 refresh  N files of which nothing, or 1 %, changed: the refresh's own work against a bare walk of the tree
+spread   publish alone, 88 + 384 columns, contents of 1 % changed anywhere, by samples per shard (--shards): clock and
+         processor seconds, bytes written, and what a load of it takes
 growth   time and peak memory of a first publish, an unchanged one, one with 1 % new, and a load at several sizes
 """
 
 import argparse
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ def median(action, times=5) -> float:
         start = time.perf_counter()
         action()
         spent.append(time.perf_counter() - start)
-    return statistics.median(spent)
+    return float(np.median(spent))
 
 
 def filled(root: Path, n: int, widths: dict[str, int]) -> tuple[Store, pd.DataFrame]:
@@ -140,6 +141,53 @@ def refresh(n: int) -> None:
             print(f"  {what:25} {spent:6.2f} s  {spent / walk:.1f}  ({counts.recomputed} recomputed)")
 
 
+def spread(n: int, shards: list[int]) -> None:
+    from affectlake.data.store import _shards, _writer
+
+    print("samples a shard   publish   processor   written   files   load")
+    for size in shards:
+        _shards.SHARD = _writer.SHARD = size
+        with tempfile.TemporaryDirectory() as folder:
+            store, frame = filled(Path(folder), n, WIDTHS)
+            rng, found = np.random.default_rng(1), []
+            contents = {name: store.contents("big")[name].reindex(frame["sample_id"]).to_numpy() for name in WIDTHS}
+            for night in range(3):
+                chosen = rng.choice(n, n // 100, replace=False)
+                found.append(_night(store, frame, contents, chosen, night))
+            clock, processor, written = np.median(found, axis=0)
+            files = len(list((Path(folder) / "lake" / "current" / "big").rglob("*.parquet")))
+            read = median(lambda: store.load("big"), 3)  # noqa: B023
+            print(
+                f"{size:15} {clock:7.2f} s {processor:9.2f} s {written / 2**20:5.0f} MiB {files:7} {read:5.2f} s",
+                flush=True,
+            )
+
+
+def _night(store: Store, frame: pd.DataFrame, contents: dict[str, np.ndarray], chosen: np.ndarray, night: int):
+    """Seconds, processor seconds and bytes of a publish of some contents that changed."""
+    import pyarrow as pa
+
+    wanted, known = {}, store.snapshot("big").computed
+    with store.writer("big") as w:
+        for name, width in WIDTHS.items():
+            contents[name][chosen] = new = [f"{night:08d}{i:056d}" for i in chosen]
+            said = {"outcome": pa.array(["ok"] * len(new)), "reason": pa.nulls(len(new), pa.string())}
+            values = np.random.default_rng(night).normal(size=(width, len(new))).astype(np.float32)
+            columns = {f"c{i}": pa.array(column) for i, column in enumerate(values)}
+            w.keep(name, known[name].fingerprint, pa.table({"content": pa.array(new, pa.string()), **said, **columns}))
+            rows = pd.DataFrame({"sample_id": frame["sample_id"], "content": contents[name], "uri": "file"})
+            wanted[name] = FeatureSpec(known[name].fingerprint, [{"name": c} for c in columns], "1", {}, rows)
+        w.learnt()  # makes durable what was kept
+        start, spent, before = time.perf_counter(), time.process_time(), _written()
+        w.publish(frame, wanted, None, "bench")
+        return time.perf_counter() - start, time.process_time() - spent, _written() - before
+
+
+def _written() -> int:
+    """Bytes that this process wrote so far, as Linux has them."""
+    return int(Path("/proc/self/io").read_text().split("wchar: ")[1].split()[0])
+
+
 def growth(sizes: list[int]) -> None:
     print("samples   first put  unchanged  +1 %   load    peak memory")
     for n in sizes:
@@ -169,14 +217,17 @@ def one(n: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["load", "refresh", "growth", "one"])
+    parser.add_argument("what", choices=["load", "refresh", "spread", "growth", "one"])
     parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--shards", type=int, nargs="+", default=[512, 1024, 2048, 4096, 8192])
     arguments = parser.parse_args()
     match arguments.what:
         case "load":
             load(arguments.samples)
         case "refresh":
             refresh(arguments.samples)
+        case "spread":
+            spread(arguments.samples, arguments.shards)
         case "growth":
             growth([10_000, 100_000, 1_000_000])
         case "one":

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from affectlake.data.manifest import Manifest
-    from affectlake.data.store import ColumnDoc, FeatureSpec, Store
+    from affectlake.data.store import Assemblers, ColumnDoc, FeatureSpec, Store
     from affectlake.data.store._writer import Writer
     from affectlake.features.plan import Plan
     from affectlake.features.results import Results
@@ -126,7 +127,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
             wanted, stats = steps.brought(samples, stats, speech, "transcribe")
         samples = transcripts.worded(samples, stats, w, wanted)
         others, stats = steps.brought(samples, stats, with_series(rest), "compute")
-        with clock("publish"), progress("publishing"):
+        with clock("publish"), progress("publishing"), _assembling(options, w) as by:
             snapshot = w.publish(
                 samples=samples,
                 features=wanted | others,
@@ -134,6 +135,7 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
                 author=options.author,
                 code_version=code_version(),
                 gate=options.gate,
+                by=by,
             )
     remember(store, options)
     notes = loaded.notes
@@ -228,6 +230,15 @@ class _Steps:
                     self.writer.keep_file(file)
                 self.computed.update(results.counts)
         return list(changed)
+
+
+def _assembling(options: RefreshOptions, writer: "Writer") -> "AbstractContextManager[Assemblers | None]":
+    """Who writes the shards of tables: None, this process, where no cluster does."""
+    if options.engine == "local":
+        return nullcontext()
+    from affectlake.flows.engines import assembling
+
+    return assembling(options, writer.place)
 
 
 def _give_up(work: "Plan", options: RefreshOptions, places: "Places") -> "Iterator[Results]":

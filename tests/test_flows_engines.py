@@ -11,7 +11,7 @@ import pytest
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
-from affectlake.data.store import Place
+from affectlake.data.store import Place, _assemble, _place
 from affectlake.data.store._pending import Pending
 from affectlake.features import plan
 from affectlake.flows import engines
@@ -65,7 +65,12 @@ def same_as_here(manifest, store, engine, address=None, seen=True):
     mark = manifest.parent / "mark"
     mark.unlink(missing_ok=True)
     through = []
-    there = run(manifest, store, engine, address, through=through)
+    written, real = [], _assemble.write
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (_assemble, _place):
+            patch.setattr(module, "write", lambda place, job: written.append(job) or real(place, job))
+        there = run(manifest, store, engine, address, through=through)
+    assert bool(written) == (address is None or not seen)  # else workers put the tables together too
     for results in through:
         assert (not results.tables and len(results.files) == 2) if seen else (results.tables and not results.files)
     assert mark.exists(), "nobody was killed"
@@ -90,19 +95,19 @@ def test_shards_that_are_lost_are_done_again_and_not_for_ever():
 
     left = [Lost("one"), Lost("two"), None]
 
-    def attempt(shard):
+    def attempt(function, *given):
         error = left.pop(0)
         if error:
             raise error
-        return shard
+        return function(*given)
 
-    assert engines._until_done(attempt, ["shard"], (Lost,)) == ["shard"]
+    assert engines._until_done(attempt, (Lost,), sorted, ["shard"]) == ["shard"]
     left += [Lost("again")] * engines.ATTEMPTS
     with pytest.raises(AffectlakeError, match="lost with its worker 4 times"):
-        engines._until_done(attempt, ["shard"], (Lost,))
+        engines._until_done(attempt, (Lost,), sorted, ["shard"])
     left[:] = [KeyError("ours")]
     with pytest.raises(KeyError):
-        engines._until_done(attempt, ["shard"], (Lost,))
+        engines._until_done(attempt, (Lost,), sorted, ["shard"])
 
 
 def test_a_worker_with_another_version_is_refused(evil):
@@ -144,8 +149,12 @@ def test_workers_that_do_not_see_the_store_send_their_results(manifest, dask, tm
 
     monkeypatch.setattr(Pending, "place", elsewhere)
     same_as_here(manifest, tmp_path / "there", "dask", dask, seen=False)
-    (said,) = [r.getMessage() for r in caplog.records if "travel through this process" in r.getMessage()]
-    assert "no such store at" in said and not (tmp_path / "not shared").exists()
+    said = [r.getMessage() for r in caplog.records if "not every worker can write" in r.getMessage()]
+    assert [s.rpartition(": ")[2] for s in said] == [
+        "their results travel through this process",
+        "this process writes its tables",
+    ]
+    assert all("no such store at" in s for s in said) and not (tmp_path / "not shared").exists()
 
 
 def test_nobody_at_the_address_is_one_line(manifest, tmp_path, monkeypatch):

@@ -17,14 +17,16 @@ from affectlake.data.store._answers import (
     Verification,
 )
 from affectlake.data.store._arrow import index_in, is_in
+from affectlake.data.store._assemble import Assemblers, Job, Shards
 from affectlake.data.store._feature_spec import FeatureSpec
-from affectlake.data.store._place import HeldFile, Place, Unreachable
+from affectlake.data.store._place import HeldFile, Place, Unreachable, assemble
 from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot, TableRef
 from affectlake.data.store._spelling import kept
 from affectlake.data.store._store import Store
 from affectlake.data.store._writer import Writer
 
 __all__ = [
+    "Assemblers",
     "ColumnDoc",
     "Counts",
     "DamagedFile",
@@ -34,12 +36,14 @@ __all__ = [
     "FeatureSpec",
     "FeatureTable",
     "HeldFile",
+    "Job",
     "Left",
     "LostFile",
     "Place",
     "Receipt",
     "ReceiptCheck",
     "Repair",
+    "Shards",
     "Snapshot",
     "Status",
     "Store",
@@ -49,6 +53,7 @@ __all__ = [
     "Unreachable",
     "Verification",
     "Writer",
+    "assemble",
     "index_in",
     "is_in",
     "kept",

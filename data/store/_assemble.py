@@ -3,7 +3,7 @@
 Nothing here knows who asks: what a job says is all that it takes, so that it may run in a thread or on another machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -77,6 +77,14 @@ class Shards:
     files: tuple[Added, ...]
     schema: pa.Schema | None
     statistics: _statistics.ShardStatistics
+
+
+@dataclass(frozen=True)
+class Assemblers:
+    """Who does jobs, and how many at a time; None: the job is not done."""
+
+    write: Callable[[Job], Shards | None]
+    number: int
 
 
 def write(store: TableStore, job: Job) -> Shards:

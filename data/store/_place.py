@@ -7,6 +7,7 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from affectlake.data.errors import AffectlakeError
+from affectlake.data.store._assemble import Job, Shards, write
 from affectlake.data.store._delta import native
 from affectlake.data.store._table_store import Added, TableStore
 
@@ -56,6 +57,11 @@ class Place:
                 return HeldFile(table, TableStore(self.uri).add(table, results.combine_chunks()), results.schema)
         except _ERRORS as error:
             raise Unreachable(_line(error)) from error
+
+
+def assemble(place: Place, job: Job) -> Shards | str:
+    """Write shards of a table from what others wrote; or say why the store is not to be had from here."""
+    return _why_not(place) or write(TableStore(place.uri), job)
 
 
 _ERRORS = (OSError, DeltaError, AffectlakeError)

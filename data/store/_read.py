@@ -108,13 +108,13 @@ def keys_by_shard(store: TableStore, entry: FeatureTable) -> Iterator[pd.DataFra
         yield shard.drop_duplicates("sample_id") if entry.keys else shard
 
 
-def in_turn(action: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
+def in_turn(action: Callable[[Given], Made], given: Iterable[Given], number: int = THREADS) -> Iterator[Made]:
     """What an action makes of each, by some threads, in order; no more is begun than they can take."""
-    with ThreadPoolExecutor(THREADS) as threads:
+    with ThreadPoolExecutor(number) as threads:
         begun: deque[Future[Made]] = deque()
         for one in given:
             begun.append(threads.submit(action, one))
-            if len(begun) > THREADS:
+            if len(begun) > number:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -31,7 +31,7 @@ from affectlake.data.store import (
     _view,
 )
 from affectlake.data.store._arrow import to_arrow
-from affectlake.data.store._assemble import Job, Layout
+from affectlake.data.store._assemble import Assemblers, Job, Layout
 from affectlake.data.store._changes import PENDING
 from affectlake.data.store._difference import Difference
 from affectlake.data.store._feature_spec import FeatureSpec, source_of
@@ -39,6 +39,7 @@ from affectlake.data.store._load import kept_columns
 from affectlake.data.store._pending import Pending
 from affectlake.data.store._place import HeldFile, Place
 from affectlake.data.store._read import (
+    THREADS,
     StoredFile,
     files_by_shard,
     in_turn,
@@ -190,6 +191,7 @@ class Writer:
         author: str,
         code_version: str = "",
         gate: Literal["warn", "fail"] = "warn",
+        by: Assemblers | None = None,
     ) -> Snapshot:
         """Bring all tables to what is wanted and publish them as one snapshot.
 
@@ -205,6 +207,8 @@ class Writer:
         author, code_version : str
         gate : "warn" | "fail"
             What a problem does: is recorded, or also keeps the snapshot from being published.
+        by : Assemblers, optional
+            Who writes the shards of tables; what they leave is done by threads of this process.
 
         Raises
         ------
@@ -212,6 +216,7 @@ class Writer:
             A wanted result was never kept.
         """
         self._pending.flush()
+        self._by = by or Assemblers(lambda job: None, THREADS)
         if _target.begun(self.store, self.dataset) is not None:
             _logger.warning(
                 "an erasure in %s was begun and did not end: say it again (`affectlake erase`) to finish", self.dataset
@@ -419,7 +424,8 @@ class Writer:
                 needed = set(rows["source"].unique()) - {PENDING}
                 yield Job(path, layout, rows, {s: before[s] for s in needed}, [pending[i] for i in held])
 
-        done = list(in_turn(partial(_assemble.write, self.store), jobs()))
+        here = partial(_assemble.write, self.store)
+        done = list(in_turn(lambda job: self._by.write(job) or here(job), jobs(), self._by.number))
         files = [file for one in done for file in one.files]
         schema = next((one.schema for one in done if one.schema), None) or layout.schema()
         replaced = None if every else shards.tolist()
