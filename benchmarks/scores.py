@@ -5,7 +5,9 @@
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/scores.py encoder FOLDER
 
 ``ravdess`` wants a store with RAVDESS: its audio features, and a face modality (`affectlake put`). Of audio all that a
-benchmark takes unasked competes with ``audio.whisper`` alone ("speech") and the mean of both. ``crema-d`` wants the
+benchmark takes unasked competes with ``audio.whisper`` alone ("speech") and the mean of both. "picked" is put together
+of the models on each modality, in shares that the training part's own answers say (Caruana et al., "Ensemble selection
+from libraries of models", ICML 2004), and over modalities by their product. ``crema-d`` wants the
 folder of CREMA-D's processedResults/tabulatedVotes.csv (Cao et al. 2014): how raters voted who only heard, only saw, or
 heard and saw each clip, as three modalities, to predict the emotion that the actor was asked for. ``encoder``: what
 audio.whisper costs on clips of 3.5 s, made of 30 of RAVDESS' files below FOLDER.
@@ -144,12 +146,16 @@ def compare(
         for s in sets:
             for model, inside, outside in _base(train, test, s, models, target, plan):
                 oof[*s, model], new[*s, model] = inside, outside
-        answered.append((train.y, oof, new))
+        answered.append((train, oof, new))
         print(f"fold {number} of {len(folds)} done", file=sys.stderr, flush=True)
     at = np.concatenate([f.test for f in folds])
     inflation = intervals.overlap([len(f.train) for f in folds], [len(f.test) for f in folds])
     for title, of_title in wanted.items():
-        found = [(y, *(rivals_of(of, of_title, models) for of in both)) for y, *both in answered]
+        found = []
+        for train, oof, new in answered:
+            inside, outside = (rivals_of(of, of_title, models) for of in (oof, new))
+            inside["picked"], outside["picked"] = picked(train, oof, new, of_title, models, plan)
+            found.append((train.y, inside, outside))
         print(f"\n{title}: {len(samples)} samples; accuracy and UAR, with 95 % intervals over speakers")
         best = _show(found, target.y[at], groups[at], inflation)
         if by:
@@ -182,6 +188,39 @@ def rivals_of(of: Answers, sets: list[tuple[str, ...]], models: list[str]) -> di
     if len(each) > 1:
         found[f"mean of {' and '.join(each)}"] = np.mean([list(every.values())[-1] for every in each.values()], axis=0)
     return found
+
+
+def picked(
+    train: Data, oof: Answers, new: Answers, sets: list[tuple[str, ...]], models: list[str], plan: Plan
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of the training part, each third of its speakers by shares of the others, and of the tested one."""
+    slots = [dict.fromkeys((m, model) for m in slot for model in models) for slot in zip(*sets, strict=True)]
+
+    def fitted(rows: np.ndarray) -> list[dict[tuple[str, ...], float]]:
+        return [shares({k: oof[k][rows] for k in slot}, train.y[rows]) for slot in slots]
+
+    def answers(of: Answers, parts: list[dict[tuple[str, ...], float]]) -> np.ndarray:
+        p = np.stack([np.sum([share * of[k] for k, share in part.items()], axis=0) for part in parts])
+        return late.product(p, np.ones(p.shape[:2], dtype=bool), np.full(p.shape[2], 1 / p.shape[2]))
+
+    inside = np.zeros_like(next(iter(oof.values())))
+    for fold in splits.inner_folds(train.groups, train.y, plan.inner, plan.seed):
+        inside[fold.test] = answers({k: p[fold.test] for k, p in oof.items()}, fitted(fold.train))
+    return inside, answers(new, fitted(np.arange(len(train.y))))
+
+
+def shares(of: Answers, y: np.ndarray, steps: int = 30) -> dict[tuple[str, ...], float]:
+    """Shares of a mean: what makes it likeliest is added, again and again, and the best mean on the way is kept."""
+    each = np.stack(list(of.values()))
+    total, taken, likely = np.zeros_like(each[0]), [], []
+    for step in range(1, steps + 1):
+        right = ((total + each) / step)[:, np.arange(len(y)), y]
+        scores = np.log(np.maximum(right, 1e-9)).mean(axis=1)
+        taken.append(int(scores.argmax()))
+        likely.append(scores.max())
+        total = total + each[taken[-1]]
+    count = int(np.argmax(likely)) + 1
+    return {k: n / count for k, n in zip(of, np.bincount(taken[:count], minlength=len(each)), strict=True) if n}
 
 
 def candidates(of: Answers, names: tuple[str, ...], models: tuple[str, ...]) -> dict[str, np.ndarray]:
