@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from lakes import contents_of, expected, read, refresh
 
-from affectlake.data import Store
-from affectlake.data.store import _assemble, _checksums, _shards, _statistics, _writer
+from affectlake.data import Store, spill
+from affectlake.data.store import TableRef, _assemble, _checksums, _shards, _statistics, _writer
 from affectlake.data.store._damaged import Damaged
+from affectlake.data.store._read import read_parts
 from affectlake.data.store._table_store import TableStore
 
 
@@ -141,3 +142,15 @@ def test_statistics_are_those_of_numpy(x):
         assert (low, high) == ((there.min(), there.max()) if n else (np.inf, -np.inf))
         centre = there.mean() if n else 0.0
         assert (mean, squares) == pytest.approx((centre, ((there - centre) ** 2).sum()), rel=1e-9, abs=1e-6)
+
+
+def test_a_file_of_any_size_is_read_a_part_at_a_time(store, monkeypatch):
+    monkeypatch.setattr(spill, "ROWS", 10_000)
+    part = pa.table({"text": [f"{i:0100}" for i in range(10_000)]})
+    path = "tables/d/long"
+    version = store._tables.replace(path, part, None, more=iter([part] * 39))
+    before, taken, rows = pa.total_allocated_bytes(), 0, 0
+    for found in read_parts(store._tables, TableRef(path, version)):
+        taken, rows = max(taken, pa.total_allocated_bytes() - before), rows + found.num_rows
+        assert not found.num_rows or found.equals(part)
+    assert rows == 400_000 and taken < 10 * part.nbytes

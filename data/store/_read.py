@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from affectlake.data import spill
@@ -46,8 +47,15 @@ def read_parts(store: TableStore, entry: TableRef, columns: list[str] | None = N
     """The same a part at a time, in order; at least one part."""
     table = store.load_version(entry)
     _checksums.compare(store, entry.path, table)
+    # Read ahead as is the custom, a file of any size would be in memory as a whole.
+    ahead = pads.ParquetFragmentScanOptions(pre_buffer=not store.local)
     rows = table.to_pyarrow_dataset().scanner(
-        columns=columns, batch_size=spill.ROWS, batch_readahead=1, fragment_readahead=1
+        columns=columns,
+        batch_size=spill.ROWS,
+        use_threads=False,
+        batch_readahead=1,
+        fragment_readahead=1,
+        fragment_scan_options=ahead,
     )
     yield rows.projected_schema.empty_table()
     for batch in rows.to_batches():
