@@ -35,7 +35,7 @@ LEAST = 1.0
 FEW = 5
 """Windows without which a group is nobody of its own."""
 
-MANY, MANY_GIVEN = 4000, 1000
+MANY, MANY_GIVEN = 4000, 400
 """Windows that are clustered, evenly taken from longer recordings: memory grows with their square, and where the number
 of people is given time with their cube."""
 
