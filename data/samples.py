@@ -17,6 +17,7 @@ from affectlake.data._table import FROM_ONE, SPACE, Rows, check_header
 from affectlake.data.errors import BadManifest
 from affectlake.data.lookup import Positions
 from affectlake.data.spill import column_on_disk as _kept
+from affectlake.data.spill import parts, spilled
 
 CORE = (
     "sample_id",
@@ -118,6 +119,11 @@ def samples_frame(
     out["turn"] = _whole(df["turn"], out["sample_id"], rows) if "turn" in df else _no_numbers(len(df)).astype("Int64")
     others = {c: _kept(_without_secrets(_attribute(df[c], c))) for c in df.columns if c not in out}
     return pd.DataFrame(out | others, copy=False)
+
+
+def without(frame: pd.DataFrame, ids: set[str]) -> pd.DataFrame:
+    """The rows of other samples, of any frame with a column sample_id; the frame itself where none is named."""
+    return spilled(part[~part["sample_id"].isin(ids)] for part in parts(frame)) if ids else frame
 
 
 def attributes(columns: Iterable[str]) -> list[str]:

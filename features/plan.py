@@ -150,14 +150,15 @@ class Plan:
     chunks: Chunks
 
     @property
-    def shards(self) -> "Shards":
+    def shards(self) -> Shards:
         """Chunks in groups of neighbours."""
         return Shards(self.chunks)
 
     @property
     def to_compute(self) -> dict[str, int]:
         """Contents left to compute, by extractor."""
-        return {name: self.chunks.counts[name] for name in self.wanted}
+        counts = self.chunks.counts
+        return {name: counts[name] for name in self.wanted}
 
 
 def plan(

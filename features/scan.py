@@ -255,7 +255,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Positions | None = None) -> pd.DataFrame:
+def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads) -> pd.DataFrame:
     """What extractors that read ``reads`` would be given: one row per sample that has it.
 
     Parameters
@@ -265,8 +265,6 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Po
     stats : DataFrame
         Result of `scan` over the samples' media.
     reads : Reads
-    files : Positions, optional
-        Where files are in ``stats``, for who asks several times.
 
     Returns
     -------
@@ -276,13 +274,16 @@ def requests(samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Po
         file that cannot be read it begins with `UNREAD`, of one that is never read whole with `LISTED`. ``sha256``,
         ``stamp`` and ``size`` are those of the file. ``in_parts`` as `affectlake.features.excerpts.in_parts` says.
     """
-    return asked(samples, stats, reads, files, in_parts(samples, stats)).reset_index(drop=True)
+    return asked(samples, stats, reads, None, in_parts(samples, stats)).reset_index(drop=True)
 
 
 def asked(
     samples: pd.DataFrame, stats: pd.DataFrame, reads: Reads, files: Positions | None, little: Set[str]
 ) -> pd.DataFrame:
-    """`requests`, each under the index of its sample; ``little`` as `affectlake.features.excerpts.in_parts` of all."""
+    """`requests`, each under the index of its sample, for who asks about some of many several times.
+
+    ``files`` tells where files are in ``stats``, ``little`` what `affectlake.features.excerpts.in_parts` says of all.
+    """
     if reads in ("text", "dialogue"):
         return _text_requests(samples, with_context=reads == "dialogue")
     uri = pd.Series(pd.NA, index=samples.index, dtype="str")

@@ -95,6 +95,7 @@ def refresh(options: RefreshOptions, run: Run | None = None, progress: Progress 
 
 
 def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> RefreshResult:
+    from affectlake.data.samples import without
     from affectlake.data.store import Store
     from affectlake.features import scan
     from affectlake.features.transcripts import machine_made
@@ -112,9 +113,9 @@ def _refresh(options: RefreshOptions, run: Run | None, progress: Progress) -> Re
         with clock("scan"):
             w.check(samples)
             before, listed = w.file_index(), len(samples)
-            samples = _without(samples, w.erased(samples))  # their files are not even read
+            samples = without(samples, w.erased(samples))  # their files are not even read
             stats = _scan(samples, before, w, options, progress)
-            samples = _without(samples, w.erased(samples, stats))
+            samples = without(samples, w.erased(samples, stats))
             if len(samples) < listed:
                 _log.info("%s: %d samples were erased and are not taken", options.dataset, listed - len(samples))
                 stats = stats[stats["uri"].isin(scan.media_uris(samples))].reset_index(drop=True)
@@ -254,6 +255,7 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
 
     Texts that are still to be transcribed are not counted for what reads text.
     """
+    from affectlake.data.samples import without
     from affectlake.data.store import Store
     from affectlake.flows import transcripts
 
@@ -261,9 +263,9 @@ def dry_run(options: RefreshOptions) -> dict[str, int]:
         check(options)
         samples = load(options).samples
         w = Store(options.store, create=True).writer(options.dataset)  # not entered: it only reads
-        samples = _without(samples, w.erased(samples))
+        samples = without(samples, w.erased(samples))
         stats = _scan(samples, w.file_index(), w, options, silent)
-        samples = _without(samples, w.erased(samples, stats))
+        samples = without(samples, w.erased(samples, stats))
         speech, rest = transcripts.first(registry.choose(transcripts.asked(options))[0])
         to_hear = _plan(samples, stats, speech, w.known, options).to_compute
         samples = transcripts.worded(samples, stats, w, {})
@@ -359,14 +361,6 @@ def _scan(
             "is a mount missing? nothing was changed"
         )
     return stats
-
-
-def _without(samples: "pd.DataFrame", gone: set[str]) -> "pd.DataFrame":
-    from affectlake.data import spill
-
-    if not gone:
-        return samples
-    return spill.spilled(part[~part["sample_id"].isin(gone)] for part in spill.parts(samples))
 
 
 def _all_there(

@@ -46,6 +46,16 @@ def evil(monkeypatch) -> str:
     registry.extractors.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def cloud():
+    """A server that speaks S3, with a bucket called calls."""
+    from elsewhere import s3
+
+    with s3() as front:
+        front.put("calls")
+        yield front
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory) -> Path:
     """Manifest of a small generated corpus; never changed by a test."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from elsewhere import Front, s3
+from elsewhere import Front
 from here import here
 
 from affectlake.data import remote
@@ -47,13 +47,6 @@ def film() -> bytes:
         for packet in stream.encode():
             container.mux(packet)
     return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def cloud():
-    with s3() as front:
-        front.put("calls")
-        yield front
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from elsewhere import SECRET, VARIABLES, Front, s3
+from elsewhere import SECRET, VARIABLES, Front
 from here import here
 from PIL import Image
 
@@ -44,13 +44,6 @@ def png(level: int) -> bytes:
     out = BytesIO()
     Image.new("RGB", (16, 16), (level,) * 3).save(out, "png")
     return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def cloud():
-    with s3() as front:
-        front.put("calls")
-        yield front
 
 
 @pytest.fixture

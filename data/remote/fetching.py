@@ -11,7 +11,7 @@ from affectlake.data.remote.buckets import bucket, by_bucket
 from affectlake.data.remote.objects import Object, Refused, folder_of
 from affectlake.data.remote.spool import Copy, spool
 
-__all__ = ["Copy", "at_hand", "fetched", "held", "states"]
+__all__ = ["Copy", "at_hand", "fetch", "fetched", "held", "states"]
 
 
 def states(uris: Sequence[str]) -> list[Object | None]:
@@ -51,7 +51,7 @@ def fetched(uri: str, fits: Callable[[Copy], bool] = lambda copy: False) -> Iter
     Refused
         It is not there, may not be read, did not arrive whole, or there is no room for it.
     """
-    with spool().copy(uri, name_of(uri), lambda sink: _fetch(uri, sink), fits, is_folder(uri)) as copy:
+    with spool().copy(uri, name_of(uri), lambda sink: fetch(uri, sink), fits, is_folder(uri)) as copy:
         yield copy
 
 
@@ -74,15 +74,16 @@ def at_hand(uri: str) -> Iterator[str]:
         yield str(copy.path)
 
 
-def _fetch(uri: str, sink: Any) -> Object:
+def fetch(uri: str, sink: Any, part: tuple[int, int] | None = None) -> Object:
+    """Copy an object, a folder, or the bytes of an object from one to before another; raises Refused with its name."""
     try:
         if is_folder(uri):
             root, key = bucket_and_key(uri)
             return bucket(root).fetch_folder(key, sink)
         if scheme(uri) in BUCKETS:
             root, key = bucket_and_key(uri)
-            return bucket(root).fetch(key, sink)
-        return web.fetch(uri, sink)
+            return bucket(root).fetch(key, sink, part)
+        return web.fetch(uri, sink, part)
     except BadMedia as error:
         name = name_of(redacted(uri))
         hint = "" if "." in name or scheme(uri) in WEB else "; a folder of frames ends with /"

@@ -1,6 +1,5 @@
 """Objects that are read in parts: as files of which only those blocks are fetched that somebody reads."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,12 +8,10 @@ from typing import Any
 
 from affectlake.data._raw import Positioned
 from affectlake.data._standing import standing_in
-from affectlake.data.errors import BadMedia
-from affectlake.data.remote import web
-from affectlake.data.remote.addresses import BUCKETS, bucket_and_key, name_of, redacted, scheme
-from affectlake.data.remote.buckets import bucket
-from affectlake.data.remote.objects import Object, Refused, Sink
-from affectlake.data.remote.spool import plain_name, spool
+from affectlake.data.remote.addresses import name_of, redacted
+from affectlake.data.remote.fetching import fetch
+from affectlake.data.remote.objects import Object, Refused
+from affectlake.data.remote.spool import entry_name, plain_name, spool
 
 BLOCK = 1 << 18
 """Bytes that are fetched at a time; a request costs about what so many bytes cost."""
@@ -35,8 +32,7 @@ def in_parts(uri: str, size: int, is_it: IsIt) -> Iterator[str]:
         Something that was read could not be had, or is of another object; whatever the readers made of that.
     """
     blocks = _Blocks(uri, size, is_it)
-    name = hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    path = spool().folder / f"parts-{name}" / plain_name(name_of(uri))
+    path = spool().folder / f"parts-{entry_name(uri)}" / plain_name(name_of(uri))
     path.parent.mkdir(exist_ok=True)
     path.touch()
     try:
@@ -67,8 +63,10 @@ class _Blocks:
 
     def _fetched(self, number: int) -> bytes:
         part = number * BLOCK, min((number + 1) * BLOCK, self.size)
-        fetch = partial(_fetch, self.uri, part)
-        with spool().copy(f"{self.uri}\0{number}", str(number), fetch, lambda known: self.is_it(known.object)) as copy:
+        of_part = partial(fetch, self.uri, part=part)
+        with spool().copy(
+            f"{self.uri}\0{number}", str(number), of_part, lambda known: self.is_it(known.object)
+        ) as copy:
             if not self.is_it(copy.object):
                 raise Refused(f"{name_of(redacted(self.uri))}: another object is there now")
             return copy.path.read_bytes()
@@ -87,13 +85,3 @@ class _Parts(Positioned):
         buffer[: len(data)] = data
         self.position += len(data)
         return len(data)
-
-
-def _fetch(uri: str, part: tuple[int, int], sink: Sink) -> Object:
-    try:
-        if scheme(uri) in BUCKETS:
-            root, key = bucket_and_key(uri)
-            return bucket(root).fetch(key, sink, part)
-        return web.fetch(uri, sink, part)
-    except BadMedia as error:
-        raise Refused(f"{name_of(redacted(uri))}: {error}") from None

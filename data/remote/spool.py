@@ -163,7 +163,7 @@ class Spool:
             os.close(handle)
 
     def _entry(self, uri: str) -> Path:
-        return self.folder / hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return self.folder / entry_name(uri)
 
     def _fetched(
         self, handle: int, path: Path, fetch: Callable[[Any], Object], into: type[_File] | type[_Folder]
@@ -257,6 +257,11 @@ def _removed(lock: Path) -> bool:
         return True
     finally:
         os.close(handle)
+
+
+def entry_name(uri: str) -> str:
+    """What the place of an address is called."""
+    return hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def plain_name(name: str) -> str:

@@ -7,12 +7,11 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 
-from affectlake.data import spill
 from affectlake.data.errors import UnknownName
 from affectlake.data.lookup import differing, distinct
 from affectlake.data.store import _load
 from affectlake.data.store._answers import Diff, Explanation, TableDiff
-from affectlake.data.store._read import read, read_parts
+from affectlake.data.store._read import read, read_on_disk
 from affectlake.data.store._snapshot import Counts, FeatureTable, Snapshot
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, kept
@@ -39,12 +38,12 @@ def diff(store: TableStore, a: Snapshot, b: Snapshot) -> Diff:
 
 
 def _samples(store: TableStore, s: Snapshot) -> pd.DataFrame:
-    return spill.spilled(part.drop_columns(HIDDEN).to_pandas() for part in read_parts(store, s.tables["samples"]))
+    return read_on_disk(store, s.tables["samples"]).drop(columns=HIDDEN)
 
 
 def _contents(store: TableStore, entry: FeatureTable) -> pd.DataFrame:
     """What each sample of a table was computed of."""
-    rows = spill.spilled(part.to_pandas() for part in read_parts(store, entry, ["sample_id", "content"]))
+    rows = read_on_disk(store, entry, ["sample_id", "content"])
     return distinct(rows, "sample_id") if entry.keys else rows
 
 

@@ -14,12 +14,11 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from affectlake.data import spill
 from affectlake.data.errors import AffectlakeError, UnknownName
 from affectlake.data.samples import attributes
 from affectlake.data.store import _checksums
 from affectlake.data.store._arrow import strings, to_arrow
-from affectlake.data.store._read import read, read_parts
+from affectlake.data.store._read import read, read_on_disk
 from affectlake.data.store._snapshot import FeatureTable, Snapshot
 from affectlake.data.store._spelling import HIDDEN, KEYS, kept, kept_label, spoken
 from affectlake.data.store._table_store import TableStore
@@ -100,7 +99,7 @@ def samples(store: TableStore, snapshot: Snapshot, columns: list[str] | None = N
 
 def samples_on_disk(store: TableStore, snapshot: Snapshot) -> pd.DataFrame:
     """The same, many of them out of memory (see `affectlake.data.spill`)."""
-    frame = spill.spilled(part.to_pandas() for part in read_parts(store, snapshot.tables["samples"]))
+    frame = read_on_disk(store, snapshot.tables["samples"])
     if not frame["_position"].is_monotonic_increasing:
         frame = frame.sort_values("_position", ignore_index=True)
     return frame

@@ -4,7 +4,6 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pandas as pd
@@ -14,7 +13,7 @@ from affectlake.data.store import _checksums
 from affectlake.data.store._damaged import Damaged
 from affectlake.data.store._delta import Table
 from affectlake.data.store._place import HeldFile, Place, folder
-from affectlake.data.store._read import StoredFile, read_file
+from affectlake.data.store._read import StoredFile, in_turn, read_file
 from affectlake.data.store._table_store import TableStore
 
 _log = logging.getLogger("affectlake.store")
@@ -105,9 +104,8 @@ class Pending:
         path, columns = self._path(extractor, fingerprint), ["content", "outcome", "reason"]
         table = self._table(path)
         files = [] if table is None else [StoredFile(f"{path}/{f}") for f in table.paths()]  # they were compared
-        with ThreadPoolExecutor(_READS) as threads:
-            tables = threads.map(lambda file: read_file(self.store, file, columns), files)
-            parts = [part.to_pandas().assign(file=i) for i, part in enumerate(tables)]
+        tables = in_turn(lambda file: read_file(self.store, file, columns), files, _READS)
+        parts = [part.to_pandas().assign(file=i) for i, part in enumerate(tables)]
         return pd.concat(parts or [pd.DataFrame(columns=[*columns, "file"])], ignore_index=True), files
 
     def clear(self, extractors: Iterable[str]) -> None:

@@ -62,6 +62,11 @@ def read_parts(store: TableStore, entry: TableRef, columns: list[str] | None = N
         yield pa.Table.from_batches([batch])
 
 
+def read_on_disk(store: TableStore, entry: TableRef, columns: list[str] | None = None) -> pd.DataFrame:
+    """The same as a frame, much of it out of memory (see `affectlake.data.spill`)."""
+    return spill.spilled(part.to_pandas() for part in read_parts(store, entry, columns))
+
+
 def read_keys(store: TableStore, entry: TableRef, columns: list[str]) -> pa.Table:
     """Ids, hashes and shards alone, not compared, for that would take reading all values every night.
 

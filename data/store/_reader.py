@@ -15,11 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
-from affectlake.data import spill
 from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.store import _catalog, _checksums, _load, _status
 from affectlake.data.store._answers import Status
-from affectlake.data.store._read import read, read_or_none, read_parts
+from affectlake.data.store._read import read, read_on_disk, read_or_none
 from affectlake.data.store._snapshot import Snapshot
 from affectlake.data.store._snapshots import Log
 from affectlake.data.store._spelling import HIDDEN, spoken
@@ -398,7 +397,7 @@ class Reader:
         snapshot = self.snapshot(dataset, as_of)
         entry = snapshot.tables.get("stats")
         if on_disk and entry is not None:
-            return self._reading(lambda: spill.spilled(p.to_pandas() for p in read_parts(self._tables, entry)))
+            return self._reading(lambda: read_on_disk(self._tables, entry))
         table = self._reading(lambda: read_or_none(self._tables, entry))
         return table.to_pandas() if table else pd.DataFrame({c: [] for c in ("uri", "size", "mtime_ns", "sha256")})
 

@@ -423,7 +423,7 @@ class TableStore:
         if not rows.num_rows:
             return []
         if PARTITION not in rows.schema.names:
-            return [self.add(table, rows) if more is None else self.add(table, rows, None, more)]
+            return [self.add(table, rows, None, more)]
         shards = rows[PARTITION].to_numpy()
         if (np.diff(shards) < 0).any():
             rows = rows.sort_by(PARTITION)
@@ -440,7 +440,7 @@ class TableStore:
         path = f"{folder}part-{uuid.uuid4()}.parquet"
         place = f"{table}/{path}"
         sha256 = self.write(place, rows) if more is None else self.write_parts(place, chain([rows], more))
-        size = self.files.get_file_info(f"{table}/{path}").size
+        size = self.files.get_file_info(place).size
         partition: dict[str, str | None] = {} if shard is None else {PARTITION: str(shard)}
         return Added(AddAction(path, size, partition, int(time.time() * 1000), True, "{}"), sha256)
 

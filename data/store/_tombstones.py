@@ -13,7 +13,6 @@ import pandas as pd
 
 from affectlake.data import spill
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.lookup import Positions
 from affectlake.data.remote.addresses import is_remote
 from affectlake.data.samples import MEDIA
 from affectlake.data.store import _checksums, _identity
@@ -55,9 +54,8 @@ def read(store: TableStore, dataset: str) -> pd.DataFrame:
     return frame[frame["dataset"] == dataset]
 
 
-def contents(samples: pd.DataFrame, stats: pd.DataFrame | None, files: Positions | None = None) -> pd.DataFrame:
-    """What the media of samples are: whole files, and segments of files that others are on too; ``files`` tells where
-    files are in ``stats``, for who asks several times.
+def contents(samples: pd.DataFrame, stats: pd.DataFrame | None) -> pd.DataFrame:
+    """What the media of samples are: whole files, and segments of files that others are on too.
 
     Returns
     -------
@@ -65,8 +63,13 @@ def contents(samples: pd.DataFrame, stats: pd.DataFrame | None, files: Positions
         One row per sample, medium and what it is known by: its sha256, and of an object elsewhere what its server says
         of it, for of some nobody knows more. ``part`` is ``whole`` with the times of the segment and the channel.
     """
+    return _contents(samples, _known(stats))
+
+
+def _contents(samples: pd.DataFrame, names: list[pd.Series]) -> pd.DataFrame:
+    """`contents` by what `_known` gave, which costs as much for some samples as for all."""
     parts = []
-    for known in _known(stats):
+    for known in names:
         for medium in MEDIA:
             segments = samples.loc[samples[medium].isin(known.index)].reindex(
                 columns=["sample_id", medium, "start", "end", "channel"]
@@ -105,16 +108,15 @@ def traces(store: TableStore, dataset: str) -> Hashed | None:
 
 def erased(buried: Hashed, samples: pd.DataFrame, file_index: pd.DataFrame | None = None) -> set[str]:
     """Ids of samples that may not come back, by their id, their speaker or what their media are."""
-    by_content = CONTENT in buried.kinds and file_index is not None and len(file_index)
-    files = Positions(file_index["uri"]) if by_content and file_index is not None else None
+    names = _known(file_index) if CONTENT in buried.kinds else []
     gone: set[str] = set()
     for part in spill.parts(samples):
         gone |= buried.named_in(SAMPLE, part["sample_id"])
         if "speaker" in part:
             speakers = buried.named_in(SPEAKER, part["speaker"].dropna().unique())
             gone |= set(part.loc[part["speaker"].isin(speakers), "sample_id"])
-        if files is not None:
-            media = contents(part, file_index, files)
+        if names:
+            media = _contents(part, names)
             known = buried.named_in(CONTENT, {*media["whole"], *media["part"]})
             gone |= set(media.loc[media["whole"].isin(known) | media["part"].isin(known), "sample_id"])
     return gone

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affectlake.data import spill
+from affectlake.data.samples import without
 from affectlake.data.store import (
     _assemble,
     _attributes,
@@ -45,6 +46,7 @@ from affectlake.data.store._read import (
     in_turn,
     keys_by_shard,
     read,
+    read_on_disk,
     read_or_none,
     read_parts,
 )
@@ -112,9 +114,7 @@ class Writer:
     def file_index(self) -> pd.DataFrame:
         """Size, modification time and sha256 of every file as of the last snapshot; see `features.scan.scan`."""
         entry = self._table("stats")
-        if entry is None:
-            return pd.DataFrame()
-        return spill.spilled(part.to_pandas() for part in read_parts(self.store, entry))
+        return pd.DataFrame() if entry is None else read_on_disk(self.store, entry)
 
     def known(self, extractor: str, fingerprint: str) -> pd.DataFrame:
         """Contents already computed under a fingerprint, published or not.
@@ -257,8 +257,8 @@ class Writer:
             return samples, features
         gone = _tombstones.erased(buried, samples, file_index)
         if gone:
-            features = {n: replace(f, rows=_without(f.rows, gone)) for n, f in features.items()}
-            samples = _without(samples, gone)
+            features = {n: replace(f, rows=without(f.rows, gone)) for n, f in features.items()}
+            samples = without(samples, gone)
         went = Counter[str]()
 
         def unnamed(part: pd.DataFrame) -> pd.DataFrame:
@@ -327,9 +327,7 @@ class Writer:
     def _shards(self, samples: pd.DataFrame) -> Dealt:
         entry, before = self._table("samples"), None
         if entry is not None:
-            columns = ["sample_id", "_shard"]
-            kept = spill.spilled(part.to_pandas() for part in read_parts(self.store, entry, columns))
-            before = kept.set_index("sample_id")["_shard"]
+            before = read_on_disk(self.store, entry, ["sample_id", "_shard"]).set_index("sample_id")["_shard"]
         return Dealt(samples["sample_id"], before)
 
     def _labels_lost(self, samples: pd.DataFrame) -> list[str]:
@@ -498,10 +496,6 @@ class Writer:
             # An earlier version took a label for a partition: what has one cannot lose it.
             path = f"{path.split('~')[0]}~{uuid.uuid4().hex[:8]}"
         return TableRef(path, self.store.replace(path, first, None, more=parts))
-
-
-def _without(frame: pd.DataFrame, gone: set[str]) -> pd.DataFrame:
-    return spill.spilled(part[~part["sample_id"].isin(gone)] for part in spill.parts(frame))
 
 
 def existing(value: Known | None) -> Known:

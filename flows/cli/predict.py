@@ -47,9 +47,10 @@ def predict(
 
     if card:
         return show_card(options.model, json)
-    with to_stderr()("starting"):
+    progress = to_stderr()
+    with progress("starting"):
         from affectlake.flows.predict import answers
-    parts = answers(replace(options, timeline=options.timeline or page is not None), to_stderr())
+    parts = answers(replace(options, timeline=options.timeline or page is not None), progress)
     if options.features is not None:
         note("a file of features carries no fingerprints: whether they are those of the training is not checked")
     rows: list[AnsweredSample] = []
