@@ -6,6 +6,11 @@ python benchmarks/nightly.py schedule [--folder nightly-demo]
 python benchmarks/nightly.py archive DATA [--folder nightly-demo] [--every-extractor]
     Two nights over the corpora of benchmarks/shared_data.py, copied; between them a parameter is changed, files
     come, go, move, break and change. Prints what the second night says about it.
+
+python benchmarks/nightly.py large [--folder nightly-demo] [--datasets 20] [--samples 50000] [--nights 10]
+    Nights of so many datasets of made-up texts, each text ten times, three of the datasets with a benchmark: the first
+    night, one in which nothing changed, one with 1 % of every dataset's texts changed anywhere, and ``--nights`` in
+    which a tenth of the datasets change. Prints for each what it took and what it left.
 """
 
 import argparse
@@ -15,12 +20,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import psutil
 
 from affectlake.data.datasets.ravdess import EMOTIONS
 
@@ -198,17 +206,120 @@ def night(folder: Path) -> dict:
     return record
 
 
+WORDS = "I you we they never always really think feel know want hate love the a my this call bill line day so very not"
+EACH = 10
+"""Samples that share a text."""
+
+
+def large(folder: Path, datasets: int, samples: int, nights: int) -> None:
+    """What nights take and leave where there is much."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    for i in range(datasets):
+        texts = np.repeat([sentence(rng) for _ in range(samples // EACH)], EACH)
+        written(folder, i, texts)
+    configured(folder, datasets)
+    print(f"{datasets} datasets of {samples} samples, {datasets * samples:,} in all; {samples // EACH} texts each")
+    print("night                 state     s   processor s    GiB   record kB   page kB   log MiB   lake MiB", flush=True)
+    resting(folder, "first")
+    resting(folder, "unchanged")
+    for i in range(datasets):
+        changed(folder, i, rng)
+    resting(folder, "1 % of every one")
+    for n in range(nights):
+        for i in rng.choice(datasets, max(1, datasets // 10), replace=False):
+            changed(folder, int(i), rng)
+        resting(folder, f"a tenth of them, {n + 1}")
+
+
+def sentence(rng: np.random.Generator) -> str:
+    return " ".join(rng.choice(WORDS.split(), rng.integers(4, 20))) + rng.choice([".", "!", "?", " :)"])
+
+
+def written(folder: Path, i: int, texts: np.ndarray) -> None:
+    """The i-th manifest; an emotion is told by a text's words as well as by chance."""
+    n = np.arange(len(texts))
+    angry = np.array(["hate" in t or "never" in t for t in texts]) ^ (n % 7 == 0)
+    table = {"sample_id": [f"turn-{k:07d}" for k in n], "speaker": [f"caller-{k % 500}" for k in n], "text": texts}
+    frame = pd.DataFrame(table | {"emotion": np.where(angry, "angry", "calm")})
+    frame.to_parquet(folder / f"calls-{i:02d}.parquet", index=False)
+
+
+def changed(folder: Path, i: int, rng: np.random.Generator) -> None:
+    texts = pd.read_parquet(folder / f"calls-{i:02d}.parquet", columns=["text"])["text"].to_numpy().copy()
+    chosen = rng.choice(len(texts), len(texts) // 100, replace=False)
+    texts[chosen] = [sentence(rng) for _ in chosen]
+    written(folder, i, texts)
+
+
+def configured(folder: Path, datasets: int) -> None:
+    lines = ["workers = 2"]
+    for i in range(datasets):
+        lines += ["[[dataset]]", f'name = "calls-{i:02d}"', f'manifest = "calls-{i:02d}.parquet"']
+        lines += ['only = ["text.style", "text.lexicon"]']
+        if i < 3:
+            lines += ["[dataset.benchmark]", 'label = "emotion"', 'models = ["logreg"]', "explain = false"]
+    (folder / "affectlake.toml").write_text("\n".join(lines))
+
+
+def resting(folder: Path, what: str) -> None:
+    """Run a night, and print what it took and left."""
+    begin = time.perf_counter()
+    command = [*AFFECTLAKE, "nightly", "affectlake.toml", "--once", "--no-prefect"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with (folder / "night.log").open("w") as log, (folder / "night.json").open("w") as record:
+        night = subprocess.Popen(command, cwd=folder, env=environment, stdout=record, stderr=log)
+        peak = [0.0]
+        watcher = threading.Thread(target=watch, args=(night, peak))
+        watcher.start()
+        spent = os.wait4(night.pid, 0)[2]
+        night.returncode = 0  # it was waited for
+        watcher.join()
+    told = json.loads((folder / "night.json").read_text())
+    newest = max((folder / "reports" / "runs").glob("*.json"))
+    page, log_of, lake = size(folder / "reports/index.html"), size(folder / "lake/snapshots"), size(folder / "lake")
+    print(
+        f"{what:<20}{told['state']:>7}{time.perf_counter() - begin:>6.0f}{spent.ru_utime + spent.ru_stime:>14.0f}"
+        f"{peak[0] / 2**30:>7.2f}{size(newest) / 1e3:>12.0f}{page / 1e3:>10.0f}{log_of / 2**20:>10.1f}"
+        f"{lake / 2**20:>11.0f}",
+        flush=True,
+    )
+
+
+def size(path: Path) -> int:
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
+
+
+def watch(night: subprocess.Popen, peak: list[float]) -> None:
+    """Keep the most that the night's processes held at once, pages that they share counted once."""
+    while night.returncode is None:
+        held = 0
+        try:
+            first = psutil.Process(night.pid)
+            for process in [first, *first.children(recursive=True)]:
+                held += process.memory_full_info().pss
+        except psutil.Error:
+            pass  # one of them ended meanwhile
+        peak[0] = max(peak[0], held)
+        time.sleep(0.3)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["schedule", "archive"])
+    parser.add_argument("what", choices=["schedule", "archive", "large"])
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--folder", type=Path, default=Path("nightly-demo"))
     parser.add_argument("--every-extractor", action="store_true")
+    parser.add_argument("--datasets", type=int, default=20)
+    parser.add_argument("--samples", type=int, default=50_000, help="of each dataset")
+    parser.add_argument("--nights", type=int, default=10, help="after the first three")
     given = parser.parse_args()
     if given.folder.exists():
         parser.error(f"{given.folder} is there already")
     if given.what == "schedule":
         schedule(given.folder)
+    elif given.what == "large":
+        large(given.folder, given.datasets, given.samples, given.nights)
     elif given.data is None:
         parser.error("archive needs DATA")
     else:
