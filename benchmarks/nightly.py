@@ -220,7 +220,9 @@ def large(folder: Path, datasets: int, samples: int, nights: int) -> None:
         written(folder, i, texts)
     configured(folder, datasets)
     print(f"{datasets} datasets of {samples} samples, {datasets * samples:,} in all; {samples // EACH} texts each")
-    print("night                 state     s   processor s    GiB   record kB   page kB   log MiB   lake MiB", flush=True)
+    print(
+        "night                 state     s   processor s    GiB   record kB   page kB   log MiB   lake MiB", flush=True
+    )
     resting(folder, "first")
     resting(folder, "unchanged")
     for i in range(datasets):

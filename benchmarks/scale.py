@@ -6,12 +6,14 @@ an extractor of 88 columns that costs next to nothing and with text.style. Every
 as a night does, and prints by stage: seconds on the clock, seconds of processor time, and GiB of peak resident memory
 (``own``: without pages of mapped files); worker processes count in the first only. Where other work shares the machine,
 trust the second. With ``--made-up`` values are made up instead of computed, so that nothing but the refreshing process
-is measured. The store and the files are deleted afterwards.
+is measured. The store and the files are deleted afterwards. ``--plot LOG PICTURE`` draws what a run printed, as SVG.
 """
 
 import argparse
 import json
+import math
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -245,6 +247,55 @@ def size(root: Path, n: int, files: int, say: Callable[[str], None]) -> None:
         say(f"  {folder}: {data / 2**20:.1f} MiB of data, {log / 2**20:.2f} MiB of log, all versions")
 
 
+SHOWN = {"unchanged": "#1b6ca8", "1 % in a row": "#2f8f5b", "1 % spread": "#b5452c"}
+WIDE, HIGH, LEFT, TOP = 320, 240, 56, 30
+"""Pixels: of a panel, and before it and above."""
+
+
+def plot(log: str) -> str:
+    """Two panels over the number of samples, both axes logarithmic: processor seconds, and peak memory in GiB."""
+    found: dict[str, list[tuple[int, float, float]]] = {name: [] for name in SHOWN}
+    for line in log.splitlines():
+        if sizes := re.match(r"([\d,]+) samples of", line):
+            n = int(sizes[1].replace(",", ""))
+        for name, points in found.items():
+            if line.startswith(f"{name} "):
+                _, spent, peak = map(float, line[len(name) :].split()[-2].split("/"))
+                points.append((n, spent, peak))
+    panels = [
+        panel("processor time", "s", (1, 1000), {k: [(n, s) for n, s, _ in p] for k, p in found.items()}),
+        panel("peak memory", "GiB", (0.1, 10), {k: [(n, g) for n, _, g in p] for k, p in found.items()}),
+    ]
+    step = LEFT + WIDE + 16
+    groups = "".join(f'<g transform="translate({i * step + LEFT} {TOP})">{p}</g>' for i, p in enumerate(panels))
+    size = f'viewBox="0 0 {2 * step + 24} {TOP + HIGH + 46}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">{groups}</svg>\n'
+
+
+def panel(title: str, unit: str, low_high: tuple[float, float], lines: dict[str, list[tuple[int, float]]]) -> str:
+    def x(n: float) -> float:
+        return WIDE * (math.log10(n) - 5) / 2
+
+    def y(value: float) -> float:
+        low, high = map(math.log10, low_high)
+        return HIGH * (high - math.log10(value)) / (high - low)
+
+    ticks = [10**e for e in range(round(math.log10(low_high[0])), round(math.log10(low_high[1])) + 1)]
+    drawn = [f'<text y="-12" font-weight="bold">{title}, {unit}</text>']
+    for value in ticks:
+        drawn.append(f'<path d="M0 {y(value):.0f}H{WIDE}" stroke="#ddd"/>')
+        drawn.append(f'<text x="-6" y="{y(value) + 4:.0f}" text-anchor="end">{value:g}</text>')
+    for n in (100_000, 1_000_000, 10_000_000):
+        drawn.append(f'<text x="{x(n):.0f}" y="{HIGH + 18}" text-anchor="middle">{n:,}</text>')
+    drawn.append(f'<text x="{WIDE / 2:.0f}" y="{HIGH + 38}" text-anchor="middle">samples</text>')
+    for i, (name, points) in enumerate(lines.items()):
+        path = "L".join(f"{x(n):.1f} {y(v):.1f}" for n, v in points)
+        drawn.append(f'<path d="M{path}" fill="none" stroke="{SHOWN[name]}" stroke-width="2"/>')
+        drawn += [f'<circle cx="{x(n):.1f}" cy="{y(v):.1f}" r="3" fill="{SHOWN[name]}"/>' for n, v in points]
+        drawn.append(f'<text x="10" y="{16 + 16 * i}" fill="{SHOWN[name]}">{name}</text>')
+    return "".join(drawn)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
@@ -253,8 +304,13 @@ def main() -> None:
     parser.add_argument(
         "--in", dest="folder", help="where the archive is made (default: the system's temporary folder)"
     )
+    parser.add_argument("--plot", nargs=2, type=Path, metavar=("LOG", "PICTURE"), help="draw what a run printed")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.plot:
+        log, picture = arguments.plot
+        picture.write_text(plot(log.read_text(encoding="utf-8")), encoding="utf-8")
+        return
     if arguments.made_up:
         os.environ[MADE_UP] = "1"
     if arguments.one:

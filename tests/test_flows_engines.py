@@ -1,13 +1,11 @@
 """The same refresh on other engines, with a real scheduler and workers in other processes."""
 
-import os
-import socket
-import subprocess
-import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from clusters import dask_cluster
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
@@ -75,12 +73,14 @@ def same_as_here(manifest, store, engine, address=None, seen=True):
         assert (not results.tables and len(results.files) == 2) if seen else (results.tables and not results.files)
     assert mark.exists(), "nobody was killed"
     here = run(manifest, manifest.parent / "here", "local", workers=1)
-    # Comparing buffers, not numbers: NaN would hide in the one, and a last bit in the other.
-    assert [c.combine_chunks().buffers() for c in there[0].columns] == [
-        c.combine_chunks().buffers() for c in here[0].columns
-    ]
+    assert buffers(there[0]) == buffers(here[0])
     assert there[0].schema == here[0].schema and there[2].equals(here[2])
     assert there[1] == here[1] == [{"sample_id": "t38", "extractor": "text.evil", "outcome": "failed"}]
+
+
+def buffers(table):
+    """What a table holds, to the byte: comparing numbers, NaN would hide, and a last bit."""
+    return [c.combine_chunks().buffers() for c in table.columns]
 
 
 def test_an_engine_that_is_not_installed_is_one_line(monkeypatch):
@@ -122,24 +122,33 @@ def test_a_worker_with_another_version_is_refused(evil):
 
 @pytest.fixture
 def dask(tmp_path):
-    """Address of a scheduler with two workers, each started by hand as on machines of their own."""
+    """Address of a scheduler with two workers."""
     pytest.importorskip("distributed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    environment = os.environ | {"PYTHONPATH": PLUGIN, "DASK_LOGGING__DISTRIBUTED": "error"}
-    command = [sys.executable, "-c", "import sys; from dask.__main__ import main; main()"]
-    scheduler = [*command, "scheduler", "--host", address, "--no-dashboard"]
-    worker = [*command, "worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path)]
-    processes = [subprocess.Popen(words, env=environment) for words in (scheduler, worker, worker)]
-    yield address
-    for process in reversed(processes):
-        process.terminate()
-        process.wait(20)
+    with dask_cluster(tmp_path, PLUGIN) as address:
+        yield address
 
 
 def test_dask(manifest, dask, tmp_path):
     same_as_here(manifest, tmp_path / "there", "dask", dask)
+
+
+def test_who_dies_with_files_written_leaves_nothing_that_counts(manifest, dask, tmp_path, monkeypatch):
+    """A worker is killed after it has written shards of tables, and before it has told of them."""
+    import dying
+
+    mark, there = tmp_path / "died", tmp_path / "there"
+    (tmp_path / "mark").touch()  # nobody is killed while computing
+    monkeypatch.setattr(engines, "assemble", partial(dying.assemble_and_die, str(mark)))
+    found = run(manifest, there, "dask", dask)
+    assert mark.exists()
+    assert not Store(there).verify()["damaged"]
+    here = run(manifest, tmp_path / "here", "local", workers=1)
+    assert buffers(found[0]) == buffers(here[0]) and found[1] == here[1] and found[2].equals(here[2])
+    files = {p for p in (there / "features").rglob("*.parquet") if "_delta_log" not in p.parts}
+    Store(there).tidy("texts")
+    left = {p for p in (there / "features").rglob("*.parquet") if "_delta_log" not in p.parts}
+    assert left < files, "what the dead worker wrote is still there"
+    assert buffers(run(manifest, there, "local")[0]) == buffers(here[0])
 
 
 def test_workers_that_do_not_see_the_store_send_their_results(manifest, dask, tmp_path, monkeypatch, caplog):

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from clusters import dask_cluster
 from elsewhere import moto
 from lakes import contents_of, expected, put_at_once, read, refresh
 
 from affectlake.data import Store
+from affectlake.data.store import _assemble
 
 ACCESS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -114,7 +116,7 @@ def other_cluster():
         yield
 
 
-def test_a_refresh_on_a_cluster(store, tmp_path, other_cluster):
+def test_a_refresh_on_a_cluster(store, tmp_path, other_cluster, monkeypatch):
     """What workers in other processes compute is published to the object store as if it had been computed here."""
     pytest.importorskip("distributed")
     from affectlake.flows import engines
@@ -130,11 +132,20 @@ def test_a_refresh_on_a_cluster(store, tmp_path, other_cluster):
             through.append((options.engine, bool(results.tables), bool(results.files)))
             yield results
 
-    for uri, engine in ((store.uri, "dask"), (tmp_path / "here", "local")):
-        options = RefreshOptions("d", manifest=str(manifest), store=str(uri), only=("text.style",), engine=engine)
+    def published(uri, engine, address=None):
+        options = RefreshOptions(
+            "d", manifest=str(manifest), store=str(uri), only=("text.style",), engine=engine, address=address
+        )
         assert refresh(options, run).extractors["text.style"]["new"] == 30
         frames.append(Store(uri).load("d"))
-    pd.testing.assert_frame_equal(*frames, check_exact=True)
+
+    published(store.uri, "dask")
+    published(tmp_path / "here", "local")
+    with dask_cluster(tmp_path, "") as address:
+        monkeypatch.setattr(_assemble, "write", None)  # its workers put the tables together too
+        published(f"s3://lakes/{uuid.uuid4().hex}", "dask", address)
+    for other in frames[1:]:
+        pd.testing.assert_frame_equal(frames[0], other, check_exact=True)
     assert set(through) == {("dask", False, True), ("local", True, False)}  # who computed there wrote there
 
 
