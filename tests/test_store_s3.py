@@ -142,7 +142,7 @@ def test_a_refresh_on_a_cluster(store, tmp_path, other_cluster, monkeypatch):
     published(store.uri, "dask")
     published(tmp_path / "here", "local")
     with dask_cluster(tmp_path, "") as address:
-        monkeypatch.setattr(_assemble, "write", None)  # its workers put the tables together too
+        monkeypatch.setattr(_assemble, "write", lambda store, job: pytest.fail("its workers put tables together too"))
         published(f"s3://lakes/{uuid.uuid4().hex}", "dask", address)
     for other in frames[1:]:
         pd.testing.assert_frame_equal(frames[0], other, check_exact=True)
