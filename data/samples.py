@@ -332,7 +332,8 @@ def _refuse(values: pd.Series, name: str) -> None:
         what = next((w for kinds, w in _NOT_KEPT if issubclass(kind, kinds)), None)
         if what:
             raise BadManifest(
-                f"column {name!r} holds {what} ({kind.__name__}); a sample has one string or number per column"
+                f"column {name!r} holds {what} ({kind.__name__}); a sample has one string or number per column, "
+                "several labels as happy|sad"
             )
 
 

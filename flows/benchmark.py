@@ -155,12 +155,14 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
         if options.distort:
             distort.check(options.distort, options.normalise)
         samples, blocks, crossing = corpora(store, options, snapshot.id)
+        said = _unlabelled(snapshot.samples, samples, options)
         samples, blocks, without = _without_duplicates(samples, blocks, options)
     names = [e["extractor"] for e in extractors if not e["extractor"].endswith(PRINTS)]
     plan = options.plan(splits.has_official(samples))
     worse = _distorted(store, options, snapshot, samples, blocks, plan, progress) if options.distort else None
     with Mapping(options.workers or cores(), map) as mapped:
         result = run(samples, blocks, plan, map=mapped, progress=progress, remark=_remark, distorted=worse)
+    result.about["remarks"] = [*said, *result.about["remarks"]]
     done = Benchmark(
         result,
         {
@@ -205,6 +207,15 @@ def _distorted(
     tested = tested[tested["dataset"] == options.dataset] if options.train_on else tested
     sounds = Sounds(store, options.dataset, snapshot, parsed(settings_of(snapshot)), blocks["audio"])
     return sounds.distorted(tested.index, options.distort, plan.seed, options.workers or cores(), progress)
+
+
+def _unlabelled(n: int, samples: "pd.DataFrame", options: BenchOptions) -> list[str]:
+    """Say how many samples have no label, if some have none; what was said."""
+    lacking, names = n - int((samples["dataset"] == options.dataset).sum()), " or ".join(map(repr, options.labels))
+    lines = [f"{lacking} of {n} samples have no value in {names} and take no part"] if lacking else []
+    for line in lines:
+        _remark(line)
+    return lines
 
 
 def _remark(line: str) -> None:
@@ -317,8 +328,7 @@ def _labels(samples: "pd.DataFrame") -> list[str]:
 
 def _usual(store: "Store", dataset: str, as_of: str) -> list[str]:
     """Extractors that are taken where none is named: not what a transcriber says of itself, which only some have."""
-    features = store.snapshot(dataset, as_of).features
-    return [name for name, entry in features.items() if entry.reads != "speech"]
+    return [name for name, entry in store.snapshot(dataset, as_of).features.items() if entry.reads != "speech"]
 
 
 def _extractors(store: "Store", dataset: str, as_of: str) -> "list[TableStatus]":

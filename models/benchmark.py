@@ -129,7 +129,7 @@ def run(
         raise UsageError(f"{len(target.y)} labelled samples are too few to compare anything")
     if plan.missing and len(blocks) < 2:
         raise UsageError("what happens when modalities are missing can only be asked where there are two or more")
-    subgroups.check(samples, plan.by)
+    subgroups.check(samples, plan.by, plan.labels)
     problems = [_Problem(p, settings_of(plan, target, p)) for p in target.problems]
     with progress("preparing"):
         parts = parts_of(samples, blocks, target, plan)

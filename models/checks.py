@@ -14,6 +14,9 @@ from affectlake.models.splits import Fold
 from affectlake.models.tasks import Target
 from affectlake.models.training import HEADS, Data
 
+_LEARNED = 4  # samples of a class in a training part: where most classes have fewer, there is nothing to learn
+_LISTED = 10  # classes in a line
+_FAR = 3  # times the range of all others by which a value lies beyond them
 FEWEST = 6
 """Samples of a modality that a training part takes at least: two for each of three inner folds."""
 
@@ -90,6 +93,7 @@ def check_folds(folds: list[Fold], target: Target, data: Data) -> None:
     """
     named = target.task.name == "class"
     if named:
+        _check_classes(folds, target)
         known = [np.unique(target.y[f.train]) for f in folds]
         if not any(np.isin(target.y[f.test], k).any() for f, k in zip(folds, known, strict=True)):
             raise UsageError(
@@ -108,6 +112,17 @@ def check_folds(folds: list[Fold], target: Target, data: Data) -> None:
                     f"modality {name}: {int(has.sum())} of {len(has)} samples have it, {len(rows)} in the training "
                     f"part of fold {i}, {what}: leave it out, --features '{_other(name, data)}.*'"
                 )
+
+
+def _check_classes(folds: list[Fold], target: Target) -> None:
+    trained = [np.bincount(target.y[f.train], minlength=len(target.classes)) for f in folds]
+    rare = [counts[counts < _LEARNED].sum() / counts.sum() for counts in trained]
+    if min(rare) > 0.5:
+        raise UsageError(
+            f"{len(target.classes)} classes, such as {', '.join(map(repr, target.classes[:3]))}: most samples of "
+            f"every training part are of classes of fewer than {_LEARNED}, too few to learn any; is the label rather "
+            "of another --task, or none?"
+        )
 
 
 def _other(name: str, data: Data) -> str:
@@ -132,9 +147,13 @@ def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, groups: np
             lines.append(f"{n} folds instead of {plan.folds}, one for each {unit}: there are no more")
     if target.task.name == "class":
         counts = np.bincount(target.y, minlength=len(target.classes))
-        few = [f"{c} ({n})" for c, n in zip(target.classes, counts, strict=True) if n < plan.folds]
+        n = len(folds) // plan.repeats
+        few = [f"{c} ({k})" for c, k in zip(target.classes, counts, strict=True) if k < n]
         if few and plan.protocol in splits.REPEATED:
-            lines.append(f"classes of fewer samples than there are folds ({plan.folds}): {', '.join(few)}")
+            more = f" and {len(few) - _LISTED} more" if len(few) > _LISTED else ""
+            lines.append(f"classes of fewer samples than there are folds ({n}): {', '.join(few[:_LISTED])}{more}")
+    if target.outputs:
+        lines += _far(target)
     mixed = [
         i
         for i, f in enumerate(folds, 1)
@@ -147,4 +166,18 @@ def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, groups: np
             f"inner folds of fold {', '.join(map(str, mixed))} have the same speakers on both sides, as there are too "
             "few: what is chosen and calibrated there is surer than it should be"
         )
+    return lines
+
+
+def _far(target: Target) -> list[str]:
+    """Numbers that lie far from all others, as -999 does where nothing was known."""
+    lines = []
+    for name, values in zip(target.outputs, target.y.reshape(len(target.y), -1).T, strict=True):
+        for far in (values.min(), values.max()):
+            others = values[values != far]
+            if len(others) > 1 and np.abs(others - far).min() > _FAR * np.ptp(others) > 0:
+                lines.append(
+                    f"{name!r} is {far:g} of {int((values == far).sum())} and {others.min():g} to {others.max():g} of "
+                    f"all other samples: if that means that nothing is known, refresh with --missing-values {far:g}"
+                )
     return lines

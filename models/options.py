@@ -38,8 +38,8 @@ class PlanOptions:
         Label column to predict; several where a sample has several labels, quantities or votes.
     task : TaskName
         What the label is: names of classes, ratings with an order, numbers, several labels at once (a column of 0 and 1
-        each, or separated by | or ;), or votes of raters (a column of counts each, or happy|happy|sad). auto takes it
-        from the values and says so.
+        each, or happy|sad, or a JSON list), or votes of raters (a column of counts each, or happy|happy|sad). auto
+        takes it from the values and says so.
     protocol : Protocol
         auto is the official split where the dataset has one, else folds grouped by speaker. random leaks speakers, is
         refused unless named here, and is shown beside the grouped score.
@@ -69,7 +69,8 @@ class PlanOptions:
         Fuse every subset of modalities, or the full set only.
     metric : Metric
         Ranks the rows; auto is uar for classes, qwk for ratings, ccc for numbers, f1_macro for several labels,
-        soft_accuracy for votes. With uar and f1_macro models weight rare classes up; with the others they do not.
+        soft_accuracy for votes. With uar models weight rare classes up, with f1_macro inner folds say how far answers
+        do; with the others neither.
     tune : bool
         Choose models' parameters from small grids on inner folds grouped by speaker.
     calibrate : Calibration

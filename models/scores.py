@@ -153,8 +153,10 @@ class Scorer:
         """Why there is no interval of a score, if there is none."""
         few = intervals.too_few(self.units, self.unit)
         if few is None and score in OVER_CLASSES and (self.owners == 1).any():
-            alone = ", ".join(repr(c) for c, n in zip(self.classes, self.owners, strict=True) if n == 1)
-            return f"one tested {self.unit} alone has class {alone}: without it, it would be another score"
+            alone = [repr(c) for c, n in zip(self.classes, self.owners, strict=True) if n == 1]
+            more = f" (and {len(alone) - 3} more)" if len(alone) > 3 else ""
+            shown = ", ".join(alone[:3]) + more
+            return f"one tested {self.unit} alone has class {shown}: without it, it would be another score"
         return few
 
     def rank(self, candidates: Sequence[Candidate]) -> list[Entry]:

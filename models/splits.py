@@ -179,6 +179,11 @@ def _check_groups(samples: pd.DataFrame, who: np.ndarray, protocol: str, by: str
     if (groups(samples, by) == samples.index.astype(str)).all():
         raise UsageError(f"protocol {protocol!r} needs a column 'speaker' (or 'dialogue'); without one use 'kfold'")
     if len(np.unique(who)) < 2:
+        if by is not None and groups(samples).nunique() > 1:
+            raise UsageError(
+                f"--group-by {by}: all samples hang together through it and their speakers, and nothing is left to "
+                "test on; group by something that fewer share"
+            )
         raise UsageError(
             f"there is {who[0]!r} alone, and whoever is tested must not be trained on: two speakers at least; "
             "--protocol random asks about new samples of the same one"

@@ -17,7 +17,7 @@ MOST = 20
 _FEW = 10
 
 
-def check(samples: pd.DataFrame, attributes: tuple[str, ...]) -> None:
+def check(samples: pd.DataFrame, attributes: tuple[str, ...], labels: tuple[str, ...] = ()) -> None:
     """Whether samples can be told apart by these columns.
 
     Raises
@@ -25,11 +25,13 @@ def check(samples: pd.DataFrame, attributes: tuple[str, ...]) -> None:
     UnknownName
         There is no such column.
     UsageError
-        It has one value only, or too many to be groups.
+        It has one value only, or too many to be groups, or is the label itself.
     """
     for name in attributes:
         if name not in samples:
             raise UnknownName("attribute", name, shared(samples.columns))
+        if name in labels:
+            raise UsageError(f"--by {name}: it is the label; scores of each class stand in `per_class` anyway")
         n = grouped(samples[name]).nunique()
         if not 2 <= n <= MOST:
             raise UsageError(f"--by {name}: it has {n} different value(s), groups are 2 to {MOST}")
@@ -80,7 +82,8 @@ def _score(group: str, mask: np.ndarray, scorer: Scorer, entry: Entry) -> GroupS
     if scorer.metric in OVER_CLASSES:
         df = intervals.freedom(metrics.speakers_of_classes(scorer.truth[mask], draws.group, len(scorer.target.classes)))
     speakers = len(np.unique(scorer.groups[mask]))
-    score = intervals.interval(values, scorer.metric, df, inflation=scorer.inflation)
+    few = intervals.too_few(speakers, scorer.unit)
+    score = intervals.interval(values, scorer.metric, df, few, inflation=scorer.inflation)
     return {"group": group, "n": int(mask.sum()), "speakers": speakers, **score}
 
 
@@ -88,12 +91,13 @@ def _gap(best: np.ndarray, worst: np.ndarray, pairs: int, scorer: Scorer, entry:
     """The difference, of both groups at once, so that speakers may be in either or in both; and that there is none."""
     from scipy.stats import t
 
-    one, other = (
-        _values(mask, scorer, entry, metrics.Draws(scorer.draws.group[mask], scorer.draws.weights))
-        for mask in (best, worst)
-    )
     fewest = min(len(np.unique(scorer.groups[mask])) for mask in (best, worst))
     few = intervals.too_few(fewest, scorer.unit)
+    # Nothing is left of a group without the only one who is in it.
+    weights = scorer.draws.weights if few is None else scorer.draws.weights[:1]
+    one, other = (
+        _values(mask, scorer, entry, metrics.Draws(scorer.draws.group[mask], weights)) for mask in (best, worst)
+    )
     found = intervals.interval(one - other, "", fewest - 1.0, few, inflation=scorer.inflation)
     if found["high"] is None:
         return found, None

@@ -175,3 +175,37 @@ def test_a_split_that_tests_nobody_is_told():
     run(samples.assign(split="dev"), blocks, plan, remark=told.append)
     assert told[0] == "emotion taken as class: values are names"
     assert told[1:] == ["no sample has split 'test' (there are dev): folds are drawn"]
+
+
+def test_labels_of_next_to_no_samples_each_are_no_classes():
+    samples, blocks = corpus()
+    samples["emotion"] = [f"topic {i % 30}" for i in range(len(samples))]
+    assert "30 classes, such as 'topic 0'" in refused(samples, blocks, folds=2)
+
+
+def test_everything_that_hangs_together_is_nothing_to_test():
+    samples, blocks = corpus()
+    samples["talk"] = [f"t{(i + 6) // 12}" for i in range(len(samples))]
+    assert "--group-by talk: all samples hang together" in refused(samples, blocks, group_by="talk")
+
+
+def test_a_label_is_no_attribute_of_its_own():
+    assert "--by emotion: it is the label" in refused(*corpus(), by=("emotion",))
+
+
+def test_numbers_that_stand_for_nothing_are_told():
+    samples, blocks = corpus()
+    samples.loc[["i3", "i9"], "arousal"] = -999
+    plan = Plan("arousal", models=("lda",), fusions=("unimodal", "dummy"), folds=3)
+    said = run(samples, blocks, plan).about["remarks"]
+    assert any("'arousal' is -999 of 2" in line and "--missing-values -999" in line for line in said)
+    assert run(*corpus(), plan).about["remarks"] == []
+
+
+def test_only_as_many_small_classes_are_listed_as_one_reads():
+    samples, blocks = corpus(speakers=8, per=30)
+    samples.iloc[::9, samples.columns.get_loc("emotion")] = [f"rare{i:02}" for i in range(27)]
+    found = run(samples, blocks, Plan("emotion", models=("logreg",), fusions=("unimodal", "dummy"), folds=3))
+    [line] = [r for r in found.about["remarks"] if "fewer samples than there are folds (3)" in r]
+    assert "rare09 (1) and 17 more" in line and "rare10" not in line
+    assert found.about["reason"].count("rare") == 3 and "more)" in found.about["reason"]

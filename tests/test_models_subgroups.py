@@ -52,6 +52,13 @@ def test_few_speakers_have_no_test_and_missing_values_are_counted():
     assert found["unknown"] == 10 and found["gap"]["p"] is None and "4 tested" in found["gap"]["reason"]
 
 
+def test_a_group_of_one_speaker_is_counted_as_one():
+    _, scorer, entry = scored({f"g{i}": 0.2 for i in range(6)}, speakers=6)
+    found = subgroups.by("group", scorer, entry)
+    assert {g["reason"] for g in found["groups"]} == {"1 tested speaker: intervals and p take at least 5"}
+    assert "1 tested speaker" in found["gap"]["reason"] and found["gap"]["p"] is None
+
+
 def test_numbers_are_cut_and_attributes_that_are_no_groups_are_refused():
     samples, scorer, entry = scored({"x": 0.3, "y": 0.1})
     assert len(subgroups.by("n", scorer, entry)["groups"]) == 4

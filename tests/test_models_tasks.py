@@ -132,6 +132,20 @@ def test_a_saved_model_answers_as_the_fitted_one(made, task, fusion, tmp_path):
         (["happy; sad", "angry"] * 9, "multilabel"),
         (["happy|happy|sad", "sad|sad|sad"] * 9, "votes"),
         (["happy:2|sad:1", "sad:3"] * 9, "votes"),
+        (["happy, sad", "happy", "sad"] * 9, "multilabel"),
+        (["joy/fear", "joy/anger", "anger/fear"] * 9, "multilabel"),
+        (["anger, rage", "joy", "fear, worry"] * 9, "class"),
+        (["4+", "5", "6"] * 9 + ["old"] * 20, "class"),
+        (['["happy", "sad"]', '["sad"]', "[]"] * 9, "multilabel"),
+        (["['happy']", "['sad', 'happy']", "['sad']"] * 9, "multilabel"),
+        (['{"happy": 2, "sad": 1}', '{"sad": 3}'] * 9, "votes"),
+        (["happy,happy,sad", "sad,happy,sad"] * 9, "votes"),
+        (["01", "02", "03"] * 9, "class"),
+        (["生气", "高兴"] * 9, "class"),
+        (["Strongly agree", "agree", "neutral", "disagree"] * 9, "ordinal"),
+        (["low", "medium", "high"] * 9, "ordinal"),
+        (["positive", "neutral", "negative"] * 9, "class"),
+        (["high", "low"] * 9, "class"),
     ],
 )
 def test_what_values_are_taken_for_and_why(values, task):
@@ -154,6 +168,61 @@ def test_what_values_are_taken_for_and_why(values, task):
 def test_what_several_columns_are_taken_for(columns, task):
     target = target_of(pd.DataFrame(columns * 8, columns=list("abc")))
     assert target.task.name == task and target.why
+
+
+@pytest.mark.parametrize(
+    ("values", "odd"),
+    [
+        ([1.5, 2.25, "high"], "'high'"),
+        (["1,96", "-0,59", "0,89"], "'1,96', '-0,59'"),
+        (["37%", "5%", "88%"], "'37%'"),
+        (["0.5", "1.5", "inf"], "'inf'"),
+        (["1", "2", "5+"], "'5\\+'"),
+    ],
+)
+def test_numbers_that_are_written_as_text_are_no_classes_unless_that_is_said(values, odd):
+    label = pd.Series(list(map(str, values)) * 9, name="valence")
+    with pytest.raises(UsageError, match=f"label 'valence' is text, and .* are numbers: it has {odd}"):
+        target_of(label)
+    assert len(target_of(label, "class").classes) == 3
+
+
+def test_ratings_are_told_by_the_name_of_their_column():
+    stars = pd.Series([0, 1, 2, 4] * 5, name="user_rating")
+    assert target_of(stars).task.name == "ordinal"
+    assert target_of(stars.rename("sentiment")).task.name == "class"
+
+
+def test_cells_say_what_they_name_however_they_are_written():
+    ways = (
+        ["happy|sad", "sad"],
+        ["happy, sad", "sad"],
+        ['["sad", "happy"]', '["sad"]'],
+        ['{"happy": 1, "sad": 2}'] * 2,
+    )
+    for values in ways[:3]:
+        assert target_of(pd.Series(values), "votes").classes == ("happy", "sad")
+    counted = target_of(pd.Series(ways[3]), "votes")
+    assert counted.y.tolist() == [[1, 2], [1, 2]]
+    none = target_of(pd.Series(['{"happy": 1, "sad": 0}', '{"happy": 0, "sad": 1}']), "multilabel")
+    assert none.y.tolist() == [[1, 0], [0, 1]]
+    assert target_of(pd.Series(["[happy", "sad]"] * 2)).task.name == "class"
+
+
+def test_words_of_a_scale_are_ratings_in_its_order(made):
+    samples, blocks = made
+    words = np.array(["Strongly disagree", "disagree", "neutral", "agree", "strongly agree"])
+    worded = samples.assign(opinion=words[samples["rating"] - 1])
+    found, numbers = (run(s, blocks, Plan(label, **QUICK)) for s, label in ((worded, "opinion"), (samples, "rating")))
+    assert found.about["classes"] == words.tolist()
+    assert "from 'Strongly disagree' to 'strongly agree'" in found.about["target"]["why"]
+    for mine, theirs in zip(found.rows, numbers.rows, strict=True):
+        assert mine["qwk"] == theirs["qwk"] and mine["mae"] == theirs["mae"]
+    fitted = fit(worded, blocks, Plan("opinion", **QUICK), "early", "lda", {}, {})
+    said = fitted.predict({m: b.reindex(samples.index[:12]) for m, b in blocks.items()}).to_rows()
+    assert all(1 <= row["expected"] <= 5 and row["label"] in words for row in said)
+    with pytest.raises(UsageError, match="words of a scale .* 'mood' has gloomy, sunny: write 1"):
+        target_of(pd.Series(["gloomy", "sunny"] * 9, name="mood"), "ordinal")
 
 
 def test_codes_are_classes_where_the_column_says_so_and_the_task_decides():

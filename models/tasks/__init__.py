@@ -1,5 +1,6 @@
 """What labels are: told by ``--task``, or taken from the values, and then said with the reason."""
 
+import re
 from typing import get_args
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 
 from affectlake.data.errors import UnknownName, UsageError
 from affectlake.models.options import TaskName
-from affectlake.models.tasks import classes, multilabel, number, ordinal, votes
+from affectlake.models.tasks import cells, classes, multilabel, number, ordinal, scales, votes
 from affectlake.models.tasks.protocol import Problem, Target, Task
 
 __all__ = ["TASKS", "Problem", "Target", "Task", "metric_of", "target_of"]
@@ -15,8 +16,11 @@ __all__ = ["TASKS", "Problem", "Target", "Task", "metric_of", "target_of"]
 TASKS: dict[str, Task] = {t.name: t for t in (classes.task, ordinal.task, number.task, multilabel.task, votes.task)}
 
 _CATEGORICAL = ("emotion", "class", "label", "category", "code", "intent", "act", "id")
+_RATED = ("rating", "ratings", "score", "stars", "likert", "intensity", "severity", "valence", "arousal", "dominance")
 _FEW = 10  # values that a scale or a set of classes has at most, unless something else says what they are
 _NOBODY, _RATERS = 0.2, 0.25  # share of classes without a vote, at least, and spread of numbers of raters
+_MOSTLY = 0.6  # of the values are numbers: then the others are likely to be slips
+_QUANTITY = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)?(?:e[+-]?\d+)?|inf(?:inity)?) ?%?", re.IGNORECASE)
 _CODES, _EACH = 100, 5  # most codes of classes, and samples of each on average
 
 
@@ -85,12 +89,35 @@ def _taken(labels: pd.DataFrame) -> tuple[str, str]:
     label = labels.iloc[:, 0]
     if pd.api.types.is_numeric_dtype(label) and not pd.api.types.is_bool_dtype(label):
         return _number(label)
-    parts = label.astype("str").map(multilabel.SEPARATORS.split)
-    if (parts.map(len) > 1).any():
-        if (parts.map(lambda p: len(set(p)) < len(p))).any() or parts.map(votes.counted).all():
-            return "votes", "values name a class several times or count it, as votes of raters do"
-        return "multilabel", "values name several labels, separated by | or ;"
+    return _text(label.astype("str"))
+
+
+def _text(label: pd.Series) -> tuple[str, str]:
+    found = cells.read(label)
+    if found.sure and found.votes:
+        return "votes", f"values name a class several times or count it, as votes of raters do, {found.how}"
+    if found.sure:
+        return "multilabel", f"values name several labels, {found.how}; --task class if each is a name of its own"
+    _check_slips(label)
+    names = sorted(label.unique())
+    if scales.scaled(names):
+        words = [name for _, name in sorted(zip(scales.ranks(names) or (), names, strict=True))]
+        return "ordinal", f"words of a scale from {words[0]!r} to {words[-1]!r}; --task class if they have no order"
     return "class", "values are names"
+
+
+def _check_slips(label: pd.Series) -> None:
+    """Refuse a column that is text only because some of its numbers are not written as such."""
+    plain = label.str.strip()
+    quantities = plain.str.fullmatch(_QUANTITY)
+    numbers = np.isfinite(pd.to_numeric(plain, errors="coerce").to_numpy(dtype=np.float64))
+    if quantities.mean() < _MOSTLY or numbers.all():
+        return
+    odd = ", ".join(map(repr, plain[~numbers].unique()[:3]))
+    raise UsageError(
+        f"label {label.name!r} is text, and {int(quantities.sum())} of its {len(label)} values are numbers: it has "
+        f"{odd}; mend them, leave them empty, or say --task class if all are names"
+    )
 
 
 def _several(values: np.ndarray) -> tuple[str, str]:
@@ -119,6 +146,9 @@ def _number(label: pd.Series) -> tuple[str, str]:
     named = any(word in _CATEGORICAL for word in str(label.name).lower().replace("-", "_").split("_"))
     if whole and named and n <= _CODES:
         return "class", f"{span} in a column called {label.name!r}; --task ordinal or number if they have an order"
+    rated = any(word in _RATED for word in str(label.name).lower().replace("-", "_").split("_"))
+    if rated and 2 < n <= _FEW + 1 and steps[-1] - steps[0] <= _FEW:
+        return "ordinal", f"{span} in a column called {label.name!r}; --task class if they are codes of names"
     scale = steps[0] in (1, -steps[-1]) or (steps[0], steps[-1]) == (0, 10)
     if whole and scale and n <= _FEW + 1:
         return "ordinal", f"{span}, as ratings are; --task class if they are codes of names"

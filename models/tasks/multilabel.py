@@ -1,6 +1,5 @@
 """Any number of labels at once: a model for each, its threshold from inner folds, scored by macro and micro F1."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,8 @@ from affectlake.data.errors import UsageError
 from affectlake.models import metrics
 from affectlake.models.document import Answer, Facts
 from affectlake.models.metrics import Draws
+from affectlake.models.tasks import cells
 from affectlake.models.tasks.protocol import Problem, Target, cut
-
-SEPARATORS = re.compile(r"\s*[|;]\s*")
 
 
 class MultiLabel:
@@ -78,9 +76,10 @@ def _columns(labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def _separated(label: pd.Series) -> pd.DataFrame:
-    parts = label.astype("str").map(lambda text: sorted({p for p in SEPARATORS.split(text.strip()) if p}))
-    names = sorted({p for each in parts for p in each})
-    return pd.DataFrame({n: parts.map(lambda each, n=n: n in each).astype(np.int64) for n in names}, index=label.index)
+    # A count of none is no label.
+    parts = [{c for c, n in cell if n != 0} for cell in cells.read(label).named]
+    names = sorted(set().union(*parts))
+    return pd.DataFrame({n: [int(n in each) for each in parts] for n in names}, index=label.index)
 
 
 task = MultiLabel()

@@ -9,6 +9,7 @@ from affectlake.data.errors import UsageError
 from affectlake.models import metrics
 from affectlake.models.document import Answer, Facts
 from affectlake.models.metrics import Draws
+from affectlake.models.tasks import scales
 from affectlake.models.tasks.classes import indexed, one
 from affectlake.models.tasks.protocol import OneProblem, Problem, Target
 
@@ -26,15 +27,32 @@ class Ordinal(OneProblem):
         given = one(labels, self.name)
         values = pd.to_numeric(given, errors="coerce").astype("float64")
         if values.isna().any():
-            names = ", ".join(map(str, given[values.isna()].unique()[:3]))
-            raise UsageError(f"--task ordinal needs numbers that tell the order, {given.name!r} has {names}")
+            return self._worded(given.astype("str"))
         steps = np.sort(values.unique())
-        if not 3 <= len(steps) <= _MOST:
-            raise UsageError(
-                f"--task ordinal needs 3 to {_MOST} different ratings, {given.name!r} has {len(steps)}: "
-                f"--task {'class' if len(steps) < 3 else 'number'}"
-            )
+        self._check(str(given.name), len(steps))
         return Target(self, *indexed(values.map(_written), [_written(s) for s in steps]))
+
+    def _worded(self, given: pd.Series) -> Target:
+        words = sorted(given.unique())
+        places = scales.ranks(words)
+        if places is None:
+            names = ", ".join(words[:3])
+            raise UsageError(
+                f"--task ordinal needs numbers that tell the order, or words of a scale such as low, medium, high; "
+                f"{given.name!r} has {names}: write 1 for the least of them"
+            )
+        # Of words for one step the first stands for all.
+        step = dict(reversed(list(zip(places, words, strict=True))))
+        self._check(str(given.name), len(step))
+        named = given.map({word: step[place] for place, word in zip(places, words, strict=True)})
+        return Target(self, *indexed(named, [step[place] for place in sorted(step)]))
+
+    def _check(self, name: str, steps: int) -> None:
+        if not 3 <= steps <= _MOST:
+            raise UsageError(
+                f"--task ordinal needs 3 to {_MOST} different ratings, {name!r} has {steps}: "
+                f"--task {'class' if steps < 3 else 'number'}"
+            )
 
     def problems(self, target: Target) -> list[Problem]:
         return [Problem("classification", target.y, len(target.classes))]
@@ -63,6 +81,9 @@ class Ordinal(OneProblem):
 
 
 def _steps(target: Target) -> np.ndarray:
+    """Ratings [shape=(classes,)]; of words, 1 for the least that is there."""
+    if scales.ranks(target.classes) is not None:
+        return np.arange(1.0, len(target.classes) + 1)
     return np.array([float(c) for c in target.classes])
 
 

@@ -1,7 +1,5 @@
 """Votes of raters: distributions are what is learned and scored, and how far raters agree is the ceiling."""
 
-import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +9,11 @@ from affectlake.data.errors import UsageError
 from affectlake.models import metrics
 from affectlake.models.document import Answer, Ceiling, Facts
 from affectlake.models.metrics import Draws
-from affectlake.models.tasks.multilabel import SEPARATORS
+from affectlake.models.tasks import cells
 from affectlake.models.tasks.protocol import OneProblem, Problem, Target
 
 COPIES = 3
 """How often a sample stands in a training part, its classes dealt by its votes."""
-
-_COUNTED = re.compile(r"(.+?)\s*[:=]\s*(\d+(?:\.\d+)?)")
 
 
 class Votes(OneProblem):
@@ -34,7 +30,10 @@ class Votes(OneProblem):
             raise UsageError(f"--task votes needs two classes at least, here is {', '.join(table.columns)}")
         none = table.index[table.sum(axis=1) == 0]
         if len(none):
-            raise UsageError(f"nobody voted about sample {none[0]!r} (and {len(none) - 1} more)")
+            more = f" (and {len(none) - 1} more)" if len(none) > 1 else ""
+            raise UsageError(
+                f"nobody voted about sample {none[0]!r}{more}: leave its votes empty, and it takes no part"
+            )
         return Target(self, table.to_numpy(dtype=np.float64), tuple(map(str, table.columns)))
 
     def problems(self, target: Target) -> list[Problem]:
@@ -71,11 +70,6 @@ class Votes(OneProblem):
             "rater": _agreement(target.y),
         }
         return {"ceiling": ceiling, "votes_per_sample": float(target.y.sum(axis=1).mean())}
-
-
-def counted(parts: Sequence[str]) -> bool:
-    """Whether each part is a class and a count, as in ``happy:2``."""
-    return all(_COUNTED.fullmatch(p.strip()) for p in parts)
 
 
 def _shares(votes: np.ndarray) -> np.ndarray:
@@ -124,16 +118,12 @@ def _columns(labels: pd.DataFrame) -> pd.DataFrame:
 
 def _written(label: pd.Series) -> pd.DataFrame:
     """Counts by class from ``happy|happy|sad`` (a word for each rater) or ``happy:2|sad:1``."""
-
-    def votes_of(text: str) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for part in filter(None, SEPARATORS.split(text.strip())):
-            match = _COUNTED.fullmatch(part)
-            name, n = (match[1], float(match[2])) if match else (part, 1.0)
-            found[name] = found.get(name, 0.0) + n
-        return found
-
-    each = [votes_of(text) for text in label.astype("str")]
+    each: list[dict[str, float]] = []
+    for cell in cells.read(label).named:
+        counts: dict[str, float] = {}
+        for name, n in cell:
+            counts[name] = counts.get(name, 0.0) + (1.0 if n is None else n)
+        each.append(counts)
     return pd.DataFrame(each, index=label.index).fillna(0.0).sort_index(axis=1)
 
 
