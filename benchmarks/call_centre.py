@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 import soundfile
 from elsewhere import Bucket
 from recordings import Errors, errors, gap, noisy, utterance
+from scipy.fft import next_fast_len
 from scipy.signal import butter, resample_poly, sosfilt
 from transcripts import SENTENCES, units
 from transcripts import errors as word_errors
@@ -107,13 +108,19 @@ def clips(data: Path, actor: int, emotion: str) -> list[Path]:
     return sorted((data / "ravdess_audio" / f"Actor_{actor:02}").glob(f"03-01-{emotion}-*.flac"))
 
 
+@cache
+def telephoned(file: Path) -> np.ndarray:
+    """What is said in a clip, at 8 kHz."""
+    return resample_poly(utterance(file), PHONE, RATE).astype(np.float32)
+
+
 def spoken(data: Path, actor: int, emotion: str, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """1 to 3 clips and what they say."""
     files = clips(data, actor, emotion)
     chosen = [files[i] for i in rng.choice(len(files), size=int(rng.integers(1, 4)), replace=False)]
     parts: list[np.ndarray] = []
     for file in chosen:
-        parts += [utterance(file), np.zeros(round(rng.uniform(0.05, 0.25) * RATE), np.float32)]
+        parts += [telephoned(file), np.zeros(round(rng.uniform(0.05, 0.25) * PHONE), np.float32)]
     words = " ".join(f"{SENTENCES[file.stem.split('-')[4]].capitalize()}." for file in chosen)
     return np.concatenate(parts[:-1]), words
 
@@ -122,20 +129,20 @@ def made(data: Path, call: Call) -> Made:
     """Agent and caller in turn, the agent calm, until the time is up; each line has a noise of its own."""
     rng = np.random.default_rng(call.number)
     actors = (AGENTS[call.agent], CALLERS[call.caller])
-    sides = np.zeros((2, round((call.seconds + 30) * RATE)), np.float32)
+    sides = np.zeros((2, round((call.seconds + 30) * PHONE)), np.float32)
     turns: list[Turn] = []
     at, side = 0.5, 0
     while at < call.seconds - 8:
         y, words = spoken(data, actors[side], MOODS["calm" if side == 0 else call.mood], rng)
         start = max(0.0, at + gap(rng, several=True)) if turns else at
-        first = round(start * RATE)
+        first = round(start * PHONE)
         sides[side, first : first + len(y)] += y
-        turns.append(Turn(round(start, 3), round(start + len(y) / RATE, 3), words, SIDES[side]))
-        at, side = max(at, start + len(y) / RATE), 1 - side
-    sides = sides[:, : round((at + 0.5) * RATE)]
-    band = butter(4, BAND, "bandpass", fs=RATE, output="sos")
+        turns.append(Turn(round(start, 3), round(start + len(y) / PHONE, 3), words, SIDES[side]))
+        at, side = max(at, start + len(y) / PHONE), 1 - side
+    sides = sides[:, : next_fast_len(round((at + 0.5) * PHONE))]  # of a prime length, the noise takes minutes
+    band = butter(4, BAND, "bandpass", fs=PHONE, output="sos")
     lines = [sosfilt(band, noisy(y, NOISE, 2 * call.number + i)) for i, y in enumerate(sides)]
-    return Made(np.stack([resample_poly(y, PHONE, RATE) for y in lines], axis=1), turns)
+    return Made(np.stack(lines, axis=1), turns)
 
 
 def flac(y: np.ndarray) -> bytes:

@@ -36,6 +36,8 @@ _MAY_LEAP = {"mpegts", "mpeg"}
 _OF_TRACK = {"mov", "flac", "tta", "wv", "ape", "tak", "dsf", "mpc8", "aiff", "caf", "w64", "au", "qoa"}
 _OF_FILE = {"matroska", "flv", "asf", "avi"}
 _SLACK = {"mov": 0.25, "matroska": 0.25, "flv": 0.25, "avi": 0.25, "asf": 0.5, "mp3": 0.15}  # s; 0.05 of others
+# What encoders of MP3 put around the sound is stated and not heard: 0.05 s at 44,100 Hz, 0.3 s at 8,000 Hz.
+_MP3_PADDING = 2400  # samples
 
 
 class Ffmpeg:
@@ -315,7 +317,7 @@ class Ffmpeg:
     def _check_end(self, end: float) -> None:
         """Raises BadMedia where the file states more than any of its tracks holds."""
         held = max(end, self._latest if self._format in _OF_FILE else 0.0)
-        if self.stated is not None and held < self.stated - _SLACK.get(self._format, 0.05):
+        if self.stated is not None and held < self.stated - self._slack:
             raise truncated(self._path, end, self.stated)
         if self._format == "ogg":
             with open_file(self._path) as file:
@@ -324,6 +326,11 @@ class Ffmpeg:
         if self._part is not None and self._part.lacks:
             missing = self._part.missing / self._part.per_second
             raise truncated(self._path, end, end + missing)
+
+    @property
+    def _slack(self) -> float:
+        padding = _MP3_PADDING / self.rate if self._format == "mp3" else 0.0
+        return max(_SLACK.get(self._format, 0.05), padding)
 
     @property
     def film_ends(self) -> float:

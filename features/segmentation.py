@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data import remote
-from affectlake.data.errors import AffectlakeError, BadManifest, UsageError
+from affectlake.data.errors import AffectlakeError, BadManifest, NotApplicable, UsageError
 from affectlake.data.media import local_path
+from affectlake.data.pictures import film_extent
 from affectlake.data.progress import Progress, silent
 from affectlake.data.samples import channel_number, samples_frame
 from affectlake.data.sound import RATE, audio_length, channel_count, read_audio
-from affectlake.data.transcripts import Turn, beside, read_turns
+from affectlake.data.transcripts import FORMATS, Turn, beside, read_turns
 from affectlake.data.transcripts.turns import overlapping
 from affectlake.features import diarisation
 from affectlake.features.cutting import Cutting
@@ -36,6 +38,8 @@ PAD = 0.1
 QUIET = 40.0
 """Decibels below the loudest of a piece that make a pause, where pauses are told by level."""
 
+_log = logging.getLogger("affectlake.features")
+
 _NO_NAME = re.compile(r"(?:speaker|spk|spkr|sprecher|channel|s)?[\s_-]*(?:\d{1,3}|[A-Z])", re.IGNORECASE)
 """Names that recognisers give: another person's in each recording."""
 
@@ -50,7 +54,7 @@ class Uncut:
 
 @dataclass(frozen=True)
 class _Recording:
-    """A row that is cut; None is what it does not say."""
+    """A row that is cut; None is what it does not say. Of a transcript alone, ``media`` is empty."""
 
     sample_id: str
     media: str
@@ -66,8 +70,8 @@ class _Recording:
     @classmethod
     def of(cls, row: Mapping[Hashable, Any]) -> _Recording:
         given = {k: v for k, v in row.items() if pd.notna(v)}
-        media = given.get("audio", given.get("video"))
-        if media is None:
+        media = given.get("audio", given.get("video", ""))
+        if not media and "transcript" not in given:
             raise BadManifest("neither sound nor film to cut")
         known: dict[str, Any] = {k: given.get(k) for k in ("channel", "speaker", "language", "dialogue", "transcript")}
         return cls(given["sample_id"], media, given.get("start", 0.0), given.get("end", float("inf")), **known)
@@ -131,13 +135,18 @@ def _at_hand(recording: _Recording, cutting: Cutting) -> Iterator[_Recording]:
     if cutting.by == "transcript" and cutting.speakers is None:
         yield replace(recording, elsewhere=remote.is_remote(recording.media))
         return
+    if not recording.media:
+        raise BadManifest(
+            "a transcript alone, which has nothing to hear: it can be cut by transcript, without speakers"
+        )
     with remote.at_hand(recording.media) as path:
         yield replace(recording, media=path, elsewhere=path != recording.media)
 
 
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows whose turns count on through a dialogue of which several rows, such as two channels, are parts."""
-    part, _ = pd.factorize(frame["audio"].fillna(frame["video"]))
+    heard = frame["audio"].astype(object)
+    part, _ = pd.factorize(heard.where(heard.notna(), frame["video"]))
     order = frame.assign(part=part).sort_values(["part", "start"], kind="stable")
     return frame.assign(turn=order.groupby("dialogue").cumcount())
 
@@ -153,8 +162,10 @@ class _Cut:
 def _segments(recording: _Recording, cutting: Cutting) -> _Cut:
     found: list[tuple[Turn, str | None]] = []
     voices: dict[str, np.ndarray] = {}
-    last = None if cutting.by == "transcript" else min(audio_length(recording.media), recording.end)
+    last = None if cutting.by == "transcript" else min(_length(recording.media, cutting.by == "windows"), recording.end)
     for channel in _channels(recording, cutting):
+        if last is not None and channel and channel_number(channel) > (there := channel_count(recording.media)):
+            raise BadManifest(f"has {there} channel{'s' * (there > 1)}, asked for {channel}")
         alone = channel if cutting.each_channel else None
         turns = _transcribed(recording, cutting) if last is None else _cut(recording, channel, cutting, last)
         if cutting.speakers is not None:
@@ -183,6 +194,18 @@ def _segments(recording: _Recording, cutting: Cutting) -> _Cut:
         if turn.speaker in theirs
     ]
     return _Cut(rows, voices)
+
+
+def _length(media: str, silent: bool) -> float:
+    """Seconds of a recording, or of a film without sound where that will do."""
+    try:
+        return audio_length(media)
+    except NotApplicable:
+        if not silent:
+            raise
+        if (seen := film_extent(media)) is None:
+            raise NotApplicable("pictures, which tell no times that could be cut") from None
+        return seen[1]
 
 
 def _theirs(recording: _Recording, turns: list[Turn]) -> Set[str | None]:
@@ -229,11 +252,21 @@ def _cut(recording: _Recording, channel: str | None, cutting: Cutting, last: flo
 def _transcribed(recording: _Recording, cutting: Cutting) -> list[Turn]:
     """Turns of the transcript within the part of the recording that its row is about."""
     turns = _read_turns(recording, cutting)
-    return [t for t in turns if t.start >= recording.start and t.end <= recording.end]
+    turns = [t for t in turns if t.start >= recording.start and t.end <= recording.end]
+    if recording.elsewhere or not recording.media:
+        return turns
+    ends = round(_length(recording.media, silent=True), 3)
+    there = [replace(t, end=min(t.end, ends)) for t in turns if t.start < ends]
+    if len(there) < len(turns):
+        late = f"{len(turns) - len(there)} of {len(turns)} turns begin after the recording's end at {ends} s"
+        _log.warning("%s: %s and are left out", recording.sample_id, late)
+    return there
 
 
 def _read_turns(recording: _Recording, cutting: Cutting) -> list[Turn]:
-    names = (Path(remote.name_of(recording.media)).stem, recording.sample_id)
+    names = (
+        (Path(remote.name_of(recording.media)).stem, recording.sample_id) if recording.media else (recording.sample_id,)
+    )
     if recording.transcript:
         with remote.at_hand(recording.transcript) as named:
             return read_turns(Path(named), cutting.encoding, names)
@@ -323,7 +356,7 @@ def sounding(y: np.ndarray) -> list[tuple[float, float]]:
 
 
 def recordings_of(files: list[str]) -> pd.DataFrame:
-    """Media files as recordings, called by what tells their paths apart, without suffixes."""
+    """Media files and transcripts alone as recordings, called by what tells their paths apart, without suffixes."""
     from affectlake.features.extraction import kind_of
 
     paths = [remote.hidden(f) if remote.is_remote(f) else str(Path(f).absolute()) for f in files]
@@ -334,5 +367,6 @@ def recordings_of(files: list[str]) -> pd.DataFrame:
         names = [str(Path(p).with_suffix("")) for p in inside]
     if len(set(names)) < len(names):
         names = inside
-    rows = [{"sample_id": n, kind_of(p): p} for n, p in zip(names, paths, strict=True)]
-    return samples_frame(pd.DataFrame(rows), "recordings")
+    kinds = ["transcript" if Path(remote.name_of(p)).suffix.lower() in FORMATS else kind_of(p) for p in paths]
+    rows = [{"sample_id": n, kind: p} for n, kind, p in zip(names, kinds, paths, strict=True)]
+    return samples_frame(pd.DataFrame(rows), "recordings", readable=False)

@@ -8,6 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,8 +17,9 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 
 from affectlake.data import remote
-from affectlake.data.errors import NotApplicable, UsageError
+from affectlake.data.errors import BadMedia, NotApplicable, UsageError
 from affectlake.data.media import VIDEO, local_path
+from affectlake.data.pictures import read_frames
 from affectlake.data.progress import Progress, silent
 from affectlake.data.samples import samples_frame
 from affectlake.data.sound import RATE, audio_length, read_audio
@@ -37,7 +39,12 @@ UNSURE = 0.5
 BINS = 1000
 """Bars of the picture of a recording's level."""
 
-_WIDTH, _HEIGHT, _WAVE = 1000.0, 200.0, 60.0  # of the pictures, in their own units
+FRAMES = 12
+"""Frames of a film in its strip."""
+
+_WIDTH, _HEIGHT, _WAVE = 1000.0, 40.0, 60.0  # of the pictures, in their own units
+_FRAME = 72  # pixels that a frame of the strip is high
+_HUES = 6  # of those who speak; the page's style has as many
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Strip:
     Attributes
     ----------
     name, media : str
-        What it is called, and where it lies.
+        What it is called, and where it lies; empty of a transcript alone.
     seconds : float
         That it lasts.
     rows : list of PlacedAnswer
@@ -121,9 +128,13 @@ def strips(rows: Sequence[PlacedAnswer]) -> list[Strip]:
     for row in rows:
         found.setdefault(row["recording"], []).append(row)
     return [
-        Strip(name, media, max(_seconds(media), answers[-1]["end"]), sorted(answers, key=_when))
+        Strip(
+            name,
+            media := answers[0]["uri"] or "",
+            max(_seconds(media) if media else 0.0, *(row["end"] for row in answers)),
+            sorted(answers, key=_when),
+        )
         for name, answers in found.items()
-        if (media := answers[0]["uri"]) is not None
     ]
 
 
@@ -155,6 +166,7 @@ def write_page(rows: Sequence[PlacedAnswer], model: str, out: Path) -> Path:
         width=_WIDTH,
         height=_HEIGHT,
         wave=_WAVE,
+        hues=_HUES,
         unsure=UNSURE,
         bound=any(row["abstain"] is not None for row in rows),
     )
@@ -164,20 +176,32 @@ def write_page(rows: Sequence[PlacedAnswer], model: str, out: Path) -> Path:
 
 
 def _drawn(strip: Strip, classes: Sequence[str], folder: Path) -> dict[str, Any]:
-    with remote.at_hand(strip.media) as path:
-        bars = levels(path, strip.seconds)
+    film = Path(remote.name_of(strip.media)).suffix.lower() in VIDEO
+    bars, frames = [], []
+    if strip.media:
+        with remote.at_hand(strip.media) as path:
+            bars = levels(path, strip.seconds)
+            frames = thumbnails(path) if film else []
+    hues = {who: i % _HUES for i, who in enumerate(dict.fromkeys(_voice(row) for row in strip.rows))}
     return {
         "name": strip.name,
-        "source": _source(strip.media, folder),
+        "source": _source(strip.media, folder) if strip.media else "",
         "bucket": strip.media if remote.is_remote(strip.media) and not _on_the_web(strip.media) else "",
-        "film": Path(remote.name_of(strip.media)).suffix.lower() in VIDEO,
+        "film": film,
+        "frames": frames,
         "seconds": strip.seconds,
         "rows": strip.rows,
-        "curves": [_curve(strip, name) for name in classes],
-        "lanes": _lanes(strip),
+        "curves": [(name, _curves(strip, name, hues)) for name in classes],
+        "lanes": _lanes(strip, hues),
+        "unsure": [_span(strip, row) for row in strip.rows if row["unsure"]],
         "worded": any(row["text"] for row in strip.rows),
         "bars": " ".join(_bar(i, level) for i, level in enumerate(bars)),
     }
+
+
+def _voice(row: PlacedAnswer) -> str:
+    """Whose an answer is: the speaker's, else the channel's, else nobody's."""
+    return row["speaker"] or row["channel"] or ""
 
 
 def _source(media: str, folder: Path) -> str:
@@ -202,13 +226,13 @@ def _origins(found: Sequence[Strip]) -> str:
     return "".join(f" {origin}" for origin in sorted({f"{u.scheme}://{u.netloc}" for u in web}))
 
 
-def _curve(strip: Strip, name: str) -> str:
-    """Paths of a class's probability, one for each channel."""
-    channels: dict[str | None, list[PlacedAnswer]] = {}
+def _curves(strip: Strip, name: str, hues: dict[str, int]) -> list[tuple[int, str]]:
+    """Hue and path of a class's probability, one for each who speaks."""
+    voices: dict[str, list[PlacedAnswer]] = {}
     for row in strip.rows:
         if row["probabilities"]:
-            channels.setdefault(row["channel"], []).append(row)
-    return "".join(_path(rows, name, _WIDTH / strip.seconds) for rows in channels.values())
+            voices.setdefault(_voice(row), []).append(row)
+    return [(hues[who], _path(rows, name, _WIDTH / strip.seconds)) for who, rows in voices.items()]
 
 
 def _path(rows: Sequence[PlacedAnswer], name: str, scale: float) -> str:
@@ -221,19 +245,40 @@ def _path(rows: Sequence[PlacedAnswer], name: str, scale: float) -> str:
     return "".join(f"M{x0:.1f} {y:.1f}H{x1:.1f}" for (x0, x1), y in zip(ends, heights, strict=True))
 
 
-def _lanes(strip: Strip) -> list[tuple[str, list[tuple[float, float]]]]:
-    """Who speaks when: x and width of each turn."""
+def _lanes(strip: Strip, hues: dict[str, int]) -> list[tuple[str, int, list[tuple[float, float]]]]:
+    """Who speaks when: hue, and x and width of each turn."""
     lanes: dict[str, list[tuple[float, float]]] = {}
     for row in strip.rows:
         if row["speaker"]:
-            x, w = (round(s / strip.seconds * _WIDTH, 1) for s in (row["start"], row["end"] - row["start"]))
-            lanes.setdefault(row["speaker"], []).append((x, w))
-    return list(lanes.items())
+            lanes.setdefault(row["speaker"], []).append(_span(strip, row))
+    return [(who, hues[who], turns) for who, turns in lanes.items()]
+
+
+def _span(strip: Strip, row: PlacedAnswer) -> tuple[float, float]:
+    x, width = (round(s / strip.seconds * _WIDTH, 1) for s in (row["start"], row["end"] - row["start"]))
+    return x, width
 
 
 def _bar(i: int, level: float) -> str:
     half = max(0.5, level * _WAVE / 2)
     return f"M{i + 0.5} {_WAVE / 2 - half:.1f}v{2 * half:.1f}"
+
+
+def thumbnails(media: str) -> list[str]:
+    """Small pictures of a film at even distances of time, as addresses that hold them; none where it shows nothing."""
+    try:
+        return [_thumbnail(frame) for frame in read_frames(media, count=FRAMES)]
+    except (BadMedia, NotApplicable):
+        return []
+
+
+def _thumbnail(frame: np.ndarray) -> str:
+    from PIL import Image
+
+    picture, out = Image.fromarray(frame), BytesIO()
+    picture.thumbnail((4 * _FRAME, _FRAME))
+    picture.save(out, "JPEG", quality=70)
+    return f"data:image/jpeg;base64,{b64encode(out.getvalue()).decode()}"
 
 
 def levels(media: str, seconds: float) -> list[float]:

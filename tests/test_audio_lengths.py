@@ -189,6 +189,15 @@ def test_an_mp3_that_states_no_length_is_heard_to_its_end(tmp_path):
     assert read_audio(path).duration == pytest.approx(1.8, abs=0.1)  # nothing says that it was longer
 
 
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 48_000])
+def test_an_mp3_of_any_rate_is_whole_and_a_cut_one_is_not(tmp_path, rate):
+    path = encoded(tmp_path / "a.mp3", "libmp3lame", rate)
+    assert len(read_audio(path).y) == pytest.approx(SECONDS * RATE, abs=0.01 * RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 8 // 10])
+    with pytest.raises(BadMedia, match="truncated"):
+        read_audio(path)
+
+
 def test_a_long_mp3_without_header_is_heard_in_its_middle(tmp_path, monkeypatch):
     monkeypatch.setattr(sound, "LIMIT", 1.0)
     path = encoded(tmp_path / "a.mp3", "libmp3lame", 44_100)

@@ -172,8 +172,10 @@ def test_words_come_from_beside(tmp_path):
     "name, text, said",
     [
         ("a.vtt", "no such thing\n", "no VTT file"),
-        ("a.vtt", "WEBVTT\n\n99:99:99.000 --> x\nhi\n", "Invalid cue block"),
+        ("a.vtt", "WEBVTT\n\n99:99:99.000 --> x\nhi\n", "line 3: .* has no two times"),
         ("a.srt", "1\n00:00:02,000 --> 00:00:01,000\nback in time\n", r"a turn from 2\.0 to 1\.0 s"),
+        ("a.srt", "1\n00:00:01,5 --> 00:00:02,000\nhalf?\n", r"line 2: '00:00:01,5 --> 00:00:02,000' has no two times"),
+        ("a.srt", "1\n0:00:01,000 --> 0:00:02,000\nx\n\n2\n-0:00:02,000 --> 0:00:03,000\ny\n", "line 6: '-0:00:02,000"),
         ("a.TextGrid", "junk", "no TextGrid"),
         ("a.TextGrid", 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nitem [1]:', "cannot be understood"),
         ("a.eaf", "<a>", "no ELAN file"),

@@ -149,6 +149,27 @@ def test_what_cannot_be_cut_costs_itself(meeting, capsys):
     assert "bad: " in done.err and done.out.count("one/") > 2
 
 
+def test_turns_end_with_the_recording_and_those_after_it_are_told(tmp_path, caplog):
+    path = tmp_path / "a.wav"
+    sf.write(path, np.zeros(2 * RATE), RATE)
+    cues = [("00:00", "00:01"), ("00:01", "00:05"), ("00:03", "00:04")]
+    lines = [f"{i}\n00:{a},000 --> 00:{b},000\nYes.\n" for i, (a, b) in enumerate(cues, 1)]
+    path.with_suffix(".srt").write_text("\n".join(lines))
+    frame, uncut = segments(recordings_of([str(path)]), Cutting("transcript"))
+    assert frame[["start", "end"]].to_numpy().tolist() == [[0, 1], [1, 2]] and not uncut
+    assert "1 of 3 turns begin after the recording's end at 2.0 s" in caplog.text
+    path.unlink()
+    _, uncut = segments(recordings_of([str(path)]), Cutting("transcript"))
+    assert "no such file" in uncut[0].reason
+
+
+def test_a_channel_that_is_not_there_is_told(call):
+    rows = pd.DataFrame({"sample_id": ["a", "b"], "audio": str(call[0]), "channel": ["3", "Right "]})
+    frame, uncut = segments(samples_frame(rows, "d"), Cutting("windows"))
+    assert [(one.sample_id, one.reason) for one in uncut] == [("a", "has 2 channels, asked for 3")]
+    assert set(frame["channel"]) == {"right"}
+
+
 def test_names_tell_recordings_apart(tmp_path):
     paths = [tmp_path / "a" / "x.wav", tmp_path / "b" / "x.wav", tmp_path / "b" / "x.flac"]
     assert recordings_of([str(p) for p in paths[:2]])["sample_id"].tolist() == ["a/x", "b/x"]

@@ -2,18 +2,23 @@
 
 import json
 import shutil
+from base64 import b64decode
 from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
 from elsewhere import s3
+from PIL import Image
 
 from affectlake.data.store import Store
 from affectlake.features import registry
+from affectlake.features.cutting import Cutting
+from affectlake.features.segmentation import recordings_of, segments
 from affectlake.flows import timeline
 from affectlake.flows.cli.app import run
 from affectlake.flows.refresh import RefreshOptions, refresh
@@ -118,7 +123,7 @@ def test_the_page_opens_offline_and_shows_what_data_says(model, call, capsys):
     assert "b" not in seen.found and "&lt;b&gt;call 一" in text
     assert seen.found["audio"][0]["src"] == "../the%20%3Cb%3Ecall%20%E4%B8%80.wav"
     assert [row["data-at"] for row in seen.found["button"]] == [str(i / 2) for i in range(7)]
-    curves = [p["d"] for p in seen.found["path"] if p.get("class", "").startswith("k")]
+    curves = [p["d"] for p in seen.found["path"] if p.get("class", "").startswith("h")]
     assert len(curves) == 2 and all(d.count("L") == 6 for d in curves)
     policy = next(m["content"] for m in seen.found["meta"] if "http-equiv" in m)
     assert "default-src 'none'" in policy and "http" not in policy.replace("http-equiv", "")
@@ -181,7 +186,7 @@ def test_a_browser_hears_what_is_clicked(model, call, capsys, tmp_path):
         spots = (
             ("svg.wave", 2.0),
             ("button[data-at='0.25']", 0.25),
-            ("svg.curves", 2.0),
+            ("svg.curve", 2.0),
             ("button[data-at='2.25']", 2.25),
         )
         for selector, at in spots:
@@ -226,16 +231,76 @@ def test_each_channel_has_answers_and_curves_of_its_own(model, call, capsys):
     ] * 3
     seen = Seen()
     seen.feed(page.read_text(encoding="utf-8"))
-    curves = [p["d"] for p in seen.found["path"] if p.get("class", "").startswith("k")]
-    assert [(d.count("M"), d.count("L")) for d in curves] == [(2, 4)] * 2
+    curves = [p["d"] for p in seen.found["path"] if p.get("class", "").startswith("h")]
+    assert [(d.count("M"), d.count("L")) for d in curves] == [(1, 2)] * 4  # by class and speaker
     assert run(["predict", str(model), str(two), "--each-channel"]) == 2
     assert "--timeline" in capsys.readouterr().err
 
 
 def test_turns_stay_levels_where_two_of_many_overlap():
     turns = [(0.0, 2.0), (1.5, 3.0), (4.0, 5.0), (6.0, 7.0)]
-    rows = [{"start": a, "end": b, "channel": None, "probabilities": {"x": 0.5}} for a, b in turns]
-    assert timeline._curve(timeline.Strip("r", "r.wav", 10.0, rows), "x").count("H") == 4
+    rows = [
+        {"start": a, "end": b, "channel": None, "speaker": None, "probabilities": {"x": 0.5}, "unsure": a > 3}
+        for a, b in turns
+    ]
+    strip = timeline.Strip("r", "r.wav", 10.0, rows)
+    [(hue, path)] = timeline._curves(strip, "x", {"": 0})
+    assert hue == 0 and path.count("H") == 4
+
+
+def test_a_film_without_sound_has_windows_and_its_pictures(tmp_path):
+    av = pytest.importorskip("av")
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as out:
+        stream = out.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        for i in range(25):
+            picture = np.full((64, 64, 3), 10 * i, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    cutting = Cutting("windows", 1.0, 1.0)
+    frame, uncut = segments(recordings_of([str(film)]), cutting)
+    assert frame[["start", "end"]].to_numpy().tolist() == [[0, 1], [1, 2], [2, 2.5]] and not uncut
+    _, uncut = segments(recordings_of([str(film)]), Cutting("speech"))
+    assert "no sound" in uncut[0].reason
+    (tmp_path / "frames").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "frames" / "1.png")
+    _, uncut = segments(recordings_of([str(tmp_path / "frames")]), cutting)
+    assert "tell no times" in uncut[0].reason
+    pictures = timeline.thumbnails(str(film))
+    levels = [np.asarray(Image.open(BytesIO(b64decode(p.split(",")[1])))).mean() for p in pictures]
+    assert len(levels) == timeline.FRAMES and levels == sorted(levels) and levels[-1] - levels[0] > 150
+    assert not timeline.thumbnails(str(tmp_path / "none.mp4"))
+
+
+def test_a_transcript_alone_has_a_timeline(tmp_path):
+    text = "WEBVTT\n\n00:00.250 --> 00:01.750\n<v دانة>مرحبا\n\n00:02.250 --> 00:03.750\n<v 王>您好\n"
+    (tmp_path / "talk.vtt").write_text(text, encoding="utf-8")
+    frame, _ = segments(recordings_of([str(tmp_path / "talk.vtt")]), Cutting("transcript"))
+    told = frame[["sample_id", "start", "end", "speaker", "text"]].to_numpy().tolist()
+    assert told == [["talk/0000", 0.25, 1.75, "دانة", "مرحبا"], ["talk/0001", 2.25, 3.75, "王", "您好"]]
+    _, uncut = segments(recordings_of([str(tmp_path / "talk.vtt")]), Cutting("speech"))
+    assert "transcript alone" in uncut[0].reason
+    rows = [
+        {"recording": "talk", "uri": None, "channel": None, "label": "low", "probabilities": {"low": 0.7, "high": 0.3}}
+        | {"start": a, "end": b, "speaker": who, "text": words, "unsure": a < 1, "abstain": None, "prediction_set": []}
+        for _, a, b, who, words in told
+    ]
+    page = timeline.write_page(rows, "m", tmp_path / "page.html")
+    seen = Seen()
+    seen.feed(page.read_text(encoding="utf-8"))
+    assert "audio" not in seen.found and "video" not in seen.found
+    assert [r.get("class") for r in seen.found["rect"]] == ["h0", "h1", "unsure"]
+    assert len([p for p in seen.found["path"] if p["class"] in ("h0", "h1")]) == 4
+    if BROWSER is None:
+        return
+    from browser import browser
+
+    with browser(BROWSER, tmp_path / "browser") as tab:
+        tab.go(page.as_uri())
+        tab.press("button[data-at='2.25']")
+        tab.until("document.querySelector('tr.now')?.innerText.includes('您好')")
+        assert not tab.said
 
 
 def test_a_timeline_is_one_of_files(model, capsys):

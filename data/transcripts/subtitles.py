@@ -8,6 +8,8 @@ from affectlake.data.transcripts.turns import Turn
 
 _VOICE = re.compile(r"<v(?:\.[\w.]+)?\s+([^>]*)>")
 _STYLE = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # tags, and the codes of other subtitles that players take in these
+_TIMES = re.compile(r"[\s\d:.,-]+-->")
+_RIGHT_TIMES = re.compile(r"\s*(?:\d+:)?\d\d?:\d\d?[.,]\d{3}\s*-->\s*(?:\d+:)?\d\d?:\d\d?[.,]\d{3}(?!\S)")
 _NAMED = re.compile(r"\s*(?:-\s*)?([^:<>{}\[\]]{1,40}?)\s*:\s+(?=\S)")
 _MOSTLY = 0.8  # of the captions begin with a name: then it is one, and no sentence with a colon
 _LANGUAGE = re.compile(r"language\s*[:=]\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*)", re.IGNORECASE)
@@ -21,11 +23,16 @@ def subtitles(text: str, path: object, kind: str) -> list[Turn]:
     Raises
     ------
     BadManifest
-        Not such a file.
+        Not such a file, or one with times that are none: the parser would leave such a caption out.
     """
     from webvtt import WebVTT
     from webvtt.errors import MalformedCaptionError, MalformedFileError
 
+    for number, line in enumerate(text.splitlines(), 1):
+        if _TIMES.match(line) and not _RIGHT_TIMES.match(line):
+            raise BadManifest(
+                f"{path}: line {number}: {line.strip()!r} has no two times such as 00:00:01.500 --> 00:01:02.000"
+            )
     try:
         found = WebVTT.from_buffer(iter(text.splitlines(keepends=True)), format=kind, strict=True)
     except (MalformedFileError, MalformedCaptionError) as error:
