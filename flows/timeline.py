@@ -265,10 +265,13 @@ def _bar(i: int, level: float) -> str:
 
 
 def thumbnails(media: str) -> list[str]:
-    """Small pictures of a film at even distances of time, as addresses that hold them; none where it shows nothing."""
+    """Small pictures of a film at even distances of time, as addresses that hold them.
+
+    None where it shows nothing, or where what reads pictures is not installed.
+    """
     try:
         return [_thumbnail(frame) for frame in read_frames(media, count=FRAMES)]
-    except (BadMedia, NotApplicable):
+    except (BadMedia, NotApplicable, ModuleNotFoundError):
         return []
 
 

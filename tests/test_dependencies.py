@@ -45,6 +45,7 @@ EXTRAS = {  # what must be installed for files to run, beside the core; the long
     "features/text": {"text"},
     "models": {"models"},
     "flows": {"flows", "dask", "ray", "models"},
+    "flows/timeline.py": {"flows", "models", "vision"},
     "flows/explore": {"flows", "audio", "vision", "models", "umap"},
 }
 
