@@ -9,6 +9,7 @@ is a process of its own; seconds on the clock and of processor time are of the w
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -168,23 +169,22 @@ def pixels(path: Path):
 
 def one(tool: str, operation: str, root: Path) -> None:
     (root / "functions.py").write_text(FUNCTIONS[tool], encoding="utf-8")
-    sys.path.insert(0, str(root))
     {"affectlake": affectlake, "datachain": datachain, "pixeltable": pixeltable}[tool](root, operation)
 
 
 def compare(python: str, root: Path) -> None:
     """Print what each operation takes by the tool of an environment."""
-    here = Path(__file__).absolute()
+    here = shutil.copy(__file__, root)  # away from scripts that are called as modules of Python's own
     find = f"from importlib.util import find_spec; print(next(t for t in {TOOLS} if find_spec(t)))"
     tool = subprocess.run([python, "-c", find], capture_output=True, text=True, check=True, cwd=root).stdout.strip()
     home = {"DATACHAIN_ROOT_DIR": str(root / "datachain"), "PIXELTABLE_HOME": str(root / "pixeltable")}
     quiet = {"DATACHAIN_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1"}
-    paths = {"PYTHONPATH": os.pathsep.join([str(here.parent), str(root)])}
+    paths = {"PYTHONPATH": str(root)}
     for operation in OPERATIONS:
         if operation == "1 % changed":
             for path in files(root)[::100]:
                 written(path, time.time_ns())
-        command = [python, str(here), "--one", tool, "--operation", operation, "--in", str(root), python]
+        command = [python, here, "--one", tool, "--operation", operation, "--in", str(root), python]
         with (root / "log").open("w") as log:
             start = time.perf_counter()
             child = subprocess.Popen(command, env=os.environ | home | quiet | paths, stdout=log, stderr=log)

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.pop(0)  # a script beside this one is called as a module of Python's own, statistics
+
 import pandas as pd
 from feast import FeatureStore
 
