@@ -156,7 +156,9 @@ def compare(
             inside, outside = (rivals_of(of, of_title, models) for of in (oof, new))
             inside["picked"], outside["picked"] = picked(train, oof, new, of_title, models, plan)
             found.append((train.y, inside, outside))
-        print(f"\n{title}: {len(samples)} samples; accuracy and UAR, with 95 % intervals over speakers")
+        print(
+            f"\n{title}: {len(samples)} samples; accuracy and UAR, with 95 % intervals over speakers; accuracy inside"
+        )
         best = _show(found, target.y[at], groups[at], inflation)
         if by:
             hit = pd.Series(best.argmax(axis=1) == target.y[at]).groupby(samples[by].to_numpy()[at]).mean()
@@ -166,9 +168,10 @@ def compare(
 def _show(found, truth: np.ndarray, groups: np.ndarray, inflation: float) -> np.ndarray:
     """Prints the rows; returns the answers of what was chosen inside [shape=(n, classes)]."""
     chosen, answers = [], []
-    for y, inside, outside in found:
-        hits = {k: float((p.argmax(axis=1) == y).mean()) for k, p in inside.items()}
-        best = max(hits, key=lambda k: hits[k])
+    hits = [{k: float((p.argmax(axis=1) == y).mean()) for k, p in inside.items()} for y, inside, _ in found]
+    inner = {k: float(np.mean([h[k] for h in hits])) for k in hits[0]}
+    for of_fold, (_, _, outside) in zip(hits, found, strict=True):
+        best = max(of_fold, key=lambda k: of_fold[k])
         chosen.append(best)
         answers.append(outside[best])
     rows = {k: np.concatenate([outside[k] for _, _, outside in found]) for k in found[0][2]}
@@ -177,7 +180,8 @@ def _show(found, truth: np.ndarray, groups: np.ndarray, inflation: float) -> np.
     for name, p in rows.items():
         scores = metrics.classification(truth, p, draws)
         said = [intervals.interval(scores[m], m, inflation=inflation) for m in ("accuracy", "uar")]
-        print("  ".join(f"{v['value']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" for v in said), name, flush=True)
+        told = "  ".join(f"{v['value']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" for v in said)
+        print(f"{told}  {inner.get(name, float('nan')):.3f} {name}", flush=True)
     return np.concatenate(answers)
 
 

@@ -10,7 +10,7 @@ import pytest
 from affectlake.data.errors import AffectlakeError, NotApplicable
 from affectlake.data.sound import RATE, AudioClip
 from affectlake.features import _packages, registry, settings
-from affectlake.features.audio import _whisper, whisper
+from affectlake.features.audio import _pitch, _whisper, whisper
 
 RNG = np.random.default_rng(0)
 
@@ -97,16 +97,46 @@ def test_layers_are_transformers_with_positions_cut_to_the_clip(theirs, frames):
 
 def test_long_recordings_are_heard_in_equal_parts(weights):
     assert [len(p) for p in _whisper.pieces(np.zeros((7001, 80)))] == [1401, 1400, 1400, 1400, 1400]
-    row = whisper.pooled(np.tile(voice(1.0), 31))
+    row = whisper.pooled(AudioClip(np.tile(voice(1.0), 31)))
     assert row.shape == (len(whisper.extractor.columns),) and np.isfinite(row).all()
 
 
-def test_mean_and_deviation_are_over_all_frames(weights):
-    bands = _whisper.spectrogram(y := voice(2.0))
-    row = whisper.pooled(y).reshape(len(whisper.LAYERS), 2, 512)
-    for (mean, std), states in zip(row, _whisper.hidden(bands, whisper.LAYERS), strict=True):
+def states_of(y):
+    return _whisper.hidden(_whisper.spectrogram(y), whisper.LAYERS)
+
+
+def test_mean_and_deviation_are_over_all_frames_of_what_is_speech_throughout(weights):
+    row = whisper.pooled(AudioClip(y := voice(2.0))).reshape(len(whisper.LAYERS), 2, 512)
+    for (mean, std), states in zip(row, states_of(y), strict=True):
         np.testing.assert_allclose(mean, states.mean(axis=0), atol=1e-3)
         np.testing.assert_allclose(std, states.std(axis=0), atol=1e-3)
+
+
+def test_silence_at_the_ends_is_heard_but_not_pooled(weights):
+    y = np.concatenate([np.zeros(RATE, np.float32), voice(1.0), np.zeros(RATE, np.float32)])
+    row = whisper.pooled(AudioClip(y)).reshape(len(whisper.LAYERS), 2, 512)
+    for (mean, std), states in zip(row, states_of(y), strict=True):
+        # Of 150 states of 20 ms the voice has 50 to 100, and five are pooled on either side.
+        spoken = states[45:105]
+        assert np.abs(mean - spoken.mean(axis=0)).max() < 0.2 * np.abs(mean - states.mean(axis=0)).max()
+        assert np.abs(std - spoken.std(axis=0)).max() < 0.2 * np.abs(std - states.std(axis=0)).max()
+
+
+def test_what_has_no_voice_is_pooled_by_its_level_alone(weights):
+    """A whisper: noise of speech's kind, silence on either side."""
+    hiss = 0.05 * RNG.standard_normal(RATE).astype(np.float32)
+    y = np.concatenate([np.zeros(RATE, np.float32), hiss, np.zeros(RATE, np.float32)])
+    assert not _pitch.pitch(AudioClip(y)).voiced.any()
+    mean = whisper.pooled(AudioClip(y)).reshape(len(whisper.LAYERS), 2, 512)[0, 0]
+    states = states_of(y)[0]
+    assert np.abs(mean - states[45:105].mean(axis=0)).max() < 0.2 * np.abs(mean - states.mean(axis=0)).max()
+
+
+def test_parts_without_speech_are_not_encoded(weights, monkeypatch):
+    heard, hidden = [], _whisper.hidden
+    monkeypatch.setattr(_whisper, "hidden", lambda bands, layers: heard.append(len(bands)) or hidden(bands, layers))
+    whisper.pooled(AudioClip(np.concatenate([voice(2.0), np.zeros(43 * RATE, np.float32)])))
+    assert heard == [1500]
 
 
 def test_what_it_cannot_hear_does_not_apply(weights):

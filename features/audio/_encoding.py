@@ -12,13 +12,13 @@ SHORTEST = 0.1  # s; the first layers of wav2vec 2.0 make no frame of less than 
 
 
 class SpeechEncoder:
-    r"""Base of such extractors; a subclass says how samples are `embed`\ ded."""
+    r"""Base of such extractors; a subclass says how a clip is `embed`\ ded."""
 
     reads = "audio"
     windowed = True
 
-    def embed(self, y: np.ndarray) -> np.ndarray:
-        """float32 [shape=(len(columns),)] of samples with sound in them [shape=(n,)]."""
+    def embed(self, clip: AudioClip) -> np.ndarray:
+        """float32 [shape=(len(columns),)] of a clip with sound in it."""
         raise NotImplementedError
 
     def extract(self, batch: Sequence[AudioClip]) -> list[np.ndarray | NotApplicable]:
@@ -32,7 +32,7 @@ class SpeechEncoder:
             sp.require_sound(clip)
         except NotApplicable as silent:
             return silent
-        return self.embed(clip.y)
+        return self.embed(clip)
 
 
 def moments(pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

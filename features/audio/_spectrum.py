@@ -1,8 +1,8 @@
 """One short-time Fourier transform per clip, and what every audio extractor derives from it.
 
-Arrays are frames first: ``[shape=(frames, bins)]``. Windows, filter banks, decibels and cepstra are librosa's. What is
+Arrays are frames first: ``[shape=(frames, bins)]``. Windows, filter banks and cepstra are librosa's. What is
 written here although librosa 0.11 has it says why: it is slower there by a measured ratio (`benchmarks/spectra.py`,
-docs/measured/audio.md), takes memory that grows with the recording, or follows its level. Tests compare both.
+docs/measured/audio.md), takes more memory, or follows the recording's level. Tests compare both.
 """
 
 from collections.abc import Callable, Iterator
@@ -174,20 +174,20 @@ def _active(clip: AudioClip) -> np.ndarray:
 
 def near(y: np.ndarray, flags: np.ndarray, seconds: float) -> np.ndarray:
     """Samples within some seconds of a frame that is flagged [shape=(m,)]."""
+    return y[np.repeat(widened(flags, seconds), HOP)[: len(y)]]
+
+
+def widened(flags: np.ndarray, seconds: float) -> np.ndarray:
+    """Frames within some seconds of one that is flagged; bool [shape=(frames,)]."""
     reach = round(seconds * RATE / HOP)
-    wide = np.convolve(flags, np.ones(2 * reach + 1), "full")[reach : len(flags) + reach] > 0
-    return y[np.repeat(wide, HOP)[: len(y)]]
+    return np.asarray(np.convolve(flags, np.ones(2 * reach + 1), "full")[reach : len(flags) + reach] > 0)
 
 
 def decibels(x: np.ndarray, top: float = TOP_DB) -> np.ndarray:
-    """``10 log10`` with a floor ``top`` below the largest value.
-
-    librosa's own floor besides, 1e-10, is moved out of reach: it would make values of quiet recordings those of their
-    level.
-    """
-    from librosa import power_to_db
-
-    return power_to_db(x, amin=np.finfo(np.float32).tiny, top_db=top)
+    """``10 log10`` with a floor ``top`` below the largest value, whatever that is."""
+    # Not librosa.power_to_db, whose values these are: its import takes 42 MiB of a worker that runs the encoder alone.
+    logs = 10 * np.log10(np.maximum(x, np.finfo(np.float32).tiny))
+    return np.asarray(np.maximum(logs, logs.max() - top))
 
 
 def floored(x: np.ndarray, top: float) -> np.ndarray:

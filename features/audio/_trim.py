@@ -1,4 +1,4 @@
-"""Leaves out what is not speech at both ends and shortens long pauses, where the setting ``audio.trim`` asks for it.
+"""Where there is speech; leaves out what is none and shortens long pauses where the setting ``audio.trim`` asks for it.
 
 Speech is what lies near a voiced stretch: noise, however loud, has no pitch. A clip without any voice (a whisper) is
 judged by its level alone. Neither tells speech from music or from a hum that has a pitch.

@@ -138,9 +138,9 @@ def spectrogram(y: np.ndarray) -> np.ndarray:
     return ((np.maximum(level, level.max() - 8) + 4) / 4).astype(np.float32)
 
 
-def pieces(bands: np.ndarray) -> list[np.ndarray]:
-    """Frames in equal parts of at most 15 s."""
-    return np.array_split(bands, -(-len(bands) // LONGEST))
+def pieces(frames: np.ndarray) -> list[np.ndarray]:
+    """Frames of 10 ms in equal parts of at most 15 s."""
+    return np.array_split(frames, -(-len(frames) // LONGEST))
 
 
 def hidden(bands: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:
@@ -196,14 +196,12 @@ def _loaded(given: str) -> dict[str, Any]:
 
     paths = files()
     if paths[0].suffix == ".safetensors":
-        found = _of_transformers(paths[0])
-    else:
-        if not given:
-            _packages.check(paths, _source().sha256, "whisper-base")
-        with _packages.joined(paths) as file:
-            found = dict(_tensors(file, "encoder/"))
+        return {name: torch.from_numpy(x) for name, x in _of_transformers(paths[0]).items()}
+    if not given:
+        _packages.check(paths, _source().sha256, "whisper-base")
     unused = tuple(f"layer_{i}/" for i in range(DEEPEST, 6))
-    return {name: torch.from_numpy(x) for name, x in found.items() if not name.startswith(unused)}
+    with _packages.joined(paths) as file:  # one by one: what is not used is never held
+        return {name: torch.from_numpy(x) for name, x in _tensors(file, "encoder/") if not name.startswith(unused)}
 
 
 _THEIRS = {

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from affectlake.data.errors import AffectlakeError
-from affectlake.data.sound import RATE
+from affectlake.data.sound import RATE, AudioClip
 from affectlake.features import settings
 from affectlake.features._hub import HubExtractor, read_json
 from affectlake.features.audio import _spectrum as sp
@@ -64,9 +64,9 @@ class Hub(SpeechEncoder, HubExtractor):
             for i in range(half)
         ]
 
-    def embed(self, y: np.ndarray) -> np.ndarray:
+    def embed(self, clip: AudioClip) -> np.ndarray:
         folder = self.folder()
-        return pooled(_encoder(folder, chosen_layers(folder)), y)
+        return pooled(_encoder(folder, chosen_layers(folder)), clip.y)
 
 
 def chosen_layers(folder: Path) -> range:
