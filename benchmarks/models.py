@@ -7,6 +7,10 @@
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/models.py rows DATASET --label LABEL --store lake
 
+    python benchmarks/models.py parquet FILE --samples 1000000 --columns 512
+    affectlake put large audio.made FILE --columns 'c*' --store lake
+    python benchmarks/models.py watch bench large --label label --store lake --models logreg xgboost --folds 2
+
 ``table`` is what `affectlake bench` does with its defaults: every modality alone, every fusion of every subset, five
 folds grouped by speaker, intervals; wall-clock time and memory at the peak. ``ratio`` compares, on the first of these
 folds and one core, the table with the same rows by independent calls of scikit-learn's `cross_validate`, each with its
@@ -14,21 +18,29 @@ own inner folds, in seconds of processor time (which other work on the machine d
 answers of both against each other. ``memory`` makes up samples of four classes with that many columns (half of them
 audio, half text) and tells what a table took beyond what its processes hold before they see data: the sum of the
 proportional set sizes of this process and of its workers, every 50 ms. ``rows`` prints rows by their score on inner
-folds, by which a new model or fusion has to earn its place, beside that of the tested parts.
+folds, by which a new model or fusion has to earn its place, beside that of the tested parts. ``parquet`` writes made-up
+samples of a thousand speakers, to be put into a store; ``watch`` runs a command of affectlake and tells its seconds of
+processor time and the most that all its processes took together (proportional set sizes, every half second), imports
+and mapped files included.
 """
 
 import argparse
 import multiprocessing
 import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import cross_validate
 
@@ -42,8 +54,11 @@ from affectlake.models.training import Data
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["watch"]:
+        watch(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("table", "ratio", "memory", "rows"))
+    parser.add_argument("what", choices=("table", "ratio", "memory", "rows", "parquet"))
     parser.add_argument("dataset", nargs="?")
     parser.add_argument("--store", default="lake")
     parser.add_argument("--label", default="emotion")
@@ -55,6 +70,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     given = parser.parse_args()
     one_thread()
+    if given.what == "parquet":
+        parquet(given.dataset, given.samples, given.columns)
+        return
     if given.what == "memory":
         plan = Plan("label", models=tuple(given.models), fusions=tuple(given.fusions), folds=given.folds, explain=True)
         memory(*made_up(given.samples, given.columns), plan, given.workers)
@@ -126,6 +144,59 @@ def made_up(n: int, columns: int) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]
         x += (hidden @ rng.normal(size=(40, width))).astype(np.float32)
         blocks[m] = pd.DataFrame(x, index=index, columns=[f"{m}.made.c{i:04}" for i in range(width)])
     return samples, blocks
+
+
+def parquet(file: str, n: int, columns: int) -> None:
+    """Samples of a thousand speakers and four classes, written in pieces."""
+    rng = np.random.default_rng(0)
+    axes, of_class = rng.normal(size=(40, columns)).astype("f4"), 0.15 * rng.normal(size=(4, 40)).astype("f4")
+    of_speaker = 0.3 * rng.normal(size=(1000, 40)).astype("f4")
+    names = [f"c{i:04}" for i in range(columns)]
+    writer = None
+    for start in range(0, n, 50_000):
+        size = min(50_000, n - start)
+        y, who = rng.integers(0, 4, size), rng.integers(0, 1000, size)
+        hidden = rng.standard_normal((size, 40), "f4") + of_class[y] + of_speaker[who]
+        x = np.asfortranarray(rng.standard_normal((size, columns), "f4") + hidden @ axes)
+        samples = {
+            "sample_id": [f"s{i:08}" for i in range(start, start + size)],
+            "speaker": [f"p{w:03}" for w in who],
+            "label": np.array(list("abcd"))[y],
+        }
+        table = pa.table(samples | dict(zip(names, x.T, strict=True)))
+        writer = writer or pq.ParquetWriter(file, table.schema, compression="none", use_dictionary=False)
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
+def watch(words: list[str]) -> None:
+    start, peak, at = time.perf_counter(), 0, 0.0
+    command = subprocess.Popen([sys.executable, "-c", "from affectlake.flows.cli.app import main; main()", *words])
+    while command.poll() is None:
+        held = 0
+        for pid in _family(command.pid):
+            with suppress(OSError, StopIteration):
+                held += _held(pid)
+        if held > peak:
+            peak, at = held, time.perf_counter() - start
+        time.sleep(0.5)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"exit code {command.returncode}: {used.ru_utime + used.ru_stime:.0f} s of processor time (processes that "
+        f"ended), {time.perf_counter() - start:.0f} s; at most {peak / 2**30:.2f} GiB, after {at:.0f} s"
+    )
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for each in found:
+        with suppress(OSError):
+            for task in os.listdir(f"/proc/{each}/task"):
+                with open(f"/proc/{each}/task/{task}/children", encoding="ascii") as file:
+                    found += map(int, file.read().split())
+    return found
 
 
 def memory(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, workers: int) -> None:

@@ -6,6 +6,7 @@ import shlex
 import sys
 import uuid
 from collections import abc
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,9 @@ from affectlake.data.errors import AffectlakeError, UnknownName, UsageError
 from affectlake.data.groups import RECORDING, recordings
 from affectlake.data.progress import Progress, silent
 from affectlake.flows.columns import left_out, usual
-from affectlake.flows.machine import Map, Mapping, cores
+from affectlake.flows.machine import Map
 from affectlake.flows.mistakes import of_benchmark
-from affectlake.flows.options import OfDataset, StoreOption
+from affectlake.flows.options import OfDataset, OnEngine, StoreOption
 from affectlake.flows.shown import shown
 from affectlake.flows.version import code_version
 from affectlake.models.options import PlanOptions
@@ -39,8 +40,12 @@ PRINTS = ".fingerprint"
 """Extractors of this name tell copies apart, and so know every recording by heart: nothing is trained on them."""
 
 
+_WHERE = tuple(f.name for f in fields(OnEngine))
+"""Options that no result depends on."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(PlanOptions, OfDataset):
+class BenchOptions(PlanOptions, OnEngine, OfDataset):
     """What to benchmark and how; empty tuples mean the defaults of `affectlake.models.benchmark.Plan`.
 
     The command takes it whole: what is written here and in `affectlake.models.options.PlanOptions` is its help.
@@ -56,8 +61,6 @@ class BenchOptions(PlanOptions, OfDataset):
         what follows the recording's level or band.
     as_of : str or None
         Snapshot id, time or tag.
-    workers : int or None
-        Worker processes; default: one per core.
     train_on : tuple of str
         Other datasets of the store to train on: all of DATASET is tested on then (cross-corpus).
     distort : tuple of str
@@ -70,7 +73,6 @@ class BenchOptions(PlanOptions, OfDataset):
     store: StoreOption = "lake"
     features: tuple[str, ...] = ()
     as_of: str | None = None
-    workers: int | None = None
     train_on: tuple[str, ...] = ()
     distort: tuple[str, ...] = ()
     without_duplicates: bool = False
@@ -102,7 +104,7 @@ class BenchOptions(PlanOptions, OfDataset):
         words += ["--store", self.store]
         for field in fields(self):
             value, option = getattr(self, field.name), field.name.replace("_", "-")
-            if field.name in ("dataset", "label", "store", "workers") or value == field.default:
+            if field.name in ("dataset", "label", "store", *_WHERE) or value == field.default:
                 continue
             if isinstance(value, bool):
                 words.append(f"--{option}" if value else f"--no-{option}")
@@ -130,7 +132,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     ----------
     options : BenchOptions
     map : callable(function, jobs), optional
-        Where jobs run; default: worker processes of this machine.
+        Where jobs run; default: the engine that the options name.
     progress : Progress, optional
 
     Raises
@@ -141,12 +143,13 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     with progress(f"reading {options.dataset}"):
         from affectlake.data.store import Store
         from affectlake.features.transcripts import machine_made
-        from affectlake.flows import distort
+        from affectlake.flows import distort, engines
         from affectlake.flows.benchmark_records import records
         from affectlake.models import splits
         from affectlake.models.benchmark import run
 
         options.plan(official=False)  # a typing error is told before anything is read
+        engines.check(options.engine)
         store = Store(options.store)
         snapshot = store.snapshot(options.dataset, options.as_of)
         extractors = _extractors(store, options.dataset, snapshot.id)
@@ -160,7 +163,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
     names = [e["extractor"] for e in extractors if not e["extractor"].endswith(PRINTS)]
     plan = options.plan(splits.has_official(samples))
     worse = _distorted(store, options, snapshot, samples, blocks, plan, progress) if options.distort else None
-    with Mapping(options.workers or cores(), map) as mapped:
+    with nullcontext(map) if map else engines.mapping(options) as mapped:
         result = run(samples, blocks, plan, map=mapped, progress=progress, remark=_remark, distorted=worse)
     result.about["remarks"] = [*said, *result.about["remarks"]]
     done = Benchmark(
@@ -173,7 +176,7 @@ def benchmark(options: BenchOptions, map: Map | None = None, progress: Progress 
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "code_version": code_version(),
             "command": options.command,
-            "configuration": asdict(options) | ({"label": options.labelled} if len(options.labels) == 1 else {}),
+            "configuration": _configuration(options),
             "extractors": extractors,
             "transfer": crossing,
             "nuisances": {} if options.features else left_out(names, {str(c) for b in blocks.values() for c in b}),
@@ -206,7 +209,13 @@ def _distorted(
     tested = samples[samples["split"] == "test"] if plan.protocol == "official" else samples
     tested = tested[tested["dataset"] == options.dataset] if options.train_on else tested
     sounds = Sounds(store, options.dataset, snapshot, parsed(settings_of(snapshot)), blocks["audio"])
-    return sounds.distorted(tested.index, options.distort, plan.seed, options.workers or cores(), progress)
+    return sounds.distorted(tested.index, options.distort, plan.seed, options.processes, progress)
+
+
+def _configuration(options: BenchOptions) -> dict[str, Any]:
+    """The options as they are recorded: addresses within a network are nobody's matter who reads a result."""
+    found = {name: value for name, value in asdict(options).items() if name != "address"}
+    return found | ({"label": options.labelled} if len(options.labels) == 1 else {})
 
 
 def _unlabelled(n: int, samples: "pd.DataFrame", options: BenchOptions) -> list[str]:

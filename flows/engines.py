@@ -1,19 +1,22 @@
-"""Where shards are computed: worker processes of this machine, or a Dask or Ray cluster. No prefect here.
+"""Where work is done: worker processes of this machine, or a Dask or Ray cluster. No prefect here.
 
-A cluster's workers run `affectlake.features.workers.compute_shard`, `affectlake.data.store.assemble` and nothing else
-of ours: they need affectlake with the extractors' extras and a way to the store, and neither prefect nor a way to its
-server. (prefect-dask and prefect-ray would run prefect's task engine on every worker: seconds of imports in each, and
-an API that every worker can reach.)
+A cluster's workers run `affectlake.features.workers.compute_shard`, `affectlake.data.store.assemble`,
+`affectlake.flows.elsewhere.there` and nothing else of ours: they need affectlake with the extractors' extras and a way
+to the store (jobs of a benchmark need neither), and neither prefect nor a way to its server.
+(prefect-dask and prefect-ray would run prefect's task engine on every worker: seconds of imports in each, and an API
+that every worker can reach.)
 """
 
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
+from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
@@ -22,24 +25,60 @@ from affectlake.data.store import Assemblers, Job, Place, Shards, assemble
 from affectlake.features.compute import Chunk
 from affectlake.features.plan import Plan
 from affectlake.features.results import Results, results
-from affectlake.flows.options import Engine, RefreshOptions
+from affectlake.flows.elsewhere import Died, Lacking, there
+from affectlake.flows.machine import Map
+from affectlake.flows.machine import Mapping as Processes
+from affectlake.flows.options import Engine, OnEngine, RefreshOptions
 
 MODULES: dict[Engine, str] = {"dask": "distributed", "ray": "ray"}
 
 AHEAD = 128
-"""Shards that a cluster is given at a time: enough to keep it busy, few enough for its scheduler's memory."""
+"""Shards or jobs that a cluster is given at a time: enough to keep it busy, few enough for its scheduler's memory."""
 
 ASSEMBLED = 16
 """Groups of shards that a cluster puts together at a time."""
 
 ATTEMPTS = 4
-"""Times that a shard is handed in; each time the cluster itself already tries several workers."""
+"""Times that work is handed in; each time the cluster itself already tries several workers."""
 
 _log = logging.getLogger("affectlake.engines")
 
 Compute = Callable[[list[Chunk]], Results]
-Call = Callable[..., Any]
-"""Calls a function with what it is to be given, on some worker, and waits for what it returns."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Workers on other machines, or on this one.
+
+    Attributes
+    ----------
+    attempt : callable(function, *given)
+        Has a function called on some worker, once, and waits for what it returns.
+    lost : tuple of exception types
+        What it raises where a worker died, or the process that did the work: that says nothing about the work.
+    put : callable(object)
+        Sends an object there; what comes back stands for it among what work is given, as long as the cluster has it.
+    """
+
+    attempt: Callable[..., Any]
+    lost: tuple[type[Exception], ...]
+    put: Callable[[Any], Any]
+
+    def call(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Do work, again where it was lost with its worker."""
+        return self.again(function, lambda: given)
+
+    def again(self, function: Callable[..., Any], given: Callable[[], tuple[Any, ...]]) -> Any:
+        """The same with what each attempt is given anew."""
+        for number in range(1, ATTEMPTS + 1):
+            try:
+                return self.attempt(function, *given())
+            except self.lost as error:
+                _log.warning("work was lost with its worker (attempt %d of %d): %s", number, ATTEMPTS, error)
+            except ModuleNotFoundError as error:
+                raise AffectlakeError(f"a worker of the cluster cannot run our work: {error}") from error
+        raise AffectlakeError(f"work was lost with its worker {ATTEMPTS} times: are the workers short of memory?")
+
 
 Places = Callable[[], AbstractContextManager[Place]]
 """`affectlake.data.store.Writer.place`"""
@@ -77,8 +116,8 @@ def start(work: Plan, options: RefreshOptions, places: Places) -> Iterator[Compu
         return
     from affectlake.features.workers import compute_shard
 
-    with places() as place, _cluster(options) as call:
-        yield _telling(lambda shard: call(compute_shard, shard, options.timeout, prints, place), options)
+    with places() as place, _cluster(options) as cluster:
+        yield _telling(lambda shard: cluster.call(compute_shard, shard, options.timeout, prints, place), options)
 
 
 def _telling(compute: Compute, options: RefreshOptions) -> Compute:
@@ -113,15 +152,15 @@ def assembling(options: RefreshOptions, places: Places) -> Iterator[Assemblers |
         yield None
         return
     tell, opening = _once(options, "this process writes its tables"), Lock()
-    opened: list[tuple[Place, Call]] = []
+    opened: list[tuple[Place, Cluster]] = []
     with ExitStack() as stack:
 
         def write(job: Job) -> Shards | None:
             with opening:
                 if not opened:  # most nights nothing changed
                     opened.append((stack.enter_context(places()), stack.enter_context(_cluster(options))))
-            ((place, call),) = opened
-            found: Shards | str = call(assemble, place, job)
+            ((place, cluster),) = opened
+            found: Shards | str = cluster.call(assemble, place, job)
             if isinstance(found, str):
                 tell(found)
                 return None
@@ -151,12 +190,79 @@ def _local(options: RefreshOptions, prints: Mapping[str, str]) -> Iterator[Compu
         yield lambda shard: results(shard, (tables for _, tables in workers.run(shard)))
 
 
-def _cluster(options: RefreshOptions) -> AbstractContextManager[Call]:
+@contextmanager
+def mapping(options: OnEngine) -> Iterator[Map]:
+    """A `map` over the engine that the options name, for jobs of a benchmark; results in order.
+
+    Raises
+    ------
+    UsageError
+        The engine's package is not installed.
+    AffectlakeError
+        Nobody answers at ``options.address``; later, a job that was lost again and again with its worker.
+    """
+    check(options.engine)
+    if options.engine == "local":
+        with Processes(options.processes, None) as mapped:
+            yield mapped
+        return
+    with _cluster(options) as cluster:
+        send = _Sender(cluster)
+
+        def mapped(work: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterable[Any]:
+            threads = ThreadPoolExecutor(AHEAD)
+            try:
+                yield from threads.map(partial(send, work), jobs)
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+        yield mapped
+
+
+class _Sender:
+    """Hands jobs in, and what they read where a worker does not see the files: once, whichever jobs share it."""
+
+    def __init__(self, cluster: Cluster):
+        self._cluster, self._lock, self._needed = cluster, Lock(), False
+        self._sent: dict[str, Any] = {}
+
+    def __call__(self, work: Callable[[Any], Any], job: Any) -> Any:
+        used: dict[str, Any] = {}
+
+        def given() -> tuple[Any, ...]:
+            """What the work is given; anew where it was lost with all workers that had it."""
+            with self._lock:
+                for file, what in used.items():
+                    if self._sent.get(file) is what:
+                        del self._sent[file]
+                used.clear()
+                files = sorted(f for f in Path(job.folder).iterdir() if f.is_file()) if self._needed else []
+                for file in (str(f.resolve()) for f in files):  # tables may share their features
+                    if file not in self._sent:
+                        self._sent[file] = self._cluster.put(_bytes(file))
+                    used[file] = self._sent[file]
+                return work, job, [f.name for f in files], *used.values()
+
+        found = self._cluster.again(there, given)
+        if isinstance(found, Lacking):
+            self._needed = True
+            found = self._cluster.again(there, given)
+        return found
+
+
+def _bytes(file: str) -> Any:
+    """Content of a file [shape=(bytes,)], mapped: what is sent is not read twice."""
+    import numpy as np
+
+    return np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
+
+
+def _cluster(options: OnEngine) -> AbstractContextManager[Cluster]:
     return {"dask": _dask, "ray": _ray}[options.engine](options)
 
 
 @contextmanager
-def _dask(options: RefreshOptions) -> Iterator[Call]:
+def _dask(options: OnEngine) -> Iterator[Cluster]:
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")  # read when dask is imported; here and in its workers
     import distributed
 
@@ -173,21 +279,27 @@ def _dask(options: RefreshOptions) -> Iterator[Call]:
         raise AffectlakeError(f"no Dask scheduler answers at {options.address}: {error}") from None
     if not client.scheduler_info(n_workers=-1)["workers"]:
         _log.warning("no worker has joined the Dask scheduler at %s yet: waiting for one", options.address)
-    lost = (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError)
+    lost = (
+        Died,
+        distributed.scheduler.KilledWorker,
+        distributed.client.FutureCancelledError,
+        distributed.comm.CommClosedError,  # while something was sent to it
+        TimeoutError,  # there was nobody left to send it to
+    )
 
     def attempt(function: Callable[..., Any], *given: Any) -> Any:
         return client.submit(function, *given, pure=False).result()
 
     try:
         with client:
-            yield partial(_until_done, attempt, lost)
+            yield Cluster(attempt, lost, partial(client.scatter, hash=False))
     finally:
         if not options.address:
             cluster.close()
 
 
 @contextmanager
-def _ray(options: RefreshOptions) -> Iterator[Call]:
+def _ray(options: OnEngine) -> Iterator[Cluster]:
     import ray
 
     from affectlake.features.workers import one_thread
@@ -209,25 +321,14 @@ def _ray(options: RefreshOptions) -> Iterator[Call]:
             raise error.cause or error from None
 
     lost = (
+        Died,
         ray.exceptions.WorkerCrashedError,
         ray.exceptions.NodeDiedError,
         ray.exceptions.ObjectLostError,
         ray.exceptions.OutOfMemoryError,
     )
     try:
-        yield partial(_until_done, attempt, lost)
+        yield Cluster(attempt, lost, ray.put)
     finally:
         if mine:
             ray.shutdown()
-
-
-def _until_done(attempt: Call, lost: tuple[type[Exception], ...], function: Callable[..., Any], *given: Any) -> Any:
-    """A worker that dies takes its shard along: that says nothing about the samples, so the shard is done again."""
-    for number in range(1, ATTEMPTS + 1):
-        try:
-            return attempt(function, *given)
-        except lost as error:
-            _log.warning("a shard was lost with its worker (attempt %d of %d): %s", number, ATTEMPTS, error)
-        except ModuleNotFoundError as error:
-            raise AffectlakeError(f"a worker of the cluster cannot run our extractors: {error}") from error
-    raise AffectlakeError(f"a shard was lost with its worker {ATTEMPTS} times: are the workers short of memory?")

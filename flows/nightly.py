@@ -230,7 +230,14 @@ def _benchmarked(
 
     Results are looked for in the store, not in the last record: a night that was killed between the two is made up for.
     """
-    options = BenchOptions(dataset.name, store=config.store, workers=config.workers, **wanted.model_dump())
+    options = BenchOptions(
+        dataset.name,
+        store=config.store,
+        workers=config.workers,
+        engine=config.engine,
+        address=config.address,
+        **wanted.model_dump(),
+    )
     last = _last_result(store, options)
     if last is not None and _still_true(store, dataset.name, last["snapshot"], now):
         document, due = last, False

@@ -54,7 +54,31 @@ class OfDataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefreshOptions(TableReading, OfDataset):
+class OnEngine:
+    """Where work is done.
+
+    Attributes
+    ----------
+    workers : int or None
+        Worker processes; default: one per core.
+    engine : Engine
+        Where the work is done: this machine, or a Dask or Ray cluster.
+    address : str or None
+        Of a running Dask scheduler or Ray cluster; without it one is started here.
+    """
+
+    workers: int | None = None
+    engine: Engine = "local"
+    address: str | None = None
+
+    @property
+    def processes(self) -> int:
+        """Worker processes on this machine."""
+        return self.workers or cores()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshOptions(TableReading, OnEngine, OfDataset):
     """What to refresh and how; the command takes it whole, and this is its help.
 
     Attributes
@@ -70,8 +94,6 @@ class RefreshOptions(TableReading, OfDataset):
         Folder or object-store URI.
     only : tuple of str
         Globs over extractor names, such as 'audio.*'.
-    workers : int or None
-        Worker processes; default: one per core.
     timeout : float
         Seconds that one sample may take before it is given up.
     verify : bool
@@ -85,10 +107,6 @@ class RefreshOptions(TableReading, OfDataset):
     max_missing : float
         Share of the last snapshot's samples or readable files that may be gone; more looks like a missing mount, and
         nothing is changed. 1 allows all.
-    engine : Engine
-        Where the work is done: this machine, or a Dask or Ray cluster.
-    address : str or None
-        Of a running Dask scheduler or Ray cluster; without it one is started here.
     settings : mapping
         Of `affectlake.features.settings`, by name; those not named are at their default.
     author : str
@@ -99,22 +117,14 @@ class RefreshOptions(TableReading, OfDataset):
     manifest: str | None = None
     store: StoreOption = "lake"
     only: tuple[str, ...] = ("*",)
-    workers: int | None = None
     timeout: float = 60.0
     verify: bool = False
     retry_failed: bool = False
     transcribe: Annotated[bool, Parameter(negative=())] = False
     gate: Gate = "warn"
     max_missing: float = 0.5
-    engine: Engine = "local"
-    address: str | None = None
     settings: Annotated[Mapping[str, Value], Parameter(parse=False)] = field(default_factory=dict)
     author: Annotated[str, Parameter(parse=False)] = "refresh"
-
-    @property
-    def processes(self) -> int:
-        """Worker processes on this machine."""
-        return self.workers or cores()
 
 
 @dataclass(frozen=True)

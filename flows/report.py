@@ -57,6 +57,7 @@ _ABSENT: Mapping[str, Any] = {
     "conformal": [],
     "reliability": [],
     "errors": [],
+    "remarks": [],
 } | dict.fromkeys(
     (
         "contrast",

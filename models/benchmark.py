@@ -1,7 +1,7 @@
 """The baseline table: every modality alone, every fusion of every subset, on the same folds, each with its interval."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from affectlake.models import (
     leakage,
     learning,
     missing,
+    prepared,
     reliability,
     scores,
     selection,
@@ -43,7 +44,7 @@ from affectlake.models.document import (
     Sureness,
 )
 from affectlake.models.importance import Group
-from affectlake.models.jobs import Explain, cost, explain, jobs_of, work, write
+from affectlake.models.jobs import Explain, Job, cost, explain, jobs_of, work, write
 from affectlake.models.member import Settings
 from affectlake.models.parts import Part, aligned, parts_of
 from affectlake.models.plan import FUSIONS, METRICS, Plan, settings_of
@@ -146,16 +147,17 @@ def run(
     spoiled = [distortion.part(main, samples, distorted)] if distorted else []
     with tempfile.TemporaryDirectory() as folder:
         tables = [_tables(Path(folder), part, problems) for part in (*parts, *spoiled)]
+        parts = [_kept(part, each) for part, each in zip(parts, tables, strict=False)]
         jobs = [
             j
             for each in tables
             for q, (where, table) in zip(problems, each, strict=True)
             for j in jobs_of(str(where), table, q.settings)
         ]
-        # Fold by fold, so that what its jobs share is prepared once; in each the longest first.
-        jobs.sort(key=lambda j: (j.folder, j.fold, -cost(j)))
+        # Fold by fold, so that what its jobs share is prepared once and for a time; in each the longest first.
+        jobs.sort(key=lambda j: (prepared.place(j.folder, j.fold), -cost(j)))
         outputs: dict[str, dict[Any, Any]] = {str(where): {} for each in tables for where, _ in each}
-        for job, output in zip(jobs, _counted("training", map, work, jobs, progress), strict=True):
+        for job, output in zip(jobs, _folds("training", map, work, jobs, progress), strict=True):
             outputs[job.folder] |= {(*row, job.model, job.fold): answers for row, answers in output.items()}
         ranked, lost = {}, None
         with progress("ranking"):
@@ -181,7 +183,7 @@ def run(
                 for f in range(len(main.folds))
                 for q, (where, table) in zip(problems, tables[0], strict=True)
             ]
-            explanations = _counted("importance", map, explain, explains, progress)
+            explanations = list(_folds("importance", map, explain, explains, progress))
             for at in range(0, len(explanations), len(problems)):
                 of_fold = explanations[at : at + len(problems)]
                 base, changed = (target.task.combine([o[i] for o in of_fold]) for i in (0, 1))
@@ -229,14 +231,24 @@ def _explain(
     return Explain(folder, *best.candidate.key, wanted, fold, settings, calibrate, inner)
 
 
-def _counted(title: str, map: Map, work: Callable[[Any], Any], jobs: Sequence[Any], progress: Progress) -> list[Any]:
-    """What ``work`` makes of each job, in order."""
-    results = []
+def _kept(part: Part, tables: list[tuple[Path, Part]]) -> Part:
+    """The same with the features that workers map, unless samples stand there several times."""
+    blocks = tables[0][1].data.blocks
+    same = all(len(b) == len(part.data.blocks[m]) for m, b in blocks.items())
+    return replace(part, data=replace(part.data, blocks=blocks)) if same else part
+
+
+def _folds(
+    title: str, map: Map, work: Callable[[Any], Any], jobs: Sequence[Job | Explain], progress: Progress
+) -> Iterator[Any]:
+    """What ``work`` makes of each job, in order; what was prepared for a fold goes with its last."""
+    places = [prepared.place(job.folder, job.fold) for job in jobs]
     with progress(title) as report:
-        for result in map(work, jobs):
-            results.append(result)
-            report(len(results), len(jobs))
-    return results
+        for i, output in enumerate(map(work, jobs), 1):
+            yield output
+            if places[i - 1] not in places[i:]:
+                prepared.forget(places[i - 1])
+            report(i, len(jobs))
 
 
 # The result.
@@ -292,7 +304,7 @@ def _result(
         **_sureness(scorer, entry, plan.by),
         "chance": float(without.draws[0]),
         "best_of": scorer.best_of(entries),
-        "leakage": leakage.audit(samples, main.folds, main.data.blocks),
+        "leakage": leakage.audit(samples, main.folds, {m: b[:] for m, b in main.data.blocks.items()}),
         "ablation": scorer.ablation(entries),
         "fusion_gain": scorer.fusion_gain(entries),
         "importance": scorer.importance(best, wanted, shuffled) if wanted and best else None,

@@ -154,6 +154,12 @@ def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, groups: np
             lines.append(f"classes of fewer samples than there are folds ({n}): {', '.join(few[:_LISTED])}{more}")
     if target.outputs:
         lines += _far(target)
+    most = max(len(f.train) for f in folds)
+    if most * (plan.inner - 1) > splits.INNER * plan.inner:
+        lines.append(
+            f"up to {most:,} samples to train on: models of inner folds, by which strengths, rounds, calibrations and "
+            f"rows are chosen, are trained on {splits.INNER:,} of them, drawn at random; what is tested, on all"
+        )
     mixed = [
         i
         for i, f in enumerate(folds, 1)

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from affectlake.models.taken import Taken
 from affectlake.models.telling import most_telling, told
 from affectlake.models.zoo import Reads, Task
 
@@ -16,9 +17,14 @@ VARIANCE = 32.0
 of learning then mean the same for 35 columns and for 3,500."""
 
 
-def present(block: np.ndarray) -> np.ndarray:
+Matrix = np.ndarray | Taken
+"""Features [shape=(n, columns)], as they are or as they are asked for."""
+
+
+def present(block: Matrix) -> np.ndarray:
     """Which rows have any value."""
-    return ~np.isnan(block).all(axis=1)
+    parts = [~np.isnan(block[some]).all(axis=1) for some in steps(*block.shape)]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=bool)
 
 
 def steps(length: int, width: int) -> Iterator[slice]:
@@ -44,12 +50,17 @@ class Rotation:
     mean: np.ndarray
     axes: np.ndarray
 
+    MOST = 2**17
+    """Samples at most by whose variance axes are found; of more, so many that stand evenly among them."""
+
     SMALLEST = 1e-6
     """Variance, relative to that of the first component, below which a component is rounding."""
 
     @classmethod
     def fit(cls, z: np.ndarray) -> "Rotation":
         """Fit on scaled columns [shape=(n, columns)], by the smaller of their two matrices of inner products."""
+        if len(z) > cls.MOST:
+            z = z[np.linspace(0, len(z) - 1, cls.MOST).astype(int)]
         mean = z.mean(axis=0, dtype=np.float64).astype(np.float32)
 
         def centred(rows: slice, columns: slice) -> np.ndarray:
@@ -70,8 +81,8 @@ class Rotation:
             axes[some] = centred(whole, some).T @ vectors / np.sqrt(values) if wide else vectors[some]
         return cls(mean, axes)
 
-    def __call__(self, z: np.ndarray) -> np.ndarray:
-        out = np.empty((len(z), self.axes.shape[1]), dtype=np.float32)
+    def __call__(self, z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        out = np.empty((len(z), self.axes.shape[1]), dtype=np.float32) if out is None else out
         for some in steps(*z.shape):
             out[some] = (z[some] - self.mean) @ self.axes
         return out
@@ -103,7 +114,7 @@ class Block:
     ):
         self.pipeline, self.variance, self.rotation, self.usual = pipeline, variance, rotation, usual
 
-    def fit(self, x: np.ndarray) -> "Block":
+    def fit(self, x: Matrix) -> "Block":
         """Fit on features [shape=(n, columns)], NaN where there is no value."""
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
@@ -142,17 +153,17 @@ class View:
         Which samples have the modality.
     """
 
-    def __init__(self, block: Block, x: np.ndarray):
-        self.block, self.there = block, present(x)
-        self._raw = [x]  # until it is prepared
+    def __init__(self, block: Block, x: Matrix, there: np.ndarray | None = None):
+        self.block, self.there = block, present(x) if there is None else there
+        self._raw, self._shape = [x], x.shape  # until it is prepared
         self._told: dict[bytes, np.ndarray] = {}
 
     @classmethod
-    def fitted(cls, x: np.ndarray) -> "View":
+    def fitted(cls, x: Matrix, *rest: Any) -> Self:
         """Training samples [shape=(n, columns)], with a block that is fitted on those that have the modality."""
         has = present(x)
         known = slice(None) if has.all() else has
-        view = cls(Block().fit(x[known]), x)
+        view = cls(Block().fit(Taken.of(x, known)), x, has, *rest)
         parts = [view.columns[known, s].var(axis=0, dtype=np.float64) for s in steps(x.shape[1], len(x))]
         view.block.variance = max(float(np.concatenate(parts).sum()), 1e-12)
         view.block.usual = float(np.quantile(view.cut[has], 0.995))
@@ -172,23 +183,35 @@ class View:
     @cached_property
     def columns(self) -> np.ndarray:
         """Prepared columns [shape=(n, columns)], float32; zeros where a sample lacks the modality."""
-        x = self._raw.pop()
-        if self.there.all():
-            return self.block.transform(x)
-        out = np.zeros(x.shape, dtype=np.float32)
-        if self.there.any():
-            out[self.there] = self.block.transform(x[self.there])
+        out = np.empty(self._shape, dtype=np.float32)
+        self._prepare(out)
         return out
+
+    def _prepare(self, out: np.ndarray) -> None:
+        x = self._raw.pop()
+        for some in steps(*x.shape):
+            known = self.there[some]
+            out[some] = 0
+            if known.any():
+                out[some][known] = self.block.transform(x[some][known])
 
     @cached_property
     def components(self) -> np.ndarray:
         """The same along the block's principal axes [shape=(n, components)], which a training view fits."""
+        rotation = self._rotation()
+        out = np.empty((len(self.there), rotation.axes.shape[1]), dtype=np.float32)
+        self._rotate(out)
+        return out
+
+    def _rotation(self) -> Rotation:
         if self.block.rotation is None:
             known = slice(None) if self.there.all() else self.there
             self.block.rotation = Rotation.fit(self.columns[known])
-        out = self.block.rotation(self.columns)
+        return self.block.rotation
+
+    def _rotate(self, out: np.ndarray) -> None:
+        self._rotation()(self.columns, out)
         out[~self.there] = 0
-        return out
 
     def told(self, samples: Any, y: np.ndarray, task: Task) -> np.ndarray:
         """F statistics of some samples' columns [shape=(columns,)]: taken once for all models that ask.
@@ -198,7 +221,7 @@ class View:
         which = samples.tobytes() if isinstance(samples, np.ndarray) else repr(samples).encode()
         key = hashlib.blake2b(which + y.tobytes() + task.encode()).digest()
         if key not in self._told:
-            self._told[key] = told(self.columns[samples], y, task)
+            self._told[key] = told(Taken.of(self.columns, samples), y, task)
         return self._told[key]
 
     def scale(self, variance: float) -> np.float32:
@@ -262,6 +285,10 @@ class Table:
     views: Mapping[str, View]
     gaps: Mapping[str, bool]
     rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        there = next(iter(self.views.values())).there
+        return len(there) if self.rows is None else int(self.rows.sum())
 
     def read(self, reads: Reads, at: np.ndarray | None = None, rows: np.ndarray | None = None) -> np.ndarray:
         """What a model reads [shape=(rows, positions)], float32.

@@ -18,6 +18,9 @@ from affectlake.models.splits import Fold
 UNITS = 128
 RATE = 4e-3
 BATCH = 128
+STEPS = 512
+"""Steps of an epoch at most: of more samples than these times `BATCH`, each takes more of them."""
+
 EPOCHS = 200
 PATIENCE = 6
 DROPOUT = 0.5
@@ -145,8 +148,9 @@ def _train(
     half = torch.as_tensor(fold.half if fold.half is not None else np.arange(len(fold.test)) % 2 == 1)
     halves = [(~half, half), (half, ~half)] if half.any() and (~half).any() else [(half | True, half | True)]
     said, lowest = np.zeros((len(fold.test), classes)), [float("inf")] * len(halves)
+    size = max(BATCH, -(-len(fold.train) // STEPS))
     for _ in range(EPOCHS):
-        for batch in torch.from_numpy(rng.permutation(len(fold.train))).split(BATCH):
+        for batch in torch.from_numpy(rng.permutation(len(fold.train))).split(size):
             part = train.of(batch)
             for parameter in net.parameters():
                 parameter.grad = None

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from affectlake.models import training
-from affectlake.models.early import Exchanged, View, steps
+from affectlake.models.early import Exchanged, Matrix, View, steps
 from affectlake.models.member import Settings
 from affectlake.models.splits import Fold
+from affectlake.models.taken import Taken
 from affectlake.models.telling import told
 from affectlake.models.training import Data
 from affectlake.models.zoo import Task
@@ -59,14 +60,14 @@ def groups(columns: Mapping[str, Sequence[str]], data: Data, folds: list[Fold], 
         for i, c in enumerate(cs):
             by_extractor.setdefault(".".join(c.split(".")[:2]), []).append(i)
         found += [Group("extractors", e, m, tuple(at)) for e, at in by_extractor.items()]
-        mean = np.mean([_told(data.blocks[m][f.train], data.y[f.train], task) for f in folds], axis=0)
+        mean = np.mean([_told(Taken.of(data.blocks[m], f.train), data.y[f.train], task) for f in folds], axis=0)
         telling += [(-float(t), m, i) for i, t in enumerate(mean)]
     for _, m, i in sorted(telling)[:COLUMNS]:
         found.append(Group("columns", columns[m][i], m, (i,)))
     return found
 
 
-def _told(x: np.ndarray, y: np.ndarray, task: Task) -> np.ndarray:
+def _told(x: Matrix, y: np.ndarray, task: Task) -> np.ndarray:
     """F statistics of the columns [shape=(columns,)], gaps at the mean; 0 for a column that never varies."""
     found = []
     for some in steps(x.shape[1], len(x)):
@@ -79,8 +80,8 @@ def _told(x: np.ndarray, y: np.ndarray, task: Task) -> np.ndarray:
 
 
 def shuffled(
-    data: Data,
-    fold: Fold,
+    train: Data,
+    test: Mapping[str, View],
     row: tuple[str, tuple[str, ...], str | None],
     wanted: list[Group],
     settings: Settings,
@@ -89,16 +90,16 @@ def shuffled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Answers about the tested part as it is [shape=(n, classes)] and shuffled [shape=(groups, repeats, n, classes)].
 
+    ``test``: the tested part of the row's modalities.
     ``row``: fusion, modalities and model. Values are exchanged among the tested samples that have the modality.
     """
     fusion, names, model = row
-    train = training.subset(data, fold.train)
-    test = {m: View(train.view(m).block, data.blocks[m][fold.test]) for m in names}
     predict = _fitted(train, fusion, names, model, settings, calibrate, inner)
     base = predict(test, None)
     out = np.empty((len(wanted), REPEATS, *base.shape), dtype=np.float32)
-    rng = np.random.default_rng([settings.seed, len(fold.test)])
-    as_it_is = (np.empty(0, dtype=int), np.arange(len(fold.test)))
+    n = len(base)
+    rng = np.random.default_rng([settings.seed, n])
+    as_it_is = (np.empty(0, dtype=int), np.arange(n))
     # Many copies in one go: a call costs a forest as much as its answers do.
     step = max(1, _BYTES // max(1, sum(v.columns.nbytes for v in test.values())))
     for m in names:

@@ -3,15 +3,15 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from affectlake.models import importance, training, zoo
+from affectlake.models import importance, prepared, training, zoo
 from affectlake.models.early import View
 from affectlake.models.importance import Group
 from affectlake.models.member import Settings
@@ -79,38 +79,50 @@ def subsets(plan: Plan, names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [s for k in sizes for s in combinations(names, k)]
 
 
-def write(folder: Path, part: Part, like: Path | None = None) -> None:
-    """Write what workers read; ``like``: a folder that has the same features."""
+def write(folder: Path, part: Part, like: Path | None = None) -> Part:
+    """Write what workers read; ``like``: a folder that has the same features and folds.
+
+    Returns
+    -------
+    Part
+        The same, whose features are mapped from there.
+    """
     folder.mkdir()
     data = part.data
     for m, block in data.blocks.items():
         if like is None:
-            np.save(folder / f"block-{m}.npy", block)
+            np.save(folder / f"block-{m}.npy", block[:])
         else:
             (folder / f"block-{m}.npy").symlink_to(like / f"block-{m}.npy")
+    if like is None:
+        (folder / prepared.FOLDER).mkdir()
+    else:
+        (folder / prepared.FOLDER).symlink_to(like / prepared.FOLDER)
     np.save(folder / "y.npy", data.y)
     np.save(folder / "groups.npy", np.unique(data.groups, return_inverse=True)[1])
     for i, fold in enumerate(part.folds):
         np.savez(folder / f"fold-{i}.npz", train=fold.train, test=fold.test)
     (folder / "names.json").write_text(json.dumps(list(data.blocks)))
+    return replace(part, data=replace(data, blocks=_blocks(folder)))
+
+
+def _blocks(folder: Path) -> dict[str, np.ndarray]:
+    """Mapped, not read: processes share the pages."""
+    names = json.loads((folder / "names.json").read_text())
+    return {m: np.load(folder / f"block-{m}.npy", mmap_mode="r") for m in names}
 
 
 @lru_cache(maxsize=8)
 def _read(folder: str) -> Data:
     root = Path(folder)
-    names = json.loads((root / "names.json").read_text())
-    # Mapped, not read: worker processes share the pages.
-    blocks = {m: np.load(root / f"block-{m}.npy", mmap_mode="r") for m in names}
-    return Data(blocks, np.load(root / "y.npy"), np.load(root / "groups.npy"))
+    return Data(_blocks(root), np.load(root / "y.npy"), np.load(root / "groups.npy"))
 
 
 @lru_cache(maxsize=1)
 def _halves(folder: str, number: int) -> tuple[Data, Callable[[str], View]]:
-    """The training part of a fold, and its tested part by modality: prepared once for the jobs of a worker."""
-    data = _read(folder)
+    """The training part of a fold, and its tested part by modality."""
     fold = np.load(Path(folder) / f"fold-{number}.npz")
-    train = training.subset(data, fold["train"])
-    return train, cache(lambda m: View(train.view(m).block, data.blocks[m][fold["test"]]))
+    return prepared.halves(Path(folder), number, _read(folder), Fold(fold["train"], fold["test"]))
 
 
 def work(job: Job) -> dict[Row, dict[str, Any]]:
@@ -159,11 +171,7 @@ class Explain:
 
 
 def explain(job: Explain) -> tuple[np.ndarray, np.ndarray]:
-    _halves.cache_clear()  # jobs of the table are done: their fold would lie beside this one
-    data = _read(job.folder)
-    fold = np.load(Path(job.folder) / f"fold-{job.fold}.npz")
-    mine = Data({m: data.blocks[m] for m in job.names}, data.y, data.groups)
+    train, view = _halves(job.folder, job.fold)
     row = (job.fusion, job.names, job.model)
-    return importance.shuffled(
-        mine, Fold(fold["train"], fold["test"]), row, job.wanted, job.settings, job.calibrate, job.inner
-    )
+    tested = {m: view(m) for m in job.names}
+    return importance.shuffled(train, tested, row, job.wanted, job.settings, job.calibrate, job.inner)

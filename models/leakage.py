@@ -9,6 +9,7 @@ import pandas as pd
 from affectlake.data.groups import RECORDING
 from affectlake.models import near
 from affectlake.models.document import Leakage
+from affectlake.models.early import present
 from affectlake.models.splits import Fold
 
 _SHOWN = 3
@@ -155,7 +156,7 @@ def _near_media(
     ids: pd.Index, what: str, block: np.ndarray, same: np.ndarray, folds: list[Fold], findings: list[str]
 ) -> int | None:
     """Tested samples of which nearly a copy was trained on, by features; None where these cannot tell."""
-    rows = np.flatnonzero(~np.isnan(block).all(axis=1))
+    rows = np.flatnonzero(present(block))
     if len(rows) < 3:
         return 0
     if block.shape[1] < NARROW or len(rows) > MOST:

@@ -36,6 +36,9 @@ class Settings:
     tune: bool = False
 
 
+_AT_ONCE = 2**16  # samples that a model is asked about
+
+
 @dataclass(frozen=True)
 class Selected:
     """An estimator and what it reads of a table.
@@ -71,22 +74,28 @@ class Selected:
         rounds : int, optional
             By the first rounds of boosting only.
         """
-        x, estimator = table.read(self.reads, self.columns, rows), self.estimator
         only = {"iteration_range": (0, rounds)} if rounds else {}
+        asked = np.arange(len(table)) if rows is None else rows
+        parts = [asked[i : i + _AT_ONCE] for i in range(0, max(len(asked), 1), _AT_ONCE)]
+        found = np.concatenate([self._said(table.read(self.reads, self.columns, p), settings, only) for p in parts])
         if settings.task == "regression":
-            numbers = kernel.scores(estimator, x) if kernel.radial(estimator) else estimator.predict(x, **only)
-            return numbers.reshape(-1, 1).astype(np.float64)
-        if hasattr(estimator, "predict_proba"):
-            found = log_probabilities(estimator.predict_proba(x, **only))
-        else:
-            found = kernel.scores(estimator, x) if kernel.radial(estimator) else estimator.decision_function(x)
-            found = np.column_stack([-found, found]) / 2 if found.ndim == 1 else found
+            return found
         if found.shape[1] < settings.classes:
-            full = np.full((len(x), settings.classes), min(found.min(), np.log(1e-7)))
-            full[:, np.asarray(_classes(estimator), dtype=int)] = found
+            full = np.full((len(found), settings.classes), min(found.min(), np.log(1e-7)))
+            full[:, np.asarray(_classes(self.estimator), dtype=int)] = found
             found = full
         found = found.astype(np.float64)
         return found if self.offset is None else found - self.offset
+
+    def _said(self, x: np.ndarray, settings: Settings, only: dict[str, Any]) -> np.ndarray:
+        estimator = self.estimator
+        if settings.task == "regression":
+            numbers = kernel.scores(estimator, x) if kernel.radial(estimator) else estimator.predict(x, **only)
+            return np.asarray(numbers.reshape(-1, 1).astype(np.float64))
+        if hasattr(estimator, "predict_proba"):
+            return log_probabilities(estimator.predict_proba(x, **only))
+        found = kernel.scores(estimator, x) if kernel.radial(estimator) else estimator.decision_function(x)
+        return np.column_stack([-found, found]) / 2 if found.ndim == 1 else found
 
 
 @dataclass(frozen=True)

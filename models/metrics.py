@@ -25,6 +25,7 @@ left out together, so that memory stays the same however many there are."""
 CLASSIFICATION = ("uar", "accuracy", "f1_macro", "f1_weighted", "log_loss", "brier", "ece")
 REGRESSION = ("ccc", "pearson", "mae")
 _EPS = 1e-7
+_VALUES = 2**21  # of draws times samples at a time
 
 
 @dataclass(frozen=True)
@@ -138,16 +139,25 @@ def binary(truth: np.ndarray, p: np.ndarray, draws: Draws) -> dict[str, np.ndarr
     """
     order = np.argsort(-p, kind="stable")
     ends = np.append(p[order][1:] != p[order][:-1], True)
-    weight = draws.weights[:, draws.group[order]]
-    hits = np.cumsum(weight * (truth[order] == 1), axis=1)[:, ends]
+    group, positive = draws.group[order], truth[order] == 1
+    # Some draws at a time: all of them would take as many copies of the samples.
+    step = max(1, _VALUES // max(1, len(p)))
+    parts = [draws.weights[i : i + step] for i in range(0, len(draws.weights), step)]
+    auc, ap = np.concatenate([_ranked(weights[:, group], positive, ends) for weights in parts], axis=1)
+    return {"auc": auc, "ap": ap}
+
+
+def _ranked(weight: np.ndarray, positive: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """AUC and average precision [shape=(2, draws)] of samples by falling score; ``ends``: of those of equal scores."""
+    hits = np.cumsum(weight * positive, axis=1)[:, ends]
     taken = np.cumsum(weight, axis=1)[:, ends]
     gained = np.diff(hits, axis=1, prepend=0.0)
     false = np.diff(taken - hits, axis=1, prepend=0.0)
-    positive, negative = hits[:, -1], taken[:, -1] - hits[:, -1]
+    all_positive, negative = hits[:, -1], taken[:, -1] - hits[:, -1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        auc = (false * (hits - gained / 2)).sum(axis=1) / (positive * negative)
-        ap = np.nansum(gained * hits / taken, axis=1) / positive
-    return {"auc": auc, "ap": np.where(positive > 0, ap, np.nan)}
+        auc = (false * (hits - gained / 2)).sum(axis=1) / (all_positive * negative)
+        ap = np.nansum(gained * hits / taken, axis=1) / all_positive
+    return np.stack([auc, np.where(all_positive > 0, ap, np.nan)])
 
 
 def ordinal(

@@ -2,7 +2,7 @@
 
 import warnings
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -236,6 +236,26 @@ def inner_folds(groups: np.ndarray, target: np.ndarray, n_folds: int, seed: int)
     else:
         split = KFold(n_folds, shuffle=True, random_state=seed)
     return [Fold(a, b, np.arange(len(b)) % 2 == 1) for a, b in split.split(position, strata)]
+
+
+INNER = 2**16
+"""Samples at most that a model of an inner fold is trained on: what is chosen and calibrated there moves no more."""
+
+
+def bounded(folds: list[Fold], seed: int) -> list[Fold]:
+    """Inner folds of which each trains on at most `INNER` of its samples, drawn at random; all are still answered.
+
+    Examples
+    --------
+    >>> [fold] = bounded([Fold(np.arange(100_000), np.arange(100_000, 150_000))], seed=0)
+    >>> len(fold.train), len(fold.test)
+    (65536, 50000)
+    """
+    rng = np.random.default_rng(seed)
+    return [
+        f if len(f.train) <= INNER else replace(f, train=np.sort(rng.choice(f.train, INNER, replace=False)))
+        for f in folds
+    ]
 
 
 def mixed(groups: np.ndarray, folds: list[Fold]) -> bool:

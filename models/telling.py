@@ -4,12 +4,14 @@ import warnings
 
 import numpy as np
 
+from affectlake.models.taken import Taken
 from affectlake.models.zoo import Task
 
-_WIDTH = 512  # columns at a time: scikit-learn copies what it is given, class by class
+_WIDTH = 512  # columns at a time, of more than some thousand samples fewer:
+_VALUES = 2**22  # scikit-learn copies what it is given, class by class
 
 
-def told(x: np.ndarray, y: np.ndarray, task: Task) -> np.ndarray:
+def told(x: np.ndarray | Taken, y: np.ndarray, task: Task) -> np.ndarray:
     """F statistics of columns without gaps [shape=(n, columns) to shape=(columns,)]; -1 for one that never varies.
 
     A column that tells the classes apart without any error has the largest number that there is.
@@ -21,8 +23,9 @@ def told(x: np.ndarray, y: np.ndarray, task: Task) -> np.ndarray:
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         # scikit-learn calls such a column "constant", and ours have different widths.
         warnings.simplefilter("ignore", UserWarning)
-        for start in range(0, x.shape[1], _WIDTH):
-            some = x[:, start : start + _WIDTH]
+        width = min(_WIDTH, max(8, _VALUES // len(x)))
+        for start in range(0, x.shape[1], width):
+            some = x[:, start : start + width]
             varies = np.flatnonzero(some.min(axis=0) < some.max(axis=0))
             if len(varies):
                 out[start + varies] = statistic(some[:, varies], y)[0]

@@ -13,9 +13,10 @@ import numpy as np
 from affectlake.models import early, head, late, member, zoo
 from affectlake.models.calibration import Line, Temperature, at_prior, even, probabilities, refined, sample_weights
 from affectlake.models.calibration import fitted as calibrated
-from affectlake.models.early import Table, View, present
+from affectlake.models.early import Matrix, Table, View, present
 from affectlake.models.member import Settings
-from affectlake.models.splits import Fold, inner_folds
+from affectlake.models.splits import Fold, bounded, inner_folds
+from affectlake.models.taken import Taken
 
 HEADS = {"mlp-head": "projected", "mlp-dense": "dense"}
 """Kind of network (`affectlake.models.head`) behind each fusion by a head."""
@@ -35,14 +36,20 @@ class Data:
         What inner folds keep together.
     """
 
-    blocks: Mapping[str, np.ndarray]
+    blocks: Mapping[str, Matrix]
     y: np.ndarray
     groups: np.ndarray
 
     def present(self, modality: str) -> np.ndarray:
         """Which samples have the modality."""
-        known = self._views.get(modality)
-        return present(self.blocks[modality]) if known is None else known.there
+        if modality not in self._there:
+            known = self._views.get(modality)
+            self._there[modality] = present(self.blocks[modality]) if known is None else known.there
+        return self._there[modality]
+
+    @cached_property
+    def _there(self) -> dict[str, np.ndarray]:
+        return {}
 
     @cached_property
     def _views(self) -> dict[str, View]:
@@ -93,7 +100,7 @@ class Unimodal:
     prior: np.ndarray
     settings: Settings
 
-    def predict(self, x: np.ndarray | View) -> np.ndarray:
+    def predict(self, x: Matrix | View) -> np.ndarray:
         """Probabilities [shape=(n, classes)] (numbers: [shape=(n, 1)]) for raw features with NaN."""
         view = _view(self.block, x)
         out = np.tile(self.prior, (len(view.there), 1))
@@ -109,7 +116,7 @@ def fit_unimodal(data: Data, modality: str, model: str, settings: Settings, cali
     there = view.there
     y, groups = data.y[there], data.groups[there]
     base = prior(data.y, settings)
-    inner = inner_folds(groups, y, n_inner, settings.seed)
+    inner = bounded(inner_folds(groups, y, n_inner, settings.seed), settings.seed)
     fitted = member.fit(model, Table({"": view}, {"": False}, there), y, inner, settings)
     calibration = calibrated(fitted.oof[fitted.known], y[fitted.known], calibrate, settings.balanced)
     oof = np.tile(base, (len(data.y), 1))
@@ -129,12 +136,13 @@ def offered(
     there = views[names[0]].there if kind == "unimodal" else np.ones(len(data.y), dtype=bool)
     gaps = {m: kind != "unimodal" and not bool(v.there.all()) for m, v in views.items()}
     y, groups = data.y[there], data.groups[there]
-    table, inner = Table(views, gaps, there), inner_folds(groups, y, n_inner, settings.seed)
+    inner = bounded(inner_folds(groups, y, n_inner, settings.seed), settings.seed)
+    table = Table(views, gaps, there)
     found = member.offered(model, table, y, inner, settings)
     return None if found is None else (() if there.all() else tuple(names), found)
 
 
-def _view(block: early.Block, x: np.ndarray | View) -> View:
+def _view(block: early.Block, x: Matrix | View) -> View:
     """A modality of new samples, prepared; a view that a caller kept is taken as it is."""
     if isinstance(x, View):
         if x.block is not block:
@@ -162,7 +170,7 @@ class Early:
     settings: Settings
     oof: np.ndarray | None = None
 
-    def predict(self, blocks: Mapping[str, np.ndarray | View]) -> np.ndarray:
+    def predict(self, blocks: Mapping[str, Matrix | View]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
         table = Table({m: _view(self.blocks[m], blocks[m]) for m in self.names}, self.gaps)
         found = probabilities(self.estimator.scores(table, self.settings), self.calibrator)
@@ -173,7 +181,7 @@ def fit_early(data: Data, names: Sequence[str], model: str, settings: Settings, 
     """Fit a model on modalities side by side; samples that lack some take part."""
     views = {m: data.view(m) for m in names}
     gaps = {m: not bool(v.there.all()) for m, v in views.items()}
-    inner = inner_folds(data.groups, data.y, n_inner, settings.seed)
+    inner = bounded(inner_folds(data.groups, data.y, n_inner, settings.seed), settings.seed)
     fitted = member.fit(model, Table(views, gaps), data.y, inner, settings)
     known = fitted.known
     calibration = calibrated(fitted.oof[known], data.y[known], calibrate, settings.balanced)
@@ -201,7 +209,7 @@ class HeadFusion:
     refinement: Line | Temperature | None = None
     oof: np.ndarray | None = None
 
-    def predict(self, blocks: Mapping[str, np.ndarray | View]) -> np.ndarray:
+    def predict(self, blocks: Mapping[str, Matrix | View]) -> np.ndarray:
         """Probabilities [shape=(n, classes)], or numbers [shape=(n, 1)]."""
         views = {m: _view(self.blocks[m], blocks[m]) for m in self.names}
         return self._refined(self.head.predict(*_leading(views, self.head.widths)))
@@ -357,14 +365,14 @@ def _fitted_late(
 
 
 @dataclass(frozen=True)
-class _Rows(Mapping[str, np.ndarray]):
-    """Some rows of blocks, copied whenever they are asked for: who needs them prepared keeps only that."""
+class _Rows(Mapping[str, Matrix]):
+    """Some rows of blocks, see `affectlake.models.taken`."""
 
-    blocks: Mapping[str, np.ndarray]
+    blocks: Mapping[str, Matrix]
     rows: np.ndarray
 
-    def __getitem__(self, modality: str) -> np.ndarray:
-        return self.blocks[modality][self.rows]
+    def __getitem__(self, modality: str) -> Matrix:
+        return Taken.of(self.blocks[modality], self.rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.blocks)

@@ -141,7 +141,8 @@ def test_who_was_trained_on_elsewhere_is_erased_there_too(tmp_path):
 
 def test_the_report_shows_everything_and_nothing_from_elsewhere(lake, done):
     leaky = benchmark(BenchOptions("one", store=lake.uri, protocol="random", normalise="speaker", **QUICK), map=map)
-    page = html(done.to_json(), history(lake.uri, "one"))
+    page = html(done.to_json() | {"remarks": ["up to <many> samples"]}, history(lake.uri, "one"))
+    assert "<li>up to &lt;many&gt; samples</li>" in page
     for wanted in ("<polyline", "What fusion gains", "What the best row listens to", "audio.made.c0"):
         assert wanted in page
     for wanted in ("How sure, and how right", "<polygon", "Sets that hold the truth", "With fewer speakers"):

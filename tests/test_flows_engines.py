@@ -1,18 +1,27 @@
 """The same refresh on other engines, with a real scheduler and workers in other processes."""
 
+import json
+import os
+import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from clusters import dask_cluster
 
 from affectlake.data import Store
 from affectlake.data.errors import AffectlakeError, UsageError
+from affectlake.data.samples import samples_frame
 from affectlake.data.store import Place, _assemble, _place
 from affectlake.data.store._pending import Pending
 from affectlake.features import plan
-from affectlake.flows import engines
+from affectlake.flows import elsewhere, engines
+from affectlake.flows.benchmark import BenchOptions, benchmark
+from affectlake.flows.elsewhere import Died
 from affectlake.flows.options import RefreshOptions
 from affectlake.flows.refresh import refresh
 
@@ -89,11 +98,11 @@ def test_an_engine_that_is_not_installed_is_one_line(monkeypatch):
         engines.check("dask")
 
 
-def test_shards_that_are_lost_are_done_again_and_not_for_ever():
+def test_work_that_is_lost_is_done_again_and_not_for_ever():
     class Lost(Exception):
         pass
 
-    left = [Lost("one"), Lost("two"), None]
+    left = [Lost("one"), Died("two"), None]
 
     def attempt(function, *given):
         error = left.pop(0)
@@ -101,13 +110,14 @@ def test_shards_that_are_lost_are_done_again_and_not_for_ever():
             raise error
         return function(*given)
 
-    assert engines._until_done(attempt, (Lost,), sorted, ["shard"]) == ["shard"]
+    cluster = engines.Cluster(attempt, (Lost, Died), lambda what: what)
+    assert cluster.call(sorted, ["shard"]) == ["shard"]
     left += [Lost("again")] * engines.ATTEMPTS
     with pytest.raises(AffectlakeError, match="lost with its worker 4 times"):
-        engines._until_done(attempt, (Lost,), sorted, ["shard"])
+        cluster.call(sorted, ["shard"])
     left[:] = [KeyError("ours")]
     with pytest.raises(KeyError):
-        engines._until_done(attempt, (Lost,), sorted, ["shard"])
+        cluster.call(sorted, ["shard"])
 
 
 def test_a_worker_with_another_version_is_refused(evil):
@@ -164,6 +174,96 @@ def test_workers_that_do_not_see_the_store_send_their_results(manifest, dask, tm
         "this process writes its tables",
     ]
     assert all("no such store at" in s for s in said) and not (tmp_path / "not shared").exists()
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """Options of a benchmark of made-up features in two modalities, and what comes of it here."""
+    store = Store(tmp_path_factory.mktemp("bench") / "lake", create=True)
+    rng, n = np.random.default_rng(0), 60
+    y, ids = rng.integers(0, 3, n), [f"i{i}" for i in range(n)]
+    table = pd.DataFrame({"sample_id": ids, "speaker": [f"s{i % 6}" for i in range(n)], "text": "x"})
+    samples = samples_frame(table.assign(emotion=np.array(list("abc"))[y]), "made")
+    for m in ("audio", "face"):
+        x = rng.normal(size=(n, 5)) + y[:, None]
+        frame = pd.DataFrame(x, index=ids, columns=[f"c{i}" for i in range(5)])
+        store.put("made", m, "up", frame, samples=samples)
+    options = BenchOptions(
+        "made", "emotion", store=store.uri, folds=2, models=("logreg",), fusions=("unimodal", "early"), workers=2
+    )
+    return options, bits(benchmark(options, map))
+
+
+def bits(done):
+    rows = [{k: v for k, v in r.items() if k != "seconds"} for r in done.result.rows]
+    return json.dumps([rows, done.result.about], sort_keys=True), done.result.predictions.to_csv()
+
+
+def killed(options, marks, unseen=False):
+    """A benchmark on an engine, one of whose jobs takes its process down, and another the worker itself.
+
+    ``unseen``: workers do not see the files that are written here, as on machines of their own.
+    """
+    with engines.mapping(options) as mapped:
+
+        def sent(work, jobs):
+            jobs = [replace(j, folder=os.path.relpath(j.folder)) for j in jobs] if unseen else jobs
+            return mapped(partial(evil_extractor().killing, marks, work), jobs)
+
+        return bits(benchmark(options, sent))
+
+
+def evil_extractor():
+    import evil_extractor
+
+    return evil_extractor
+
+
+def test_benchmark_on_dask(bench, evil, dask, tmp_path, monkeypatch):
+    options, here = bench
+    marks = [str(tmp_path / "one"), str(tmp_path / "two")]
+    sent = []
+    monkeypatch.setattr(engines, "_bytes", lambda file, real=engines._bytes: sent.append(file) or real(file))
+    monkeypatch.chdir(tmp_path)  # workers have another folder
+    assert killed(replace(options, engine="dask", address=dask), marks, unseen=True) == here
+    assert all(map(os.path.exists, marks)), "nobody was killed"
+    blocks = [file for file in sent if os.path.basename(file).startswith("block-")]
+    # At most anew after each of the two that were killed, not with each of the 8 jobs and explanations.
+    assert 2 <= len(blocks) <= 6 and {os.path.basename(b) for b in blocks} == {"block-audio.npy", "block-face.npy"}
+    sent.clear()
+    assert bits(benchmark(replace(options, engine="dask", address=dask))) == here
+    assert not sent  # where workers see the files, they map them
+
+
+def test_benchmark_on_ray(bench, evil, tmp_path):
+    pytest.importorskip("ray")
+    options, here = bench
+    assert killed(replace(options, engine="ray"), [str(tmp_path / "one"), str(tmp_path / "two")]) == here
+
+
+def test_files_and_processes_of_a_benchmark_go_when_it_is_over(evil, tmp_path, monkeypatch):
+    monkeypatch.setattr(elsewhere, "IDLE", 0.2)
+    read, job = evil_extractor().read, evil_extractor().Job(str(tmp_path / "gone" / "main-0"))
+    assert isinstance(elsewhere.there(read, job, []), elsewhere.Lacking)
+    found = [elsewhere.there(read, job, ["y.npy"], np.array([1, 2], np.uint8)) for _ in range(2)]
+    (bench,) = elsewhere._kept.values()
+    folder = bench._files.name
+    assert found == [(os.path.join(folder, "main-0"), b"\1\2")] * 2
+    for _ in range(100):
+        if not elsewhere._kept and not os.path.exists(folder):
+            break
+        time.sleep(0.1)
+    assert not elsewhere._kept and not os.path.exists(folder)
+
+
+def test_nobody_answers_a_benchmark(bench, monkeypatch):
+    dask = pytest.importorskip("dask")
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        with pytest.raises(AffectlakeError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+            benchmark(replace(bench[0], engine="dask", address="tcp://127.0.0.1:9"))
+    monkeypatch.setitem(engines.MODULES, "ray", "no_such_module")
+    with pytest.raises(UsageError, match=r"pip install 'affectlake\[ray\]'"):
+        benchmark(replace(bench[0], dataset="not there", engine="ray"))
 
 
 def test_nobody_at_the_address_is_one_line(manifest, tmp_path, monkeypatch):

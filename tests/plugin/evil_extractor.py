@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,22 @@ class Evil:
 
 
 extractor = Evil()
+
+
+def killing(marks, work, job):
+    """A job that takes down the process that does it, and one that takes down whoever runs that process; once each."""
+    for mark, victim in zip(marks, (os.getpid(), os.getppid()), strict=True):
+        if not Path(mark).exists():
+            Path(mark).touch()
+            os.kill(victim, signal.SIGKILL)
+            os._exit(1)
+    return work(job)
+
+
+@dataclass(frozen=True)
+class Job:
+    folder: str
+
+
+def read(job):
+    return job.folder, Path(job.folder, "y.npy").read_bytes()
