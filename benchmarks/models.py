@@ -47,6 +47,7 @@ from sklearn.model_selection import cross_validate
 from affectlake.data.store import Store
 from affectlake.features.workers import one_thread
 from affectlake.flows.benchmark import BenchOptions, features
+from affectlake.flows.progress import to_stderr
 from affectlake.models import benchmark, calibration, splits, training, zoo
 from affectlake.models.benchmark import Plan, target_of
 from affectlake.models.early import present
@@ -68,14 +69,17 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=15_956)
     parser.add_argument("--columns", type=int, default=1_367)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--speakers", type=int, default=60)
+    parser.add_argument("--explain", action=argparse.BooleanOptionalAction, default=True)
     given = parser.parse_args()
     one_thread()
     if given.what == "parquet":
         parquet(given.dataset, given.samples, given.columns)
         return
     if given.what == "memory":
-        plan = Plan("label", models=tuple(given.models), fusions=tuple(given.fusions), folds=given.folds, explain=True)
-        memory(*made_up(given.samples, given.columns), plan, given.workers)
+        models, fusions = tuple(given.models), tuple(given.fusions)
+        plan = Plan("label", models=models, fusions=fusions, folds=given.folds, explain=given.explain)
+        memory(*made_up(given.samples, given.columns, given.speakers), plan, given.workers)
         return
     options = BenchOptions(given.dataset, given.label, store=given.store)
     store = Store(given.store)
@@ -131,18 +135,23 @@ def rows(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan) -> 
     print(f"selected: {np.mean([f['inner'] for f in chosen['folds']]):.3f} {chosen[metric]['value']:.3f}")
 
 
-def made_up(n: int, columns: int) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Samples of 60 speakers and four classes, and float32 features of a rank of 40 with noise."""
+def made_up(n: int, columns: int, speakers: int) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Samples of four classes, and float32 features of a rank of 40 with noise."""
     rng = np.random.default_rng(0)
-    y, who = rng.integers(0, 4, n), rng.integers(0, 60, n)
+    y, who = rng.integers(0, 4, n), rng.integers(0, speakers, n)
     index = pd.Index([f"s{i:07}" for i in range(n)], name="sample_id")
-    samples = pd.DataFrame({"label": np.array(list("abcd"))[y], "speaker": [f"p{w:02}" for w in who]}, index=index)
+    samples = pd.DataFrame({"label": np.array(list("abcd"))[y], "speaker": [f"p{w:03}" for w in who]}, index=index)
     blocks = {}
     for m, width in (("audio", columns - columns // 2), ("text", columns // 2)):
-        hidden = rng.normal(size=(n, 40)) + 0.4 * rng.normal(size=(4, 40))[y] + 0.5 * rng.normal(size=(60, 40))[who]
-        x = rng.normal(size=(n, width)).astype(np.float32)
-        x += (hidden @ rng.normal(size=(40, width))).astype(np.float32)
-        blocks[m] = pd.DataFrame(x, index=index, columns=[f"{m}.made.c{i:04}" for i in range(width)])
+        of_class, of_speaker = 0.4 * rng.normal(size=(4, 40)), 0.5 * rng.normal(size=(speakers, 40))
+        axes = rng.normal(size=(40, width)).astype(np.float32)
+        x = np.empty((n, width), dtype=np.float32)
+        for start in range(0, n, 10_000):  # a piece at a time: they are not to be the most that is held
+            part = slice(start, start + 10_000)
+            hidden = rng.normal(size=(len(y[part]), 40)) + of_class[y[part]] + of_speaker[who[part]]
+            rng.standard_normal(out=x[part], dtype=np.float32)
+            x[part] += hidden.astype(np.float32) @ axes
+        blocks[m] = pd.DataFrame(x, index=index, columns=[f"{m}.made.c{i:04}" for i in range(width)], copy=False)
     return samples, blocks
 
 
@@ -209,17 +218,25 @@ def memory(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, w
         done = threading.Event()
 
         def watch() -> None:
-            while not done.wait(0.05):
+            while not done.wait(0.05 if size < 2**28 else 1.0):  # what is asked costs time with the pages that are held
                 held = [_held(p) - b for p, b in zip(pids, before, strict=True)]
                 seen.append((sum(held), held[0]))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
         start = time.perf_counter()
-        benchmark.run(samples, blocks, plan, map=pool.map)
+        result = benchmark.run(samples, blocks, plan, map=pool.map, progress=to_stderr())
         wall = time.perf_counter() - start
         done.set()
         watcher.join()
+    cpu = sum(
+        u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+    for row in result.rows:
+        name = f"{row['fusion']} {'+'.join(row['modalities'])} {row['model'] or ''}"
+        print(f"{row['uar']['value']:.4f} {row['seconds']:7.1f} s {name}")
+    print(*result.about["remarks"], sep="\n")
+    print(f"{cpu:.0f} s of processor time, making up the samples included")
     peak, own = max(seen)
     print(f"{len(samples)} samples, features of {size / 2**20:.0f} MiB, {workers} workers, {wall:.0f} s")
     print(f"processes before: {sum(before) / 2**20:.0f} MiB, the features of the caller among them")

@@ -9,6 +9,7 @@ from collections import abc
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,8 +41,7 @@ PRINTS = ".fingerprint"
 """Extractors of this name tell copies apart, and so know every recording by heart: nothing is trained on them."""
 
 
-_WHERE = tuple(f.name for f in fields(OnEngine))
-"""Options that no result depends on."""
+_WHERE = tuple(f.name for f in fields(OnEngine))  # no result depends on them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +213,8 @@ def _distorted(
 
 
 def _configuration(options: BenchOptions) -> dict[str, Any]:
-    """The options as they are recorded: addresses within a network are nobody's matter who reads a result."""
-    found = {name: value for name, value in asdict(options).items() if name != "address"}
-    return found | ({"label": options.labelled} if len(options.labels) == 1 else {})
+    """As recorded: addresses within a network are nobody's matter who reads a result."""
+    return asdict(options) | {"address": None} | ({"label": options.labelled} if len(options.labels) == 1 else {})
 
 
 def _unlabelled(n: int, samples: "pd.DataFrame", options: BenchOptions) -> list[str]:
@@ -313,7 +312,8 @@ def features(store: "Store", options: BenchOptions, as_of: str) -> "Corpora":
     for modality in blocks:
         mine = contents[[c for c in contents.columns if str(c).startswith(f"{modality}.") and c not in put]]
         if modality != "text" and mine.shape[1]:
-            samples[f"content.{modality}"] = mine.bfill(axis=1).iloc[:, 0].reindex(samples.index)
+            first = reduce(pd.Series.combine_first, (mine[c] for c in mine))
+            samples[f"content.{modality}"] = first.reindex(samples.index)
     for name in prints:
         known = store.load(options.dataset, [name], as_of=as_of).filter(regex=rf"^{re.escape(name)}\.").dropna()
         rows = pd.Series(list(known.to_numpy("float32")), index=known.index, dtype="object")

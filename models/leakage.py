@@ -78,8 +78,8 @@ def audit(samples: pd.DataFrame, folds: list[Fold], blocks: Mapping[str, np.ndar
     for column in [str(c) for c in samples if str(c).startswith("content.")]:
         what = column.removeprefix("content.")
         shared, _ = _shared(samples[column], folds)
-        groups = samples.index.to_series().groupby(samples[column].to_numpy()).agg(list)
-        pairs = [ids for ids in groups if len(ids) > 1]
+        several = samples[column][samples[column].duplicated(keep=False)].dropna()
+        pairs = several.index.to_series().groupby(several.to_numpy()).agg(list).to_list()
         if shared:
             counts["duplicates"] += shared
             crossing = _crossing(samples[column], folds)

@@ -1,6 +1,7 @@
 """Halves of a fold, prepared once for all processes of a machine: files beside the features, which all of them map."""
 
 import fcntl
+import mmap
 import pickle
 import shutil
 from collections.abc import Callable
@@ -34,6 +35,15 @@ class Mapped(View):
     @cached_property
     def columns(self) -> np.ndarray:
         return _mapped(self._fold / f"{self._half}-columns.npy", self._shape, self._prepare)
+
+    def _prepare(self, out: np.ndarray) -> None:
+        (x,) = self._raw
+        super()._prepare(out)
+        _let_go(x.array if isinstance(x, Taken) else x)
+
+    def _rotate(self, out: np.ndarray) -> None:
+        super()._rotate(out)
+        _let_go(self.columns)
 
     @cached_property
     def components(self) -> np.ndarray:
@@ -106,6 +116,12 @@ def _mapped(file: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], Non
         fill(np.lib.format.open_memmap(to, mode="w+", dtype=np.float32, shape=shape))
 
     return np.load(_once(file, write), mmap_mode="r")
+
+
+def _let_go(array: np.ndarray) -> None:
+    """Pages of a mapped file that are not needed now: it is read again where they are."""
+    if isinstance(array, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def _object(file: Path, make: Callable[[], Any]) -> Any:

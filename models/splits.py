@@ -260,7 +260,7 @@ def bounded(folds: list[Fold], seed: int) -> list[Fold]:
 
 def mixed(groups: np.ndarray, folds: list[Fold]) -> bool:
     """Whether a group is on both sides of a fold."""
-    return any(np.isin(groups[f.test], groups[f.train]).any() for f in folds)
+    return any(not set(groups[f.test]).isdisjoint(groups[f.train]) for f in folds)
 
 
 def _halves(groups: np.ndarray) -> np.ndarray:
