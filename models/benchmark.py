@@ -148,6 +148,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         tables = [_tables(Path(folder), part, problems) for part in (*parts, *spoiled)]
         parts = [_kept(part, each) for part, each in zip(parts, tables, strict=False)]
+        main = parts[0]
         jobs = [
             j
             for each in tables
