@@ -310,6 +310,7 @@ class Row(ClassifierMixin, BaseEstimator):
                     self.names,
                     {m: u.oof for m, u in self.single_.items()},
                     {m: train.present(m) for m in self.names},
+                    {m: u.known for m, u in self.single_.items()},
                     train,
                     self.settings,
                     self.plan.inner,

@@ -89,6 +89,17 @@ class Compared:
         """The shape of ``compare --json``."""
         return asdict(self)
 
+    @property
+    def ranked(self) -> list[Run]:
+        """The runs that `ranking` is over, in its order."""
+        return list({(r["dataset"], r["label"]): r for r in self.runs}.values())
+
+    @property
+    def several(self) -> list[str]:
+        """Datasets that are ranked by several labels, which are no independent datasets."""
+        names = [r["dataset"] for r in self.ranked]
+        return sorted({n for n in names if names.count(n) > 1})
+
 
 def compare(store: str, runs: Sequence[str], metric: str | None = None) -> Compared:
     """Compare benchmarks that the store keeps.
@@ -281,11 +292,11 @@ def write_html(compared: Compared, out: Path) -> Path:
 
 def html(compared: Compared) -> str:
     """The page as a string; it opens offline."""
-    last = {(r["dataset"], r["label"]): r for r in compared.runs}
     return template("compare.html").render(
         runs=compared.runs,
         ranking=compared.ranking,
-        datasets=list(last.values()),
+        datasets=compared.ranked,
+        several=compared.several,
         changes=compared.changes,
         names=METRIC_NAMES,
         telling=TELLING,

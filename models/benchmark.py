@@ -138,7 +138,7 @@ def run(
     for part in parts:
         if part is main or part.name.startswith("size-"):
             checks.check_folds(part.folds, target, part.data)
-    remarks = checks.remarks(samples, main.folds, target, main.data.groups, plan)
+    remarks = checks.remarks(samples, main.folds, target, main.data, plan)
     if "audio" in blocks and band.COLUMN in samples:
         remarks += band.remarks(samples[band.COLUMN], main.folds)
     if remark:

@@ -70,9 +70,11 @@ def _late(
         parts = {m: outputs["unimodal", (m,), model, f] for m in names}
         spent += sum(p["seconds"] for p in parts.values())
         oof = {m: p["oof"] for m, p in parts.items()}
-        known = {m: t[fold.train] for m, t in has.items()}
+        there = {m: t[fold.train] for m, t in has.items()}
+        informed = {m: p["known"] for m, p in parts.items()}
         train = Data({}, data.y[fold.train], data.groups[fold.train])
-        fitted = training.fit_late(method, names, oof, known, train, part.settings(settings, f), part.plan.inner)
+        rest = (train, part.settings(settings, f), part.plan.inner)
+        fitted = training.fit_late(method, names, oof, there, informed, *rest)
         test = {m: t[fold.test] for m, t in has.items()}
         answers.append(fitted.predict({m: p["test"] for m, p in parts.items()}, test))
         inner.append(np.asarray(fitted.oof))

@@ -8,7 +8,7 @@ import pandas as pd
 from affectlake.data.errors import UsageError
 from affectlake.models import splits
 from affectlake.models.calibration import prior_of
-from affectlake.models.early import present
+from affectlake.models.early import present, steps
 from affectlake.models.plan import Plan
 from affectlake.models.splits import Fold
 from affectlake.models.tasks import Target
@@ -108,9 +108,11 @@ def check_folds(folds: list[Fold], target: Target, data: Data) -> None:
             one = named and len(np.unique(target.y[rows])) < 2
             if len(rows) < FEWEST or one:
                 what = "of a single class" if len(rows) >= FEWEST else f"expected {FEWEST} at least"
+                others = [m for m in data.blocks if m != name]
+                hint = f": leave it out, --features '{others[0]}.*'" if others else ""
                 raise UsageError(
                     f"modality {name}: {int(has.sum())} of {len(has)} samples have it, {len(rows)} in the training "
-                    f"part of fold {i}, {what}: leave it out, --features '{_other(name, data)}.*'"
+                    f"part of fold {i}, {what}{hint}"
                 )
 
 
@@ -125,13 +127,12 @@ def _check_classes(folds: list[Fold], target: Target) -> None:
         )
 
 
-def _other(name: str, data: Data) -> str:
-    return next((m for m in data.blocks if m != name), "other")
-
-
-def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, groups: np.ndarray, plan: Plan) -> list[str]:
-    """What is to be known of the folds before their scores are believed, one line each."""
-    lines = []
+def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, data: Data, plan: Plan) -> list[str]:
+    """What is to be known of the folds and the features before scores are believed, one line each."""
+    lines, groups = [], data.groups
+    for name, block in data.blocks.items():
+        if not any(_varies(block[:, s]) for s in steps(block.shape[1], len(block))):
+            lines.append(f"modality {name}: every column has one value for all samples, and tells nothing")
     spelt: dict[str, list[str]] = {}
     for name in target.classes:
         spelt.setdefault(" ".join(name.split()).casefold(), []).append(repr(name))
@@ -173,6 +174,11 @@ def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, groups: np
             "few: what is chosen and calibrated there is surer than it should be"
         )
     return lines
+
+
+def _varies(x: np.ndarray) -> bool:
+    """Whether any column has two values, gaps not being one."""
+    return bool((np.fmax.reduce(x) > np.fmin.reduce(x)).any())
 
 
 def _far(target: Target) -> list[str]:

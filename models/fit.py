@@ -302,5 +302,6 @@ def _machine(
         top = training.fit_head(data, names, benchmark.HEADS[fusion], settings, plan.inner)
     elif fusion.startswith("late-"):
         there = {m: data.present(m) for m in names}
-        top = training.fit_late(fusion.removeprefix("late-"), names, oof, there, data, settings, plan.inner)
+        informed, method = {m: u.known for m, u in single.items()}, fusion.removeprefix("late-")
+        top = training.fit_late(method, names, oof, there, informed, data, settings, plan.inner)
     return Machine(single, top, settings), oof[names[0]] if top is None else np.asarray(top.oof)

@@ -135,14 +135,17 @@ def _train(
     net = _network(kind, widths, classes)
     optimiser = torch.optim.Adam(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
     dtype = torch.float32 if classes <= 2 else torch.long
+    watched = samples.weight[fold.test]
+    if classes > 1 and (known := np.isin(samples.y[fold.test], samples.y[fold.train])).any():
+        watched = watched * known  # a class that was not there to be learned says nothing of when to stop
     train, held = (
         _Part(
             samples.x[rows],
             samples.there[rows],
             torch.tensor(samples.y[rows], dtype=dtype),
-            torch.tensor(samples.weight[rows], dtype=torch.float32),
+            torch.tensor(weight, dtype=torch.float32),
         )
-        for rows in (fold.train, fold.test)
+        for rows, weight in ((fold.train, samples.weight[fold.train]), (fold.test, watched))
     )
     best, best_loss, waited = _copy(net), float("inf"), 0
     half = torch.as_tensor(fold.half if fold.half is not None else np.arange(len(fold.test)) % 2 == 1)

@@ -145,6 +145,7 @@ def _fitted(
         names,
         {m: u.oof for m, u in single.items()},
         {m: train.present(m) for m in names},
+        {m: u.known for m, u in single.items()},
         train,
         settings,
         inner,

@@ -146,7 +146,7 @@ def _answers(job: Job, row: Row, train: Data, tested: dict[str, View]) -> dict[s
     kind, names = row
     if kind == "unimodal":
         alone = training.fit_unimodal(train, names[0], job.model, job.settings, job.calibrate, job.inner)
-        out = {"test": alone.predict(tested[names[0]]), "oof": alone.oof}
+        out = {"test": alone.predict(tested[names[0]]), "oof": alone.oof, "known": alone.known}
     else:
         fused: training.Early | training.HeadFusion
         if kind == "early":

@@ -107,6 +107,20 @@ def stacking_features(p: np.ndarray, present: np.ndarray, prior: np.ndarray) -> 
     return np.hstack([*filled, present.T.astype(np.float64)])
 
 
+def among(p: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Probabilities [shape=(…, classes)] among some classes, by their positions.
+
+    Examples
+    --------
+    >>> among(np.array([0.2, 0.5, 0.3]), np.array([0, 2])).tolist()
+    [0.4, 0.6]
+    """
+    if len(classes) == p.shape[-1]:
+        return p
+    some = p[..., classes]
+    return np.asarray(some / np.maximum(some.sum(axis=-1, keepdims=True), 1e-12))
+
+
 def fit_stacking(x: np.ndarray, truth: np.ndarray, classes: int, balanced: bool) -> Any:
     """A linear model on `stacking_features` of out-of-fold probabilities."""
     if classes == 1:

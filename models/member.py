@@ -164,7 +164,7 @@ def fit(name: str, table: Table, y: np.ndarray, inner: list[Fold], settings: Set
     if not tried:
         for parameters in _candidates(model.grid) if settings.tune else [{}]:
             tried.append((parameters, *_out_of_fold(model, parameters, table, y, inner, settings)))
-    known = _known(y, inner, settings)
+    known = classes_known(y, inner, settings)
     parameters, oof, rounds = tried[0]
     if len(tried) > 1:
         measure = _cross_entropy if model.path and settings.task == "classification" else _loss
@@ -173,7 +173,7 @@ def fit(name: str, table: Table, y: np.ndarray, inner: list[Fold], settings: Set
     return Member(_fitted(model, parameters, table, y, settings, rounds=fixed)[0], oof, parameters, known)
 
 
-def _known(y: np.ndarray, inner: list[Fold], settings: Settings) -> np.ndarray:
+def classes_known(y: np.ndarray, inner: list[Fold], settings: Settings) -> np.ndarray:
     """Samples [shape=(n,)] whose class was known to the inner model that scored them."""
     known = np.ones(len(y), dtype=bool)
     if settings.task == "classification":

@@ -76,7 +76,7 @@ def parts_of(samples: pd.DataFrame, blocks: Mapping[str, pd.DataFrame], target: 
 
     folds = _folds(samples, target, plan)
     parts = [part("main", plan, folds, raw)]
-    if plan.protocol == "random" and splits.has_speakers(samples):
+    if plan.protocol == "random" and splits.has_speakers(samples) and len(np.unique(who)) > 1:
         fair = replace(plan, protocol="grouped", folds=min(plan.folds, len(np.unique(who))))
         parts.append(part("grouped", fair, _folds(samples, target, fair), raw))
     elif plan.protocol == "cross-corpus" and plan.normalise == "none":

@@ -4,7 +4,7 @@ A part sees only the rows that it is given, so nothing can be fitted on a test s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -91,6 +91,8 @@ class Unimodal:
         Of all training samples; the prior's where the modality is missing. Empty in a model that was read from a file.
     prior : float array, shape=(classes,)
     settings : Settings
+    known : bool array, shape=(n,)
+        Of which training samples the class was known to whoever answered out of fold; empty as `oof` is.
     """
 
     block: early.Block
@@ -99,6 +101,7 @@ class Unimodal:
     oof: np.ndarray
     prior: np.ndarray
     settings: Settings
+    known: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
 
     def predict(self, x: Matrix | View) -> np.ndarray:
         """Probabilities [shape=(n, classes)] (numbers: [shape=(n, 1)]) for raw features with NaN."""
@@ -121,7 +124,9 @@ def fit_unimodal(data: Data, modality: str, model: str, settings: Settings, cali
     calibration = calibrated(fitted.oof[fitted.known], y[fitted.known], calibrate, settings.balanced)
     oof = np.tile(base, (len(data.y), 1))
     oof[there] = released(probabilities(fitted.oof, calibration), base, settings)
-    return Unimodal(view.block, fitted.estimator, calibration, oof, base, settings)
+    known = np.ones(len(data.y), dtype=bool)
+    known[there] = fitted.known
+    return Unimodal(view.block, fitted.estimator, calibration, oof, base, settings, known)
 
 
 def offered(
@@ -225,8 +230,8 @@ def fit_head(data: Data, names: Sequence[str], kind: str, settings: Settings, n_
     blocks, there = _leading(views, widths)
     inner = inner_folds(data.groups, data.y, n_inner, settings.seed)
     fitted = head.fit(blocks, there, data.y, inner, settings.classes, settings.balanced, settings.seed, kind)
-    said = np.asarray(fitted.oof)
-    refinement = refined(said, data.y, settings.balanced)
+    said, known = np.asarray(fitted.oof), member.classes_known(data.y, inner, settings)
+    refinement = refined(said[known], data.y[known], settings.balanced)
     prepared = {m: v.block for m, v in views.items()}
     found = HeadFusion(tuple(names), prepared, fitted, prior(data.y, settings), settings, refinement)
     return replace(found, oof=found._refined(said))
@@ -297,11 +302,14 @@ class Late:
             case "weighted":
                 pool = late.pooled if self.settings.task == "classification" else late.weighted_mean
                 return pool(stacked, known, base, np.asarray(self.weights))
-        x = late.stacking_features(stacked, known, base)
         if len(base) == 1:
+            x = late.stacking_features(stacked, known, base)
             return np.asarray(self.stacker.predict(x)).reshape(-1, 1)
-        out = np.zeros((len(x), len(base)))
-        out[:, self.stacker.classes_] = self.stacker.predict_proba(x)
+        # Of a class that it could not learn it takes over what the modalities say on average.
+        learned, out = self.stacker.classes_, late.mean(stacked, known, base)
+        x = late.stacking_features(late.among(stacked, learned), known, late.among(base, learned))
+        others = out.sum(axis=1) - out[:, learned].sum(axis=1)
+        out[:, learned] = self.stacker.predict_proba(x) * (1 - others)[:, None]
         return out
 
     def finished(self, fused: np.ndarray, there: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -316,35 +324,46 @@ def fit_late(
     names: Sequence[str],
     oof: Mapping[str, np.ndarray],
     there: Mapping[str, np.ndarray],
+    informed: Mapping[str, np.ndarray],
     data: Data,
     settings: Settings,
     n_inner: int,
 ) -> Late:
     """Fit the fusion on out-of-fold probabilities of the training samples.
 
+    ``informed``: see `Unimodal.known`. A sample whose class was unknown to whoever answered about it says nothing of
+    how answers are to be put together, and with a weight of its class' own it would say it loudly.
+
     A mean and a product fit nothing, and powers are so few that they cannot learn their samples; stacking is fitted
     again without each inner fold, for its own answers about them.
     """
     start = Late(method, tuple(names), prior(data.y, settings), settings)
-    everything = np.arange(len(data.y))
-    fitted = _fitted_late(start, oof, there, data.y, everything)
+    knew = np.logical_and.reduce([informed[m] for m in names])
+    if settings.task == "classification" and len(np.unique(data.y[knew])) < 2:
+        knew = np.ones(len(data.y), dtype=bool)
+    fitted = _fitted_late(start, oof, there, data.y, np.flatnonzero(knew))
     if method == "stacking":
         found = np.zeros((len(data.y), settings.classes))
         for fold in inner_folds(data.groups, data.y, n_inner, settings.seed):
-            found[fold.test] = _without(start, oof, there, data.y, fold)
+            found[fold.test] = _without(start, oof, there, data.y, knew, fold)
     else:
         found = fitted.fused(oof, there)
-    known = late.stack(names, there).any(axis=0)
+    known = late.stack(names, there).any(axis=0) & knew
     refinement = refined(found[known], data.y[known], settings.balanced)
     fitted = replace(fitted, refinement=refinement)
     return replace(fitted, oof=fitted.finished(found, there))
 
 
 def _without(
-    start: Late, oof: Mapping[str, np.ndarray], there: Mapping[str, np.ndarray], y: np.ndarray, fold: Fold
+    start: Late,
+    oof: Mapping[str, np.ndarray],
+    there: Mapping[str, np.ndarray],
+    y: np.ndarray,
+    knew: np.ndarray,
+    fold: Fold,
 ) -> np.ndarray:
     """Answers about a fold's tested samples by a fusion that is fitted on the others."""
-    fitted = _fitted_late(start, oof, there, y, fold.train)
+    fitted = _fitted_late(start, oof, there, y, fold.train[knew[fold.train]])
     return fitted.fused({m: p[fold.test] for m, p in oof.items()}, {m: t[fold.test] for m, t in there.items()})
 
 
@@ -356,7 +375,8 @@ def _fitted_late(
     settings, base, truth = start.settings, start.base, y[rows]
     stacked, known = start.stacked(oof)[:, rows], late.stack(start.names, there)[:, rows]
     if start.method == "stacking":
-        x = late.stacking_features(stacked, known, base)
+        learned = np.unique(truth) if settings.task == "classification" else np.arange(len(base))
+        x = late.stacking_features(late.among(stacked, learned), known, late.among(base, learned))
         return replace(start, stacker=late.fit_stacking(x, truth, len(base), settings.balanced))
     if settings.task == "regression":
         return replace(start, weights=late.fit_weights(stacked, known, base, truth))

@@ -64,6 +64,22 @@ def test_runs_of_several_datasets_are_ranked(runs, tmp_path, capsys):
     assert by_loss[-1].name == "dummy" and min(by_loss[-1].scores) > max(by_loss[0].scores)
 
 
+def test_labels_of_one_dataset_are_ranked_apart_and_said_to_hang_together(runs, tmp_path, capsys):
+    store, _ = runs
+    lake = Store(store)
+    fill(lake, "three", 2, 1.0)
+    ids = []
+    for label in ("emotion", "speaker"):
+        options = BenchOptions("three", label=label, store=store, **QUICK | {"folds": 2, "protocol": "random"})
+        ids.append(benchmark(options, map=map).about["run"])
+    code = run(["compare", *ids, "--store", store, "--out", str(tmp_path / "page.html")])
+    said = capsys.readouterr()
+    assert code == 0 and "three: labels of the same samples are no independent datasets" in said.err
+    assert "emotion" in said.out and "speaker" in said.out
+    page = (tmp_path / "page.html").read_text()
+    assert "three, speaker" in page and "three, emotion" in page and "no independent datasets" in page
+
+
 def test_two_nights_are_compared_on_the_same_samples(runs, capsys):
     store, ids = runs
     (found,) = compare(store, [ids["one"], ids["better"]]).changes

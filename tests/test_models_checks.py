@@ -209,3 +209,26 @@ def test_only_as_many_small_classes_are_listed_as_one_reads():
     [line] = [r for r in found.about["remarks"] if "fewer samples than there are folds (3)" in r]
     assert "rare09 (1) and 17 more" in line and "rare10" not in line
     assert found.about["reason"].count("rare") == 3 and "more)" in found.about["reason"]
+
+
+def test_a_speaker_alone_may_be_asked_about_at_random():
+    samples, blocks = corpus()
+    samples["speaker"] = "anna"
+    plan = Plan("emotion", protocol="random", models=("lda",), fusions=("unimodal", "dummy"), folds=3)
+    found = run(samples, blocks, plan)
+    assert found.about["contrast"] is None and found.about["leakage"]["leaks"]
+
+
+def test_features_that_are_the_same_everywhere_are_told():
+    samples, blocks = corpus()
+    blocks["face"][:] = 7.0
+    blocks["face"].iloc[::5, 1] = np.nan
+    plan = Plan("emotion", models=("lda",), fusions=("unimodal", "dummy"), folds=3)
+    assert run(samples, blocks, plan).about["remarks"] == [
+        "modality face: every column has one value for all samples, and tells nothing"
+    ]
+
+
+def test_no_other_modality_is_recommended_where_there_is_none():
+    samples, blocks = corpus()
+    assert refused(samples, {"audio": blocks["audio"].iloc[:4]}).endswith("expected 6 at least")

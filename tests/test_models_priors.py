@@ -128,3 +128,27 @@ def test_numbers_get_the_spread_of_the_truth(rare):
     found = run(samples, {m: b.iloc[:200] for m, b in blocks.items()}, plan)
     for row in found.rows:
         assert row["ccc"]["value"] > 0.85 * row["pearson"]["value"]  # what is left to CCC is the correlation
+
+
+@pytest.mark.parametrize("fusion", ["late-mean", "late-weighted", "late-product", "late-stacking", "mlp-head"])
+def test_a_class_of_one_speaker_leaves_the_others_answers_as_sure_as_they_were(fusion):
+    """Six of 360 samples, all of one speaker: whoever answers about them out of fold has never heard of their class."""
+    rng = np.random.default_rng(5)
+    y, who = np.tile(np.arange(30) % 3, 12), np.repeat(np.arange(12), 30)
+    ids = pd.Index([f"i{i}" for i in range(360)], name="sample_id")
+    samples = pd.DataFrame({"emotion": np.array(list("abc"))[y], "speaker": [f"s{w}" for w in who]}, index=ids)
+    x = rng.normal(size=(2, 360, 5)) + 1.3 * np.eye(5)[y]
+    blocks = {
+        m: pd.DataFrame(v, index=ids, columns=[f"{m}.x.c{i}" for i in range(5)]) for m, v in zip("uv", x, strict=True)
+    }
+    fewer = samples.assign(emotion=samples["emotion"].mask(np.arange(360) < 6, "contempt"))
+    plan = Plan("emotion", models=("logreg",), fusions=(fusion,), subsets="full", folds=4, draws=2)
+
+    def of_others(labelled: pd.DataFrame) -> tuple[float, float]:
+        said = run(labelled, blocks, plan).predictions.query("modalities == 'u+v'").set_index("sample_id").loc[ids[6:]]
+        p = said[["p_a", "p_b", "p_c"]].to_numpy()
+        own = p[np.arange(354), y[6:]]
+        return -np.log(own).mean(), p.max(axis=1).mean() - (said["predicted"] == said["truth"]).mean()
+
+    (plain, sure), (loss, surer) = of_others(samples), of_others(fewer)
+    assert loss < 1.12 * plain and abs(surer - sure) < 0.06

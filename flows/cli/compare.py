@@ -57,17 +57,22 @@ def compare(
 
 def _show(compared: "Compared", top: int | None) -> None:
     if compared.ranking:
-        last = {(r["dataset"], r["label"]): r for r in compared.runs}
-        heads = [f"{dataset} {r['metric']}" for (dataset, _), r in last.items()]
+        several = compared.several
+        named = [(r["dataset"], r["label"] if r["dataset"] in several else "", r["metric"]) for r in compared.ranked]
+        heads = [" ".join(filter(None, words)) for words in named]
         table = [
             {"row": r.name, "mean rank": f"{r.rank:.2f}", "as good": "yes" if r.as_good else ""}
             | ({} if r.p is None else {"p": f"{r.p:.3f}"})
             | {h: f"{s:.3f} ({place:g})" for h, s, place in zip(heads, r.scores, r.ranks, strict=True)}
             for r in compared.ranking.rows[:top]
         ]
-        as_table(table, title=f"{len(compared.ranking.rows)} rows of {len(last)} datasets")
+        as_table(table, title=f"{len(compared.ranking.rows)} rows of {len(heads)} datasets")
         friedman = "" if compared.ranking.friedman is None else f"; Friedman's p {compared.ranking.friedman:.3f}"
         note(f"mean ranks differ from {compared.ranking.critical:.2f} on (Nemenyi, 5 %){friedman}")
+        if several:
+            note(
+                f"{', '.join(several)}: labels of the same samples are no independent datasets, as the tests take them"
+            )
     for c in compared.changes:
         first = c.rows[0]
         as_table(_changed("row", c.rows[:top]), title=f"{c.dataset} {c.label}: {first.metric}, {c.before} to {c.after}")
