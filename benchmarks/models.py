@@ -25,6 +25,7 @@ and mapped files included.
 """
 
 import argparse
+import importlib
 import multiprocessing
 import os
 import resource
@@ -212,9 +213,13 @@ def memory(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, w
     size = sum(b.to_numpy().nbytes for b in blocks.values())
     seen: list[tuple[float, float]] = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        list(pool.map(_imported, range(4 * workers)))
+        list(pool.map(_imported, [["affectlake.models.jobs"]] * (4 * workers)))
         pids = [os.getpid(), *(p.pid for p in multiprocessing.active_children())]
         before = [_held(p) for p in pids]
+        wanted = ["sklearn.calibration", "sklearn.linear_model", "sklearn.pipeline", "scipy.optimize"]
+        wanted += ["xgboost"] * ("xgboost" in plan.models) + ["torch"] * bool({*benchmark.HEADS} & {*plan.fusions})
+        list(pool.map(_imported, [wanted] * (4 * workers)))
+        imports = sum(_held(p) for p in pids) - sum(before)
         done = threading.Event()
 
         def watch() -> None:
@@ -240,12 +245,16 @@ def memory(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, w
     peak, own = max(seen)
     print(f"{len(samples)} samples, features of {size / 2**20:.0f} MiB, {workers} workers, {wall:.0f} s")
     print(f"processes before: {sum(before) / 2**20:.0f} MiB, the features of the caller among them")
-    print(f"peak beyond that: {peak / 2**20:.0f} MiB, {peak / size:.1f} times the features; at that time the")
+    print(
+        f"peak beyond that: {peak / 2**20:.0f} MiB, {peak / size:.1f} times the features, of which what workers import"
+    )
+    print(f"for jobs {imports / 2**20:.0f} MiB: without it {(peak - imports) / size:.1f} times; at that time the")
     print(f"first process {own / 2**20:.0f} MiB; the most that it took {max(o for _, o in seen) / 2**20:.0f} MiB")
 
 
-def _imported(_: int) -> None:
-    """What a worker imports for any job."""
+def _imported(names: list[str]) -> None:
+    for name in names:
+        importlib.import_module(name)
     time.sleep(0.5)  # or one worker would do for all of them
 
 
