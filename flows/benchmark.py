@@ -45,7 +45,7 @@ _WHERE = tuple(f.name for f in fields(OnEngine))  # no result depends on them
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(PlanOptions, OnEngine, OfDataset):
+class BenchOptions(OnEngine, PlanOptions, OfDataset):
     """What to benchmark and how; empty tuples mean the defaults of `affectlake.models.benchmark.Plan`.
 
     The command takes it whole: what is written here and in `affectlake.models.options.PlanOptions` is its help.

@@ -279,6 +279,7 @@ def test_everything_gone_is_a_missing_mount_and_changes_nothing(tmp_path, capsys
         (["refresh", "ravdess", "--root", "/nowhere", "--only", "audio.prosodi"], 2, ""),
         (["status", "--store", "/nowhere/at/all"], 1, "no store at"),
         (["bench", "demo", "--label", "emotoin", "--store", "{lake}", "--no-prefect"], 2, "did you mean 'emotion'"),
+        (["bench", "demo", "emotoin", "--store", "{lake}", "--no-prefect"], 2, "did you mean 'emotion'"),
         (["bench", "demmo", "--label", "emotion", "--store", "{lake}", "--no-prefect"], 2, "did you mean 'demo'"),
         (["bench", "demo", "--label", "emotion", "--store", "{lake}", "--protocol", "kfold", "--no-prefect"], 2, "ran"),
         (["load", "demo", "audio.spectrall", "--store", "{lake}"], 2, "did you mean"),
@@ -356,10 +357,12 @@ def test_an_option_of_a_benchmark_is_written_once():
 
     from affectlake.flows.benchmark import BenchOptions
     from affectlake.flows.config import Bench
+    from affectlake.flows.options import OnEngine
     from affectlake.models.plan import Plan
 
     options = {f.name for f in fields(BenchOptions)}
-    assert set(Bench.model_fields) == options - {"dataset", "store", "workers", "as_of", "train_on"}
+    machine = {f.name for f in fields(OnEngine)}
+    assert set(Bench.model_fields) == options - machine - {"dataset", "store", "as_of", "train_on"}
     assert {f.name for f in fields(Plan)} - options == {"inner", "draws", "test_on"}
 
 
