@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from affectlake.data.errors import UsageError
-from affectlake.models import splits
+from affectlake.models import head, splits
 from affectlake.models.calibration import prior_of
-from affectlake.models.early import present, steps
+from affectlake.models.early import Rotation, present, steps
 from affectlake.models.plan import Plan
 from affectlake.models.splits import Fold
 from affectlake.models.tasks import Target
@@ -161,6 +161,10 @@ def remarks(samples: pd.DataFrame, folds: list[Fold], target: Target, data: Data
             f"up to {most:,} samples to train on: models of inner folds, by which strengths, rounds, calibrations and "
             f"rows are chosen, are trained on {splits.INNER:,} of them, drawn at random; what is tested, on all"
         )
+        if any(fusion in HEADS for fusion in plan.fusions):
+            lines.append(f"heads take {head.STEPS} steps an epoch at most, each of as many samples as that takes")
+    if most > Rotation.MOST:
+        lines.append(f"up to {most:,} samples to train on: principal axes are found from {Rotation.MOST:,} of them")
     mixed = [
         i
         for i, f in enumerate(folds, 1)

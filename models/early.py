@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -229,6 +229,28 @@ class View:
         return np.float32(np.sqrt(variance / self.block.variance))
 
 
+class Turned(View):
+    """A view's samples along the first axes of some of them, as if the others had not been there."""
+
+    def __init__(self, view: View, rows: np.ndarray, most: int):
+        self.block, self.there, self._told = view.block, view.there, view._told
+        self._view, self._rows, self._most = view, rows, most
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        return self._view.columns
+
+    @cached_property
+    def components(self) -> np.ndarray:
+        known = self._rows[self.there[self._rows]]
+        if not len(known):
+            return self._view.components[:, : self._most]
+        rotation = Rotation.fit(self.columns[known])
+        out = Rotation(rotation.mean, np.ascontiguousarray(rotation.axes[:, : self._most]))(self.columns)
+        out[~self.there] = 0
+        return out
+
+
 Change = tuple[np.ndarray, np.ndarray]
 """Columns whose values are exchanged, and from which row each row takes them."""
 
@@ -317,6 +339,11 @@ class Table:
                 out[:, first] = view.there[samples]
                 first += 1
         return out
+
+    def turned(self, rows: np.ndarray, most: int) -> "Table":
+        """The same samples, each modality along the first ``most`` axes of some of them (positions) alone."""
+        at = self._samples(rows)
+        return replace(self, views={m: Turned(v, at, most) for m, v in self.views.items()})
 
     def leading(self, most: int) -> np.ndarray:
         """Positions in components of each modality's first ``most``, and of the marks."""

@@ -231,12 +231,24 @@ def _out_of_fold(
     settings: Settings,
 ) -> tuple[np.ndarray, list[int]]:
     found, rounds = np.zeros((len(y), settings.classes)), []
+    given = {**model.fewer, **parameters}
     for fold in inner:
-        estimator, n = _fitted(model, {**model.fewer, **parameters}, table, y, settings, fold)
+        seen = _seen(model, given.get("keep", model.keep), table, fold)
+        estimator, n = _fitted(model, given, seen, y, settings, fold)
         rounds.append(n)
         for half, stopped in _stops(estimator.estimator, fold):
-            found[fold.test[half]] = estimator.scores(table, settings, fold.test[half], stopped)
+            found[fold.test[half]] = estimator.scores(seen, settings, fold.test[half], stopped)
     return found, rounds
+
+
+def _seen(model: zoo.Model, keep: int | None, table: Table, fold: Fold) -> Table:
+    """The table as its training samples alone would have it, for a model that is offered the first components.
+
+    The first axes of all samples hold what sets those apart that are held out. All axes together lose nothing.
+    """
+    if model.reads != "components" or keep is None or keep >= table.width("components"):
+        return table
+    return table.turned(fold.train, keep)
 
 
 def _stops(estimator: Any, fold: Fold) -> list[tuple[np.ndarray, int | None]]:

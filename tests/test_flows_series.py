@@ -114,6 +114,9 @@ def test_explain_says_what_a_series_was_made_of(lake):
     root, _ = lake
     found = Store(root / "lake").explain("d", "a0", "audio.prosody@window.level")
     assert found["parameters"]["window"] == 1.0 and found["outcome"] == "ok" and found["source"]["end"] == 1.5
+    series = Store(root / "lake").series("d", "a0", "audio.prosody.level").reset_index()
+    parts = [(p["start"], p["end"], p["value"]) for p in found["parts"]]
+    assert parts == list(series.itertuples(index=False, name=None)) and found["value"] is None
     status = next(s for s in Store(root / "lake").status()["datasets"] if s["dataset"] == "d")
     table = next(t for t in status["tables"] if t["extractor"] == "audio.prosody@window")
     assert (table["rows"], table["failed"]) == (3, 1)

@@ -6,9 +6,12 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from affectlake.models import calibration, head, member, selection, splits, zoo
 from affectlake.models.benchmark import Plan, run
+from affectlake.models.early import Table, View
 from affectlake.models.member import Settings
 from affectlake.models.training import Data
 
@@ -140,6 +143,24 @@ def test_scores_out_of_fold_come_from_where_nothing_was_stopped_on():
     trained = head.fit(data.blocks, {"audio": np.ones(240, bool)}, data.y, folds, 3, True, 0)
     assert trained.oof.sum(axis=1) == pytest.approx(1) and trained.oof.shape == (240, 3)
     assert -np.log(trained.oof[np.arange(240), data.y]).mean() >= np.log(3) - 0.01
+
+
+def test_inner_components_are_those_of_the_samples_that_are_trained_on():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(90, 200)).astype(np.float32), np.arange(90) % 3
+    x[::7] = np.nan  # samples without the modality
+    table = Table({"audio": View.fitted(x)}, {"audio": True})
+    folds = splits.inner_folds(np.repeat(np.arange(9), 10), y, 3, 0)
+    found, _ = member._out_of_fold(zoo.get("lda"), {"keep": 4}, table, y, folds, Settings("classification", 3))
+    for fold in folds:
+        columns, there = table.views["audio"].columns, table.views["audio"].there
+        pca = PCA(4, svd_solver="full").fit(columns[fold.train][there[fold.train]])
+        z = np.column_stack([np.where(there[:, None], pca.transform(columns), 0.0), there])
+        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(z[fold.train], y[fold.train])
+        prior = np.bincount(y[fold.train]) / len(fold.train)
+        strict = model.predict_log_proba(z[fold.test]) - np.log(prior)
+        np.testing.assert_allclose(found[fold.test], strict, atol=0.05)
+    assert table.turned(folds[0].train, 4).width("components") == 5
 
 
 def test_linear_models_choose_their_strength():

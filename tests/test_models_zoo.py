@@ -180,7 +180,7 @@ def test_names_depend_on_the_task():
 
 def test_tuning_tries_reductions_and_keeps_what_is_better(data):
     rng = np.random.default_rng(0)
-    noise = rng.normal(size=(N, 80)).astype(np.float32)
+    noise = rng.normal(size=(N, 400)).astype(np.float32)
     signal = (data.y[:, None] * 4 + rng.normal(size=(N, 2))).astype(np.float32)
     noisy = Data({"audio": np.hstack([noise, *[signal] * 5])}, data.y, data.groups)
     inner = inner_folds(data.groups, data.y, 3, 0)

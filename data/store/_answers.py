@@ -116,7 +116,10 @@ class Diff(TypedDict):
 
 
 class Explanation(TypedDict):
-    """Where a value comes from, see `Store.explain`."""
+    """Where a value comes from, see `Store.explain`.
+
+    ``parts``: of a series, each part's start and end in seconds (and track) and its value.
+    """
 
     sample_id: str
     column: str
@@ -135,6 +138,7 @@ class Explanation(TypedDict):
     definition: str
     snapshot: str
     code_version: str
+    parts: NotRequired[list[dict[str, float | None]]]
     transcript: NotRequired[Mapping[str, Any]]
 
 

@@ -95,7 +95,8 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     if samples.empty:
         raise UnknownName("sample", sample_id, frame["sample_id"])
     entry = tables[extractor]
-    row = read(store, entry, ["content", kept(columns[0])], pc.field("sample_id") == sample_id).to_pylist()
+    value = kept(columns[0])
+    row = read(store, entry, ["content", value, *entry.keys], pc.field("sample_id") == sample_id).to_pylist()
     catalogue = read(store, snapshot.tables["columns"]).to_pandas()
     catalogue = catalogue[(catalogue["extractor"] == extractor) & (catalogue["column"] == columns[0])].iloc[0]
     outcomes = read(store, snapshot.tables["outcomes"]).to_pandas()
@@ -109,7 +110,7 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
     explanation: Explanation = {
         "sample_id": sample_id,
         "column": column,
-        "value": None if not row or entry.keys else row[0][kept(columns[0])],
+        "value": None if not row or entry.keys else row[0][value],
         "outcome": "ok" if row else outcomes[0]["outcome"] if outcomes else "absent",
         "reason": outcomes[0]["reason"] if outcomes else None,
         "content": row[0]["content"] if row else outcomes[0]["content"] if outcomes else None,
@@ -125,6 +126,8 @@ def explain(store: TableStore, snapshot: Snapshot, sample_id: str, column: str) 
         "snapshot": snapshot.id,
         "code_version": snapshot.code_version,
     }
+    if entry.keys:
+        explanation["parts"] = [{k: r[k] for k in entry.keys} | {"value": r[value]} for r in row]
     if worded:
         explanation["transcript"] = _transcript(store, snapshot, sample_id, sample["text_source"])
     return explanation

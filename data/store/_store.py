@@ -132,7 +132,7 @@ class Store(Reader):
         """Where a value comes from: file, content hash, extractor, parameters, fingerprint, snapshot and code.
 
         Of a text that was written by a machine also ``transcript``: by which, with what model and parameters, and with
-        what confidence.
+        what confidence. Of a series ``parts`` instead of a value: each part's keys, such as start and end, and value.
 
         Parameters
         ----------
