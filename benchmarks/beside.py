@@ -100,28 +100,6 @@ def of_picture(image: PIL.Image.Image) -> pxt.Array[({COLUMNS},), pxt.Float]:
 }
 """What a tool wants to find in a module of its own."""
 
-PLUGIN = f'''
-from beside import values
-from affectlake.features.protocol import Column
-
-
-class Tiny:
-    """Pixels, scaled."""
-
-    name, version, reads, parameters, requires = "image.tiny", "1", "image", {{}}, ()
-    columns = tuple(Column(f"c{{i}}") for i in range({COLUMNS}))
-    install, cost, licence, summary = "already there", 0.01, "Apache-2.0", "Pixels, scaled."
-
-    def weights(self):
-        return ()
-
-    def extract(self, batch):
-        return [values(picture) for picture in batch]
-
-
-extractor = Tiny()
-'''
-
 
 def files(root: Path) -> list[Path]:
     return sorted((root / "files").glob("*/*.png"))
@@ -138,26 +116,15 @@ def held(root: Path, ids, found) -> None:
 
 
 def archive(root: Path, n: int) -> None:
+    from scale import plug_in, write_picture
+
     for i in range(n):
         path = root / "files" / f"{i // 1000:04d}" / f"{i:07d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        written(path, i)
+        write_picture(path, i)
     rows = [f"{p.stem},{p.relative_to(root)},speaker-{i % 50}" for i, p in enumerate(files(root))]
     (root / "manifest.csv").write_text("\n".join(["sample_id,image,speaker", *rows]), encoding="utf-8")
-    (root / "tiny_extractor.py").write_text(PLUGIN, encoding="utf-8")
-    about = root / "tiny_extractor-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-extractor\nVersion: 1.0\n", encoding="utf-8")
-    entry = "[affectlake.extractors]\ntiny = tiny_extractor:extractor\n"
-    (about / "entry_points.txt").write_text(entry, encoding="utf-8")
-
-
-def written(path: Path, seed: int) -> None:
-    """A picture of noise."""
-    import numpy as np
-    from PIL import Image
-
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)).save(path)
+    plug_in(root)
 
 
 def pixels(path: Path):
@@ -174,6 +141,8 @@ def one(tool: str, operation: str, root: Path) -> None:
 
 def compare(python: str, root: Path) -> None:
     """Print what each operation takes by the tool of an environment."""
+    from scale import write_picture
+
     here = shutil.copy(__file__, root)  # away from scripts that are called as modules of Python's own
     find = f"from importlib.util import find_spec; print(next(t for t in {TOOLS} if find_spec(t)))"
     tool = subprocess.run([python, "-c", find], capture_output=True, text=True, check=True, cwd=root).stdout.strip()
@@ -183,7 +152,7 @@ def compare(python: str, root: Path) -> None:
     for operation in OPERATIONS:
         if operation == "1 % changed":
             for path in files(root)[::100]:
-                written(path, time.time_ns())
+                write_picture(path, time.time_ns())
         command = [python, here, "--one", tool, "--operation", operation, "--in", str(root), python]
         with (root / "log").open("w") as log:
             start = time.perf_counter()

@@ -34,7 +34,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -42,6 +41,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from footprint import held, held_by_family
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import cross_validate
 
@@ -184,12 +184,9 @@ def watch(words: list[str]) -> None:
     start, peak, at = time.perf_counter(), 0, 0.0
     command = subprocess.Popen([sys.executable, "-c", "from affectlake.flows.cli.app import main; main()", *words])
     while command.poll() is None:
-        held = 0
-        for pid in _family(command.pid):
-            with suppress(OSError, StopIteration):
-                held += _held(pid)
-        if held > peak:
-            peak, at = held, time.perf_counter() - start
+        now = held_by_family(command.pid)
+        if now > peak:
+            peak, at = now, time.perf_counter() - start
         time.sleep(0.5)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
@@ -198,34 +195,23 @@ def watch(words: list[str]) -> None:
     )
 
 
-def _family(pid: int) -> list[int]:
-    """A process and all below it."""
-    found = [pid]
-    for each in found:
-        with suppress(OSError):
-            for task in os.listdir(f"/proc/{each}/task"):
-                with open(f"/proc/{each}/task/{task}/children", encoding="ascii") as file:
-                    found += map(int, file.read().split())
-    return found
-
-
 def memory(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan, workers: int) -> None:
     size = sum(b.to_numpy().nbytes for b in blocks.values())
     seen: list[tuple[float, float]] = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         list(pool.map(_imported, [["affectlake.models.jobs"]] * (4 * workers)))
         pids = [os.getpid(), *(p.pid for p in multiprocessing.active_children())]
-        before = [_held(p) for p in pids]
+        before = [held(p) for p in pids]
         wanted = ["sklearn.calibration", "sklearn.linear_model", "sklearn.pipeline", "scipy.optimize"]
         wanted += ["xgboost"] * ("xgboost" in plan.models) + ["torch"] * bool({*benchmark.HEADS} & {*plan.fusions})
         list(pool.map(_imported, [wanted] * (4 * workers)))
-        imports = sum(_held(p) for p in pids) - sum(before)
+        imports = sum(held(p) for p in pids) - sum(before)
         done = threading.Event()
 
         def watch() -> None:
             while not done.wait(0.05 if size < 2**28 else 1.0):  # what is asked costs time with the pages that are held
-                held = [_held(p) - b for p, b in zip(pids, before, strict=True)]
-                seen.append((sum(held), held[0]))
+                beyond = [held(p) - b for p, b in zip(pids, before, strict=True)]
+                seen.append((sum(beyond), beyond[0]))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -256,12 +242,6 @@ def _imported(names: list[str]) -> None:
     for name in names:
         importlib.import_module(name)
     time.sleep(0.5)  # or one worker would do for all of them
-
-
-def _held(pid: int) -> int:
-    """Bytes of a process' proportional set: pages that several share are divided among them."""
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        return next(1024 * int(line.split()[1]) for line in file if line.startswith("Pss:"))
 
 
 def ratio(samples: pd.DataFrame, blocks: dict[str, pd.DataFrame], plan: Plan) -> None:

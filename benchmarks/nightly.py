@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
+from footprint import held_by_family
 
 from affectlake.data.datasets.ravdess import EMOTIONS
 
@@ -295,14 +295,7 @@ def size(path: Path) -> int:
 def watch(night: subprocess.Popen, peak: list[float]) -> None:
     """Keep the most that the night's processes held at once, pages that they share counted once."""
     while night.returncode is None:
-        held = 0
-        try:
-            first = psutil.Process(night.pid)
-            for process in [first, *first.children(recursive=True)]:
-                held += process.memory_full_info().pss
-        except psutil.Error:
-            pass  # one of them ended meanwhile
-        peak[0] = max(peak[0], held)
+        peak[0] = max(peak[0], held_by_family(night.pid))
         time.sleep(0.3)
 
 

@@ -136,13 +136,16 @@ def archive(root: Path, n: int, files: int) -> None:
         writer.write_table(part)
     if writer:
         writer.close()
-    plugin = root / "plugin"
-    (plugin / "tiny_extractor-1.0.dist-info").mkdir(parents=True)
-    (plugin / "tiny_extractor.py").write_text(PLUGIN)
-    (plugin / "tiny_extractor-1.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: tiny-extractor\nVersion: 1.0\n"
-    )
-    (plugin / "tiny_extractor-1.0.dist-info" / "entry_points.txt").write_text(ENTRY)
+    plug_in(root / "plugin")
+
+
+def plug_in(folder: Path) -> None:
+    """The extractor, as a package that is found below ``folder``."""
+    about = folder / "tiny_extractor-1.0.dist-info"
+    about.mkdir(parents=True)
+    (folder / "tiny_extractor.py").write_text(PLUGIN)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-extractor\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(ENTRY)
 
 
 def change(root: Path, n: int, operation: str) -> None:

@@ -119,7 +119,7 @@ def fit_unimodal(data: Data, modality: str, model: str, settings: Settings, cali
     there = view.there
     y, groups = data.y[there], data.groups[there]
     base = prior(data.y, settings)
-    inner = bounded(inner_folds(groups, y, n_inner, settings.seed), settings.seed)
+    inner = _inner(groups, y, n_inner, settings)
     fitted = member.fit(model, Table({"": view}, {"": False}, there), y, inner, settings)
     calibration = calibrated(fitted.oof[fitted.known], y[fitted.known], calibrate, settings.balanced)
     oof = np.tile(base, (len(data.y), 1))
@@ -141,10 +141,15 @@ def offered(
     there = views[names[0]].there if kind == "unimodal" else np.ones(len(data.y), dtype=bool)
     gaps = {m: kind != "unimodal" and not bool(v.there.all()) for m, v in views.items()}
     y, groups = data.y[there], data.groups[there]
-    inner = bounded(inner_folds(groups, y, n_inner, settings.seed), settings.seed)
+    inner = _inner(groups, y, n_inner, settings)
     table = Table(views, gaps, there)
     found = member.offered(model, table, y, inner, settings)
     return None if found is None else (() if there.all() else tuple(names), found)
+
+
+def _inner(groups: np.ndarray, y: np.ndarray, number: int, settings: Settings) -> list[Fold]:
+    """Inner folds of a model, whose training parts have an upper bound."""
+    return bounded(inner_folds(groups, y, number, settings.seed), settings.seed)
 
 
 def _view(block: early.Block, x: Matrix | View) -> View:
@@ -186,7 +191,7 @@ def fit_early(data: Data, names: Sequence[str], model: str, settings: Settings, 
     """Fit a model on modalities side by side; samples that lack some take part."""
     views = {m: data.view(m) for m in names}
     gaps = {m: not bool(v.there.all()) for m, v in views.items()}
-    inner = bounded(inner_folds(data.groups, data.y, n_inner, settings.seed), settings.seed)
+    inner = _inner(data.groups, data.y, n_inner, settings)
     fitted = member.fit(model, Table(views, gaps), data.y, inner, settings)
     known = fitted.known
     calibration = calibrated(fitted.oof[known], data.y[known], calibrate, settings.balanced)

@@ -1,10 +1,8 @@
 """The script that measures scores: how it puts models together."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from scripts import benchmark_script
 
 from affectlake.models import training
 from affectlake.models.plan import Plan
@@ -14,11 +12,7 @@ CLASSES = 3
 
 @pytest.fixture(scope="module")
 def scores():
-    path = Path(__file__).parent.parent / "benchmarks" / "scores.py"
-    spec = importlib.util.spec_from_file_location("benchmark_scores", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_script("scores")
 
 
 def certain(y: np.ndarray, sure: float = 0.8) -> np.ndarray:

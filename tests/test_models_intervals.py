@@ -1,28 +1,18 @@
 """Intervals and comparisons over speakers: what they hold at the number of speakers there is."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scripts import benchmark_script
 
 from affectlake.models import intervals, metrics
 from affectlake.models.benchmark import Plan, run
 
 
-def simulation():
-    path = Path(__file__).parent.parent / "benchmarks" / "statistics.py"
-    spec = importlib.util.spec_from_file_location("benchmark_statistics", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("speakers", [5, 8, 24])
 def test_intervals_hold_and_tables_of_equal_rows_see_nothing(speakers):
-    found = simulation().simulate(speakers, 60, bootstrap=False)
+    found = benchmark_script("statistics").simulate(speakers, 60, bootstrap=False)
     # 60 simulations: .95 may come out as .87, .05 as .13
     assert found.covered >= 0.87 and found.pair <= 0.13 and found.table <= 0.1 and found.above <= 0.13
     assert found.told == pytest.approx(found.optimism, abs=0.03)
@@ -31,7 +21,7 @@ def test_intervals_hold_and_tables_of_equal_rows_see_nothing(speakers):
 @pytest.mark.parametrize("signal", [0.0, 1.0])
 def test_intervals_hold_where_training_sets_overlap(signal):
     """150 simulations with training: without the correction .88 are held, and .10 of equal pairs called different."""
-    found = simulation().trained(8, 4, signal, 150)
+    found = benchmark_script("statistics").trained(8, 4, signal, 150)
     assert found.covered[0] >= 0.94 and found.above[0] <= 0.04 and found.pair[0] <= 0.06
     assert found.covered[1] < found.covered[0] and found.pair[1] > found.pair[0]
 
@@ -45,7 +35,7 @@ def test_what_training_sets_share_widens():
 
 
 def test_of_few_speakers_nothing_is_said():
-    found = simulation().simulate(4, 3, bootstrap=False)
+    found = benchmark_script("statistics").simulate(4, 3, bootstrap=False)
     assert np.isnan(found.covered) and found.pair == found.table == found.above == 0
     said = intervals.interval(np.array([0.5, 0.5, 0.5]), "uar")
     assert said["low"] is None and said["high"] is None and "2 tested speakers" in said["reason"]
